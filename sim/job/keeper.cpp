@@ -1,0 +1,209 @@
+#include "job/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "usage.h"
+
+namespace sim {
+namespace {
+
+struct Keeper {
+  int job_pidfd;
+  int state_folder;
+  int answer;  // the pipe's end on which the job waits
+  uint32_t job_pid;
+};
+
+struct Entry {
+  int fd;
+  char name[128];
+};
+
+Taken system_error(int error) { return {Taken::kSystemError, 0, 0, error}; }
+
+void close_from_to(unsigned first, unsigned last) {
+  if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
+  // A kernel before 5.9, or a sandbox that does not know the call.
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const unsigned end = static_cast<unsigned>(std::min<rlim_t>(limit.rlim_max, 1U << 20));
+  for (unsigned fd = first; fd < end && fd <= last; ++fd) close(static_cast<int>(fd));
+}
+
+void close_all_but(const Keeper& keeper) {
+  unsigned kept[] = {static_cast<unsigned>(keeper.job_pidfd),
+                     static_cast<unsigned>(keeper.state_folder),
+                     static_cast<unsigned>(keeper.answer)};
+  std::sort(std::begin(kept), std::end(kept));
+  unsigned first = 0;
+  for (const unsigned fd : kept) {
+    if (fd > first) close_from_to(first, fd - 1);
+    first = fd + 1;
+  }
+  close_from_to(first, ~0U);
+}
+
+void default_signals() {
+  for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// So that no entry gets the number of a standard stream, and a stray message ends up in it.
+void occupy_standard_streams() {
+  int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (fd >= 0) close(fd);
+}
+
+// Leaves nothing of the job's in this process but what the keeper works with.
+void detach(const Keeper& keeper) {
+  setsid();
+  default_signals();
+  close_all_but(keeper);
+  occupy_standard_streams();
+  prctl(PR_SET_NAME, "gpu-sim-keeper");
+  if (chdir("/") != 0) return;
+}
+
+uint64_t free_mib(const Machine& machine, int gpu, const JobUse* jobs, int job_count) {
+  uint64_t taken_mib = machine.gpus[gpu].reserved_mib + static_use_mib(machine, gpu);
+  for (int i = 0; i < job_count; ++i) taken_mib += jobs[i].memory_mib;
+  return std::max(machine.gpus[gpu].memory_mib, taken_mib) - taken_mib;
+}
+
+bool has_compute_process(const Machine& machine, int gpu, const JobUse* jobs, int job_count) {
+  return std::any_of(jobs, jobs + job_count,
+                     [](const JobUse& job) { return job.running && !job.graphics; }) ||
+         std::any_of(
+             machine.processes, machine.processes + machine.process_count,
+             [&](const StaticProcess& process) { return process.gpu == gpu && !process.graphics; });
+}
+
+Taken check_card(const Machine& machine, int gpu, const Demand& demand, int state_folder) {
+  constexpr uint32_t kExclusiveProcess = 3;
+  static JobUse jobs[kMaxJobsPerCard];
+  const int job_count = read_jobs(state_folder, machine.gpus[gpu].uuid, jobs, kMaxJobsPerCard);
+  if (machine.gpus[gpu].compute_mode == kExclusiveProcess && !demand.graphics &&
+      has_compute_process(machine, gpu, jobs, job_count)) {
+    return {Taken::kCardInUse, gpu, 0, 0};
+  }
+  const uint64_t mib = free_mib(machine, gpu, jobs, job_count);
+  if (mib < demand.memory_mib) return {Taken::kOutOfMemory, gpu, mib, 0};
+  return {Taken::kYes, 0, 0, 0};
+}
+
+// With the folder locked, so that two jobs cannot both find the same memory free.
+Taken take_on_every_card(const Machine& machine, const Keeper& keeper, const Demand& demand,
+                         Entry* entries) {
+  remove_dead_entries(keeper.state_folder);
+  for (int i = 0; i < demand.cards.count; ++i) {
+    const Taken checked = check_card(machine, demand.cards.gpus[i], demand, keeper.state_folder);
+    if (checked.outcome != Taken::kYes) return checked;
+  }
+  const JobUse use{keeper.job_pid, demand.memory_mib, demand.util_percent, demand.graphics, true};
+  for (int i = 0; i < demand.cards.count; ++i) {
+    const char* uuid = machine.gpus[demand.cards.gpus[i]].uuid;
+    entries[i].fd = create_entry(keeper.state_folder, uuid, use, entries[i].name);
+    if (entries[i].fd >= 0) continue;
+    const int error = errno;
+    while (i-- > 0) unlinkat(keeper.state_folder, entries[i].name, 0);
+    return system_error(error);
+  }
+  return {Taken::kYes, 0, 0, 0};
+}
+
+void wait_for_end(int pidfd) {
+  pollfd watched{pidfd, POLLIN, 0};
+  while (poll(&watched, 1, -1) < 0 && errno == EINTR) {
+  }
+}
+
+void sleep_ms(uint32_t milliseconds) {
+  timespec left{static_cast<time_t>(milliseconds / 1000),
+                static_cast<long>(milliseconds % 1000) * 1'000'000};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+}
+
+[[noreturn]] void keep(const Machine& machine, const Keeper& keeper, const Demand& demand) {
+  detach(keeper);
+  static Entry entries[kMaxGpus];
+  Taken taken = system_error(0);
+  if (flock(keeper.state_folder, LOCK_EX) == 0) {
+    taken = take_on_every_card(machine, keeper, demand, entries);
+    flock(keeper.state_folder, LOCK_UN);
+  } else {
+    taken = system_error(errno);
+  }
+  signal(SIGPIPE, SIG_IGN);  // the job may be dead by now; the entries are still ours to remove
+  if (write(keeper.answer, &taken, sizeof(taken)) < 0) errno = 0;
+  close(keeper.answer);
+  if (taken.outcome != Taken::kYes) _exit(1);
+
+  wait_for_end(keeper.job_pidfd);
+  for (int i = 0; i < demand.cards.count; ++i) mark_ended(entries[i].fd);
+  sleep_ms(demand.linger_ms);
+  for (int i = 0; i < demand.cards.count; ++i) {
+    unlinkat(keeper.state_folder, entries[i].name, 0);
+  }
+  _exit(0);
+}
+
+Taken read_answer(int fd) {
+  Taken taken{};
+  ssize_t got = 0;
+  do {
+    got = read(fd, &taken, sizeof(taken));
+  } while (got < 0 && errno == EINTR);
+  if (got == static_cast<ssize_t>(sizeof(taken))) return taken;
+  return system_error(got < 0 ? errno : ECHILD);
+}
+
+}  // namespace
+
+Taken take_cards(const Machine& machine, const char* machine_path, const Demand& demand) {
+  Keeper keeper{};
+  keeper.job_pid = static_cast<uint32_t>(getpid());
+  keeper.job_pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  if (keeper.job_pidfd < 0) return system_error(errno);
+  keeper.state_folder = make_state_folder(machine_path);
+  if (keeper.state_folder < 0) return system_error(errno);
+  int answer[2];
+  if (pipe2(answer, O_CLOEXEC) != 0) return system_error(errno);
+  keeper.answer = answer[1];
+
+  // Twice, so that the keeper is not a child of the job: a job that waits for all its children
+  // would wait for a process that waits for it.
+  const pid_t between = fork();
+  if (between < 0) return system_error(errno);
+  if (between == 0) {
+    const pid_t child = fork();
+    if (child == 0) keep(machine, keeper, demand);
+    _exit(child < 0 ? 1 : 0);
+  }
+  while (waitpid(between, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  close(answer[1]);
+  close(keeper.state_folder);
+  close(keeper.job_pidfd);
+  const Taken taken = read_answer(answer[0]);
+  close(answer[0]);
+  return taken;
+}
+
+}  // namespace sim

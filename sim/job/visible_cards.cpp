@@ -1,0 +1,90 @@
+#include "job/visible_cards.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <tuple>
+
+namespace sim {
+namespace {
+
+constexpr int kNoCard = -1;
+
+Cards cards_in_pci_order(const Machine& machine) {
+  Cards cards{};
+  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) cards.gpus[cards.count++] = gpu;
+  const auto address = [&](int gpu) {
+    const PciAddress& pci = machine.gpus[gpu].pci;
+    return std::tuple(pci.domain, pci.bus, pci.device, pci.function, gpu);
+  };
+  std::sort(cards.gpus, cards.gpus + cards.count,
+            [&](int a, int b) { return address(a) < address(b); });
+  return cards;
+}
+
+bool is_number(std::string_view entry) {
+  return !entry.empty() &&
+         std::all_of(entry.begin(), entry.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+int card_by_number(const Cards& all, std::string_view entry) {
+  int number = 0;
+  const char* end = entry.data() + entry.size();
+  if (std::from_chars(entry.data(), end, number).ec != std::errc{}) return kNoCard;
+  return number < all.count ? all.gpus[number] : kNoCard;
+}
+
+bool has_prefix(std::string_view text, std::string_view prefix) {
+  return text.size() >= prefix.size() && memcmp(text.data(), prefix.data(), prefix.size()) == 0;
+}
+
+int card_by_uuid(const Machine& machine, std::string_view entry) {
+  if (!has_prefix(entry, "GPU-")) return kNoCard;
+  int found = kNoCard;
+  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) {
+    const std::string_view uuid = machine.gpus[gpu].uuid;
+    if (uuid == entry) return gpu;
+    if (!has_prefix(uuid, entry)) continue;
+    if (found != kNoCard) return kNoCard;
+    found = gpu;
+  }
+  return found;
+}
+
+std::string_view trimmed(const char* begin, const char* end) {
+  while (begin != end && *begin == ' ') ++begin;
+  while (begin != end && end[-1] == ' ') --end;
+  return {begin, static_cast<size_t>(end - begin)};
+}
+
+bool contains(const Cards& cards, int gpu) {
+  return std::find(cards.gpus, cards.gpus + cards.count, gpu) != cards.gpus + cards.count;
+}
+
+}  // namespace
+
+Cards visible_cards(const Machine& machine, const char* cuda_visible_devices) {
+  const Cards all = cards_in_pci_order(machine);
+  if (cuda_visible_devices == nullptr) return all;
+
+  Cards visible{};
+  bool by_number = false;
+  const char* at = cuda_visible_devices;
+  for (bool first = true;; first = false) {
+    const char* end = strchrnul(at, ',');
+    const std::string_view entry = trimmed(at, end);
+    if (first) by_number = is_number(entry);
+    if (is_number(entry) != by_number) break;
+    const int gpu = by_number ? card_by_number(all, entry) : card_by_uuid(machine, entry);
+    if (gpu == kNoCard) break;
+    if (contains(visible, gpu)) return Cards{};
+    visible.gpus[visible.count++] = gpu;
+    if (*end == '\0') break;
+    at = end + 1;
+  }
+  return visible;
+}
+
+}  // namespace sim

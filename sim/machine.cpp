@@ -1,0 +1,388 @@
+#include "machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <string_view>
+
+namespace sim {
+namespace {
+
+using Text = std::string_view;
+
+constexpr uint64_t kMaxMib = uint64_t{1} << 32;
+constexpr uint32_t kMaxMs = 3'600'000;
+constexpr uint32_t kMaxErrorCode = 999;
+
+constexpr bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+constexpr bool is_printable(char c) { return c >= ' ' && c <= '~'; }
+constexpr bool is_uuid_char(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+}
+
+Text between(const char* begin, const char* end) {
+  return {begin, static_cast<size_t>(end - begin)};
+}
+
+// One line, taken apart word by word; a `#` where a word would begin ends it.
+struct Line {
+  const char* at;
+  const char* end;
+  MachineError* error;
+
+  bool fail(const char* what, Text culprit = {}) const {
+    // What cannot be printed would make two lines of the one that is promised.
+    char shown[64];
+    size_t length = 0;
+    for (const char c : culprit) {
+      if (length + 1 == sizeof(shown)) break;
+      shown[length++] = is_printable(c) ? c : '?';
+    }
+    shown[length] = '\0';
+    const bool named = !culprit.empty();
+    snprintf(error->what, sizeof(error->what), "%s%s%s%s", what, named ? " '" : "", shown,
+             named ? "'" : "");
+    return false;
+  }
+
+  bool at_end() {
+    while (at != end && is_space(*at)) ++at;
+    return at == end || *at == '#';
+  }
+
+  // Call only when not at_end().
+  Text word() {
+    const char* begin = at;
+    while (at != end && !is_space(*at)) ++at;
+    return between(begin, at);
+  }
+
+  // `key=value` or `key="a value"`. Call only when not at_end().
+  bool pair(Text& key, Text& value) {
+    const char* begin = at;
+    while (at != end && !is_space(*at) && *at != '=') ++at;
+    key = between(begin, at);
+    if (key.empty()) return fail("no key before", "=");
+    if (at == end || *at != '=') return fail("expected key=value, found", key);
+    ++at;
+    if (at == end || *at != '"') {
+      value = word();
+      return true;
+    }
+    begin = ++at;
+    while (at != end && *at != '"') ++at;
+    if (at == end) return fail("no closing quote for", key);
+    value = between(begin, at++);
+    if (at != end && !is_space(*at)) return fail("no space after the quoted", key);
+    return true;
+  }
+};
+
+constexpr uint32_t digit_value(char c) {
+  if (c >= '0' && c <= '9') return static_cast<uint32_t>(c - '0');
+  if (c >= 'a' && c <= 'f') return static_cast<uint32_t>(c - 'a') + 10;
+  if (c >= 'A' && c <= 'F') return static_cast<uint32_t>(c - 'A') + 10;
+  return 16;
+}
+
+// Not std::from_chars: its table is a unique symbol, which would make dlclose() do nothing.
+template <typename Number>
+bool parse_number(Text text, Number max, Number& number, uint32_t base = 10) {
+  uint64_t value = 0;
+  for (const char c : text) {
+    const uint32_t digit = digit_value(c);
+    if (digit >= base) return false;
+    value = value * base + digit;
+    if (value > max) return false;
+  }
+  number = static_cast<Number>(value);
+  return !text.empty();
+}
+
+bool parse_error_code(Text text, int& code) {
+  uint32_t number = 0;
+  if (!parse_number(text, kMaxErrorCode, number)) return false;
+  code = static_cast<int>(number);
+  return true;
+}
+
+bool parse_flag(Text text, bool& flag) {
+  flag = text == "1";
+  return flag || text == "0";
+}
+
+template <size_t kSize>
+bool copy_text(Text text, char (&to)[kSize]) {
+  if (text.empty() || text.size() >= kSize) return false;
+  for (const char c : text) {
+    if (!is_printable(c)) return false;
+  }
+  memcpy(to, text.data(), text.size());
+  to[text.size()] = '\0';
+  return true;
+}
+
+// The state folder names its entries after the UUID, so a UUID must be a plain file name.
+bool parse_uuid(Text text, char (&uuid)[96]) {
+  for (const char c : text) {
+    if (!is_uuid_char(c)) return false;
+  }
+  return text.size() <= 64 && copy_text(text, uuid);
+}
+
+bool take_hex(Text& text, char separator, uint32_t max, uint32_t& number) {
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  const char* stop = begin;
+  while (stop != end && *stop != separator) ++stop;
+  if (separator != '\0' && stop == end) return false;
+  if (!parse_number(between(begin, stop), max, number, 16)) return false;
+  text = stop == end ? Text{} : between(stop + 1, end);
+  return true;
+}
+
+// domain:bus:device.function, in hexadecimal
+bool parse_pci(Text text, PciAddress& pci) {
+  return take_hex(text, ':', 0xFFFFFFFF, pci.domain) && take_hex(text, ':', 0xFF, pci.bus) &&
+         take_hex(text, '.', 0x1F, pci.device) && take_hex(text, '\0', 7, pci.function);
+}
+
+bool parse_compute_mode(Text text, uint32_t& mode) {
+  if (text == "default") {
+    mode = 0;
+  } else if (text == "prohibited") {
+    mode = 2;
+  } else if (text == "exclusive") {
+    mode = 3;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool parse_mig(Text text, Mig& mig) {
+  bool enabled = false;
+  if (!parse_flag(text, enabled)) return false;
+  mig = enabled ? Mig::kEnabled : Mig::kDisabled;
+  return true;
+}
+
+bool parse_memory_or_unknown(Text text, uint64_t& mib, bool& unknown) {
+  unknown = text == "unknown";
+  return unknown || parse_number(text, kMaxMib, mib);
+}
+
+uint64_t scramble(uint64_t x) {
+  x += 0x9E3779B97F4A7C15;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+// Scrambled, so that a short prefix already tells the cards of a machine apart.
+void set_default_uuid(int index, char (&uuid)[96]) {
+  const uint64_t a = scramble(static_cast<uint64_t>(index));
+  const uint64_t b = scramble(a);
+  snprintf(uuid, sizeof(uuid), "GPU-%08x-%04x-4%03x-8%03x-%012llx", static_cast<unsigned>(a >> 32),
+           static_cast<unsigned>(a >> 16) & 0xFFFF, static_cast<unsigned>(a) & 0xFFF,
+           static_cast<unsigned>(b >> 48) & 0xFFF,
+           static_cast<unsigned long long>(b & 0xFFFFFFFFFFFF));
+}
+
+void set_defaults(int index, Gpu& gpu) {
+  gpu = Gpu{};
+  strcpy(gpu.name, "NVIDIA L40S");
+  set_default_uuid(index, gpu.uuid);
+  gpu.pci.bus = static_cast<uint32_t>(index) + 1;
+  gpu.minor = static_cast<uint32_t>(index);
+  gpu.memory_mib = 46068;
+  gpu.reserved_mib = 600;
+}
+
+enum class Assigned { kYes, kBadValue, kUnknownKey };
+
+Assigned assigned(bool good) { return good ? Assigned::kYes : Assigned::kBadValue; }
+
+Assigned assign(Gpu& gpu, Text key, Text value) {
+  if (key == "name") return assigned(copy_text(value, gpu.name));
+  if (key == "uuid") return assigned(parse_uuid(value, gpu.uuid));
+  if (key == "pci") return assigned(parse_pci(value, gpu.pci));
+  if (key == "minor") return assigned(parse_number(value, uint32_t{1023}, gpu.minor));
+  if (key == "memory") return assigned(parse_number(value, kMaxMib, gpu.memory_mib));
+  if (key == "reserved") return assigned(parse_number(value, kMaxMib, gpu.reserved_mib));
+  if (key == "used") return assigned(parse_number(value, kMaxMib, gpu.used_mib));
+  if (key == "util") return assigned(parse_number(value, uint32_t{100}, gpu.util_percent));
+  if (key == "mode") return assigned(parse_compute_mode(value, gpu.compute_mode));
+  if (key == "mig") return assigned(parse_mig(value, gpu.mig));
+  if (key == "recovery") return assigned(parse_number(value, uint32_t{99}, gpu.recovery_action));
+  if (key == "remap_pending") return assigned(parse_flag(value, gpu.remap_pending));
+  if (key == "lost") return assigned(parse_flag(value, gpu.lost));
+  if (key == "handle_error") return assigned(parse_error_code(value, gpu.handle_error));
+  if (key == "memory_error") return assigned(parse_error_code(value, gpu.memory_error));
+  if (key == "memory_v2_error") return assigned(parse_error_code(value, gpu.memory_v2_error));
+  if (key == "util_error") return assigned(parse_error_code(value, gpu.util_error));
+  if (key == "process_error") return assigned(parse_error_code(value, gpu.process_error));
+  if (key == "process_memory") {
+    gpu.process_memory_unknown = value == "unknown";
+    return assigned(gpu.process_memory_unknown || value == "known");
+  }
+  return Assigned::kUnknownKey;
+}
+
+Assigned assign(StaticProcess& process, Text key, Text value) {
+  if (key == "gpu") {
+    uint32_t gpu = 0;
+    if (!parse_number(value, uint32_t{kMaxGpus - 1}, gpu)) return Assigned::kBadValue;
+    process.gpu = static_cast<int>(gpu);
+    return Assigned::kYes;
+  }
+  if (key == "pid") return assigned(parse_number(value, uint32_t{0x7FFFFFFF}, process.pid));
+  if (key == "memory") {
+    return assigned(parse_memory_or_unknown(value, process.memory_mib, process.memory_unknown));
+  }
+  if (key == "type") {
+    process.graphics = value == "graphics";
+    return assigned(process.graphics || value == "compute");
+  }
+  return Assigned::kUnknownKey;
+}
+
+template <typename Record>
+bool parse_pairs(Line& line, Record& record) {
+  while (!line.at_end()) {
+    Text key;
+    Text value;
+    if (!line.pair(key, value)) return false;
+    switch (assign(record, key, value)) {
+      case Assigned::kYes:
+        break;
+      case Assigned::kBadValue:
+        return line.fail("bad value for", key);
+      case Assigned::kUnknownKey:
+        return line.fail("unknown key", key);
+    }
+  }
+  return true;
+}
+
+bool parse_gpu(Line& line, Machine& machine) {
+  if (machine.gpu_count == kMaxGpus) return line.fail("more than 64 gpu lines");
+  Gpu& gpu = machine.gpus[machine.gpu_count];
+  set_defaults(machine.gpu_count, gpu);
+  if (!parse_pairs(line, gpu)) return false;
+  if (gpu.reserved_mib > gpu.memory_mib) return line.fail("more reserved than memory");
+  for (int other = 0; other < machine.gpu_count; ++other) {
+    if (strcmp(machine.gpus[other].uuid, gpu.uuid) == 0) return line.fail("uuid used twice");
+  }
+  ++machine.gpu_count;
+  return true;
+}
+
+bool parse_process(Line& line, Machine& machine) {
+  if (machine.process_count == kMaxProcesses) return line.fail("more than 1024 process lines");
+  StaticProcess& process = machine.processes[machine.process_count];
+  process = StaticProcess{};
+  process.line = line.error->line;
+  if (!parse_pairs(line, process)) return false;
+  if (process.pid == 0) return line.fail("a process needs a pid");
+  ++machine.process_count;
+  return true;
+}
+
+bool parse_setting(Line& line, Text keyword, Machine& machine) {
+  if (line.at_end()) return line.fail("no value for", keyword);
+  const Text value = line.word();
+  if (!line.at_end()) return line.fail("more than one value for", keyword);
+  bool good = false;
+  if (keyword == "driver") {
+    good = copy_text(value, machine.driver);
+  } else if (keyword == "log") {
+    good = copy_text(value, machine.log);
+  } else if (keyword == "linger_ms") {
+    good = parse_number(value, kMaxMs, machine.linger_ms);
+  } else if (keyword == "delay_ms") {
+    good = parse_number(value, kMaxMs, machine.delay_ms);
+  } else if (keyword == "init_error") {
+    good = parse_error_code(value, machine.init_error);
+  } else {
+    return line.fail("unknown keyword", keyword);
+  }
+  return good || line.fail("bad value for", keyword);
+}
+
+bool parse_line(Line& line, Machine& machine) {
+  if (line.at_end()) return true;
+  const Text keyword = line.word();
+  if (keyword == "gpu") return parse_gpu(line, machine);
+  if (keyword == "process") return parse_process(line, machine);
+  return parse_setting(line, keyword, machine);
+}
+
+bool every_process_has_a_card(const Machine& machine, MachineError& error) {
+  for (int i = 0; i < machine.process_count; ++i) {
+    const StaticProcess& process = machine.processes[i];
+    if (process.gpu < machine.gpu_count) continue;
+    error.line = process.line;
+    snprintf(error.what, sizeof(error.what), "process on gpu %d, of %d gpu lines", process.gpu,
+             machine.gpu_count);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+ptrdiff_t read_machine_text(const char* path, char* text, size_t capacity) {
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return -1;
+  size_t size = 0;
+  ssize_t got = 0;
+  while (size < capacity) {
+    got = read(fd, text + size, capacity - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    size += static_cast<size_t>(got);
+  }
+  const int read_error = got < 0 ? errno : size == capacity ? EFBIG : 0;
+  close(fd);
+  if (read_error == 0) return static_cast<ptrdiff_t>(size);
+  errno = read_error;
+  return -1;
+}
+
+bool parse_machine(const char* text, size_t size, Machine& machine, MachineError& error) {
+  machine.driver[0] = '\0';
+  machine.log[0] = '\0';
+  machine.linger_ms = 0;
+  machine.delay_ms = 0;
+  machine.init_error = 0;
+  machine.gpu_count = 0;
+  machine.process_count = 0;
+  error = MachineError{};
+
+  const char* at = text;
+  const char* end = text + size;
+  while (at != end) {
+    const char* newline = static_cast<const char*>(memchr(at, '\n', static_cast<size_t>(end - at)));
+    const char* line_end = newline != nullptr ? newline : end;
+    ++error.line;
+    Line line{at, line_end, &error};
+    if (!parse_line(line, machine)) return false;
+    at = newline != nullptr ? newline + 1 : end;
+  }
+  return every_process_has_a_card(machine, error);
+}
+
+uint64_t static_use_mib(const Machine& machine, int gpu) {
+  uint64_t listed_mib = 0;
+  for (int i = 0; i < machine.process_count; ++i) {
+    if (machine.processes[i].gpu == gpu) listed_mib += machine.processes[i].memory_mib;
+  }
+  const uint64_t used_mib = machine.gpus[gpu].used_mib;
+  return used_mib > listed_mib ? used_mib : listed_mib;
+}
+
+}  // namespace sim

@@ -1,0 +1,86 @@
+// The machine file: which driver and cards the simulated machine has, and what is wrong with them.
+//
+// The NVML stand-in and gpu-sim-job both read it, so this file needs nothing but libc: no
+// exceptions, no allocation, every size bounded.
+#pragma once
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+namespace sim {
+
+inline constexpr int kMaxGpus = 64;
+inline constexpr int kMaxProcesses = 1024;
+inline constexpr size_t kMaxMachineBytes = size_t{256} * 1024;
+
+struct PciAddress {
+  uint32_t domain;
+  uint32_t bus;
+  uint32_t device;
+  uint32_t function;
+};
+
+enum class Mig { kUnsupported, kDisabled, kEnabled };
+
+// Error members hold an nvmlReturn_t; 0 means that the query works.
+struct Gpu {
+  char name[96];
+  char uuid[96];
+  PciAddress pci;
+  uint32_t minor;
+  uint64_t memory_mib;
+  uint64_t reserved_mib;
+  uint64_t used_mib;
+  uint32_t util_percent;
+  uint32_t compute_mode;  // an nvmlComputeMode_t
+  uint32_t recovery_action;
+  Mig mig;
+  bool remap_pending;
+  bool lost;
+  bool process_memory_unknown;
+  int handle_error;
+  int memory_error;
+  int memory_v2_error;
+  int util_error;
+  int process_error;
+};
+
+struct StaticProcess {
+  int gpu;
+  int line;
+  uint32_t pid;
+  uint64_t memory_mib;
+  bool memory_unknown;
+  bool graphics;
+};
+
+// All zero is a machine without a card: a global Machine costs no bytes in the library's file.
+struct Machine {
+  char driver[80];  // empty: the library's own release
+  char log[PATH_MAX];
+  uint32_t linger_ms;
+  uint32_t delay_ms;
+  int init_error;
+  int gpu_count;
+  int process_count;
+  Gpu gpus[kMaxGpus];
+  StaticProcess processes[kMaxProcesses];
+};
+
+struct MachineError {
+  int line;  // 0: the file as a whole
+  char what[192];
+};
+
+// Reads the whole file into `text`. Returns its size, or -1 with errno (EFBIG: over `capacity`).
+ptrdiff_t read_machine_text(const char* path, char* text, size_t capacity);
+
+// Fills `machine`; on false it is unusable and `error` says where and why.
+bool parse_machine(const char* text, size_t size, Machine& machine, MachineError& error);
+
+// The memory that the machine file itself says is allocated: `used=`, which covers the static
+// processes, or their sum where that is more.
+uint64_t static_use_mib(const Machine& machine, int gpu);
+
+}  // namespace sim

@@ -1,0 +1,633 @@
+// The stand-in for libnvidia-ml.so.1: the answers come from the machine file that
+// $GPU_SIM_MACHINE names and from what running gpu-sim-jobs hold.
+//
+// Every call reads the machine file anew, so that a test can change the machine under a running
+// program. The text is compared with the last one and only parsed where it differs.
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "nvml/nvml_sim_abi.h"
+#include "usage.h"
+
+struct nvml_sim::DeviceHandle {
+  char unused;
+};
+
+namespace nvml_sim {
+namespace {
+
+constexpr uint64_t kMib = uint64_t{1024} * 1024;
+constexpr uint32_t kPciDeviceId = 0x26B910DE;  // an L40S; nothing here depends on it
+constexpr uint32_t kPciSubsystemId = 0x185110DE;
+
+#if NVML_SIM_RELEASE > 535
+constexpr const char* kDefaultDriver = "570.124.06";
+#elif NVML_SIM_RELEASE == 535
+constexpr const char* kDefaultDriver = "535.54.03";
+#else
+constexpr const char* kDefaultDriver = "450.80.02";
+#endif
+
+enum class ProcessKind { kCompute, kGraphics };
+
+struct Process {
+  uint32_t pid;
+  uint64_t memory_bytes;
+};
+
+// All zero at the start, so that it costs address space and not file size.
+struct Library {
+  pthread_mutex_t mutex;
+  unsigned init_count;
+  char path[PATH_MAX];
+  bool usable;
+  bool text_known;
+  size_t text_size;
+  char text[sim::kMaxMachineBytes];
+  char fresh_text[sim::kMaxMachineBytes];
+  sim::Machine machine;
+  sim::JobUse jobs[sim::kMaxJobsPerCard];
+  Process processes[sim::kMaxProcesses + sim::kMaxJobsPerCard];
+};
+
+constinit Library library = {};
+
+// A handle is the address of its card's place here: good for as long as the library is loaded,
+// whatever becomes of the machine file.
+constinit DeviceHandle handles[sim::kMaxGpus] = {};
+
+[[gnu::format(printf, 1, 2)]] void report(const char* format, ...) {
+  char line[PATH_MAX + 256];
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = vsnprintf(line, sizeof(line) - 1, format, arguments);
+  va_end(arguments);
+  if (length < 0) return;
+  size_t size = strlen(line);
+  line[size++] = '\n';
+  if (write(STDERR_FILENO, line, size) < 0) return;
+}
+
+// Brings library.machine up to date. A machine that cannot be used is reported once, not by every
+// query.
+bool refresh_machine() {
+  const ptrdiff_t size =
+      sim::read_machine_text(library.path, library.fresh_text, sizeof(library.fresh_text));
+  if (size < 0) {
+    if (library.usable || !library.text_known) {
+      report("nvml-sim: open(%s): %s", library.path, strerror(errno));
+    }
+    library.text_known = true;
+    library.text_size = SIZE_MAX;
+    library.usable = false;
+    return false;
+  }
+  const size_t fresh_size = static_cast<size_t>(size);
+  if (library.text_known && library.text_size == fresh_size &&
+      memcmp(library.text, library.fresh_text, fresh_size) == 0) {
+    return library.usable;
+  }
+  memcpy(library.text, library.fresh_text, fresh_size);
+  library.text_size = fresh_size;
+  library.text_known = true;
+  sim::MachineError error;
+  library.usable = sim::parse_machine(library.text, fresh_size, library.machine, error);
+  if (!library.usable) report("nvml-sim: %s:%d: %s", library.path, error.line, error.what);
+  return library.usable;
+}
+
+// Opened by each call: a descriptor kept would be one that the host program must reckon with.
+int open_log(const char* path) {
+  constexpr int kFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
+  // Without O_CREAT first: in a sticky folder, protected_regular refuses O_CREAT on another
+  // user's file.
+  int fd = open(path, kFlags);
+  if (fd >= 0 || errno != ENOENT) return fd;
+  fd = open(path, kFlags | O_CREAT | O_EXCL, 0666);
+  if (fd < 0) return open(path, kFlags);
+  if (fchmod(fd, 0666) != 0) errno = 0;
+  return fd;
+}
+
+void log_call(const char* function) {
+  if (library.machine.log[0] == '\0') return;
+  const int fd = open_log(library.machine.log);
+  if (fd < 0) return;
+  char line[96];
+  const int length = snprintf(line, sizeof(line), "%d %s\n", static_cast<int>(getpid()), function);
+  if (write(fd, line, static_cast<size_t>(length)) < 0) errno = 0;
+  close(fd);
+}
+
+void sleep_ms(uint32_t milliseconds) {
+  if (milliseconds == 0) return;
+  timespec left{static_cast<time_t>(milliseconds / 1000),
+                static_cast<long>(milliseconds % 1000) * 1'000'000};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+}
+
+class Locked {
+ public:
+  Locked() { pthread_mutex_lock(&library.mutex); }
+  ~Locked() { pthread_mutex_unlock(&library.mutex); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+};
+
+// Runs `answer` on the machine as it is now.
+template <typename Answer>
+Return ask_machine(const char* function, Answer answer) {
+  const Locked locked;
+  if (library.init_count == 0) return kUninitialized;
+  if (!refresh_machine()) return kUnknown;
+  log_call(function);
+  return answer(library.machine);
+}
+
+int index_of(Device device) {
+  for (int index = 0; index < sim::kMaxGpus; ++index) {
+    if (device == &handles[index]) return index;
+  }
+  return -1;
+}
+
+// Runs `answer` on the card as it is now. A card that the machine file no longer has is lost.
+template <typename Answer>
+Return ask_gpu(const char* function, Device device, Answer answer) {
+  return ask_machine(function, [&](const sim::Machine& machine) {
+    const int index = index_of(device);
+    if (index < 0) return kInvalidArgument;
+    if (index >= machine.gpu_count || machine.gpus[index].lost) return kGpuIsLost;
+    return answer(index, machine.gpus[index]);
+  });
+}
+
+// The same for what changes while programs run, and takes as long as the machine says.
+template <typename Answer>
+Return ask_live(const char* function, Device device, Answer answer) {
+  uint32_t delay_ms = 0;
+  const Return result = ask_gpu(function, device, [&](int index, const sim::Gpu& gpu) {
+    delay_ms = library.machine.delay_ms;
+    return answer(index, gpu);
+  });
+  sleep_ms(delay_ms);
+  return result;
+}
+
+Return copy_string(const char* from, char* to, uint32_t length) {
+  if (to == nullptr) return kInvalidArgument;
+  const size_t size = strlen(from) + 1;
+  if (size > length) return kInsufficientSize;
+  memcpy(to, from, size);
+  return kSuccess;
+}
+
+// Fills library.jobs; the caller holds the lock.
+int read_jobs(const sim::Gpu& gpu) {
+  const int folder = sim::open_state_folder(library.path);
+  if (folder < 0) return 0;
+  const int count = sim::read_jobs(folder, gpu.uuid, library.jobs, sim::kMaxJobsPerCard);
+  close(folder);
+  return count;
+}
+
+uint64_t allocated_mib(int index, const sim::Gpu& gpu) {
+  uint64_t mib = sim::static_use_mib(library.machine, index);
+  const int job_count = read_jobs(gpu);
+  for (int i = 0; i < job_count; ++i) mib += library.jobs[i].memory_mib;
+  const uint64_t most_mib = gpu.memory_mib - gpu.reserved_mib;
+  return mib < most_mib ? mib : most_mib;
+}
+
+uint32_t util_percent(const sim::Gpu& gpu) {
+  uint64_t percent = gpu.util_percent;
+  const int job_count = read_jobs(gpu);
+  for (int i = 0; i < job_count; ++i) {
+    if (library.jobs[i].running) percent += library.jobs[i].util_percent;
+  }
+  return percent < 100 ? static_cast<uint32_t>(percent) : 100;
+}
+
+// Fills library.processes; the caller holds the lock.
+uint32_t list_processes(int index, const sim::Gpu& gpu, ProcessKind kind) {
+  const bool graphics = kind == ProcessKind::kGraphics;
+  uint32_t count = 0;
+  const auto add = [&](uint32_t pid, uint64_t mib, bool unknown) {
+    const bool hidden = unknown || gpu.process_memory_unknown;
+    library.processes[count++] = {pid, hidden ? kValueNotAvailable : mib * kMib};
+  };
+  for (int i = 0; i < library.machine.process_count; ++i) {
+    const sim::StaticProcess& process = library.machine.processes[i];
+    if (process.gpu != index || process.graphics != graphics) continue;
+    add(process.pid, process.memory_mib, process.memory_unknown);
+  }
+  const int job_count = read_jobs(gpu);
+  for (int i = 0; i < job_count; ++i) {
+    const sim::JobUse& job = library.jobs[i];
+    if (job.running && job.graphics == graphics) add(job.pid, job.memory_mib, false);
+  }
+  return count;
+}
+
+void fill(const Process& process, ProcessV1& record) {
+  record = {process.pid, process.memory_bytes};
+}
+
+[[maybe_unused]] void fill(const Process& process, ProcessV2& record) {
+  record = {process.pid, process.memory_bytes, kNoInstance, kNoInstance};
+}
+
+[[maybe_unused]] void fill(const Process& process, ProcessDetail& record) {
+  record = {process.pid, process.memory_bytes, kNoInstance, kNoInstance, 0};
+}
+
+// NVML's protocol for lists: `count` brings the room there is and takes away the number there are;
+// too little room is answered with that number and nothing else.
+template <typename Record>
+Return give_processes(uint32_t found, uint32_t& count, Record* records) {
+  const uint32_t room = count;
+  count = found;
+  if (room < found) return kInsufficientSize;
+  if (found > 0 && records == nullptr) return kInvalidArgument;
+  for (uint32_t i = 0; i < found; ++i) fill(library.processes[i], records[i]);
+  return kSuccess;
+}
+
+template <typename Record>
+Return get_processes(const char* function, Device device, ProcessKind kind, uint32_t* count,
+                     Record* records) {
+  return ask_live(function, device, [&](int index, const sim::Gpu& gpu) {
+    if (count == nullptr) return kInvalidArgument;
+    if (gpu.process_error != 0) return static_cast<Return>(gpu.process_error);
+    return give_processes(list_processes(index, gpu, kind), *count, records);
+  });
+}
+
+#if NVML_SIM_RELEASE >= 535
+Return read_field(const sim::Gpu& gpu, uint32_t field, uint32_t& value) {
+  switch (field) {
+    case kFieldRemappedCorrectable:
+    case kFieldRemappedUncorrectable:
+    case kFieldRemappedFailure:
+      value = 0;
+      return kSuccess;
+    case kFieldRemappedPending:
+      value = gpu.remap_pending ? 1 : 0;
+      return kSuccess;
+    case kFieldRecoveryAction:
+      if (NVML_SIM_RELEASE < 565) return kNotSupported;
+      value = gpu.recovery_action;
+      return kSuccess;
+    default:
+      return kNotSupported;
+  }
+}
+#endif
+
+Return init(const char* function) {
+  const Locked locked;
+  const char* path = getenv("GPU_SIM_MACHINE");
+  if (path == nullptr || path[0] == '\0') return kDriverNotLoaded;
+  if (library.init_count > 0) {
+    // A second session joins the first, as in the real library.
+    if (!refresh_machine()) return kUnknown;
+    log_call(function);
+    ++library.init_count;
+    return kSuccess;
+  }
+  if (strlen(path) >= sizeof(library.path)) {
+    report("nvml-sim: GPU_SIM_MACHINE: %s", strerror(ENAMETOOLONG));
+    return kUnknown;
+  }
+  strcpy(library.path, path);
+  library.text_known = false;
+  if (!refresh_machine()) return kUnknown;
+  log_call(function);
+  if (library.machine.init_error != 0) return static_cast<Return>(library.machine.init_error);
+  library.init_count = 1;
+  return kSuccess;
+}
+
+}  // namespace
+}  // namespace nvml_sim
+
+using nvml_sim::Return;
+
+Return nvmlInit_v2() { return nvml_sim::init(__func__); }
+
+Return nvmlInitWithFlags(uint32_t) { return nvml_sim::init(__func__); }
+
+Return nvmlShutdown() {
+  const nvml_sim::Locked locked;
+  if (nvml_sim::library.init_count == 0) return nvml_sim::kUninitialized;
+  nvml_sim::log_call(__func__);
+  --nvml_sim::library.init_count;
+  return nvml_sim::kSuccess;
+}
+
+const char* nvmlErrorString(Return code) {
+  switch (static_cast<int>(code)) {
+    case 0:
+      return "Success";
+    case 1:
+      return "Uninitialized";
+    case 2:
+      return "Invalid Argument";
+    case 3:
+      return "Not Supported";
+    case 4:
+      return "Insufficient Permissions";
+    case 6:
+      return "Not Found";
+    case 7:
+      return "Insufficient Size";
+    case 9:
+      return "Driver Not Loaded";
+    case 10:
+      return "Timeout";
+    case 12:
+      return "NVML Shared Library Not Found";
+    case 13:
+      return "Function Not Found";
+    case 15:
+      return "GPU is lost";
+    case 16:
+      return "GPU requires reset";
+    case 17:
+      return "GPU access blocked by the operating system";
+    case 18:
+      return "Driver/library version mismatch";
+    case 19:
+      return "In use by another client";
+    case 20:
+      return "Insufficient Memory";
+    case 21:
+      return "No data";
+    case 23:
+      return "Insufficient resources";
+    case 25:
+      return "Argument version mismatch";
+    case 27:
+      return "System is not in ready state";
+    case 28:
+      return "No GPUs were found";
+    case 29:
+      return "Invalid state";
+    default:
+      return "Unknown Error";
+  }
+}
+
+Return nvmlSystemGetDriverVersion(char* version, uint32_t length) {
+  return nvml_sim::ask_machine(__func__, [&](const sim::Machine& machine) {
+    const bool named = machine.driver[0] != '\0';
+    return nvml_sim::copy_string(named ? machine.driver : nvml_sim::kDefaultDriver, version,
+                                 length);
+  });
+}
+
+Return nvmlDeviceGetCount_v2(uint32_t* count) {
+  return nvml_sim::ask_machine(__func__, [&](const sim::Machine& machine) {
+    if (count == nullptr) return nvml_sim::kInvalidArgument;
+    *count = static_cast<uint32_t>(machine.gpu_count);
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetHandleByIndex_v2(uint32_t index, nvml_sim::Device* device) {
+  return nvml_sim::ask_machine(__func__, [&](const sim::Machine& machine) {
+    if (device == nullptr || index >= static_cast<uint32_t>(machine.gpu_count)) {
+      return nvml_sim::kInvalidArgument;
+    }
+    if (const int error = machine.gpus[index].handle_error; error != 0) {
+      return static_cast<Return>(error);
+    }
+    *device = &nvml_sim::handles[index];
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetUUID(nvml_sim::Device device, char* uuid, uint32_t length) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    return nvml_sim::copy_string(gpu.uuid, uuid, length);
+  });
+}
+
+Return nvmlDeviceGetName(nvml_sim::Device device, char* name, uint32_t length) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    return nvml_sim::copy_string(gpu.name, name, length);
+  });
+}
+
+Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (pci == nullptr) return nvml_sim::kInvalidArgument;
+    *pci = {};
+    pci->domain = gpu.pci.domain;
+    pci->bus = gpu.pci.bus;
+    pci->device = gpu.pci.device;
+    pci->pci_device_id = nvml_sim::kPciDeviceId;
+    pci->pci_subsystem_id = nvml_sim::kPciSubsystemId;
+    snprintf(pci->bus_id_legacy, sizeof(pci->bus_id_legacy), "%04X:%02X:%02X.%X",
+             gpu.pci.domain & 0xFFFF, gpu.pci.bus & 0xFF, gpu.pci.device & 0x1F,
+             gpu.pci.function & 0x7);
+    snprintf(pci->bus_id, sizeof(pci->bus_id), "%08X:%02X:%02X.%X", gpu.pci.domain, gpu.pci.bus,
+             gpu.pci.device, gpu.pci.function);
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetMinorNumber(nvml_sim::Device device, uint32_t* minor_number) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (minor_number == nullptr) return nvml_sim::kInvalidArgument;
+    *minor_number = gpu.minor;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetMemoryInfo(nvml_sim::Device device, nvml_sim::Memory* memory) {
+  return nvml_sim::ask_live(__func__, device, [&](int index, const sim::Gpu& gpu) {
+    if (memory == nullptr) return nvml_sim::kInvalidArgument;
+    if (gpu.memory_error != 0) return static_cast<Return>(gpu.memory_error);
+    const uint64_t used_mib = gpu.reserved_mib + nvml_sim::allocated_mib(index, gpu);
+    memory->total = gpu.memory_mib * nvml_sim::kMib;
+    memory->free = (gpu.memory_mib - used_mib) * nvml_sim::kMib;
+    memory->used = used_mib * nvml_sim::kMib;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetUtilizationRates(nvml_sim::Device device, nvml_sim::Utilization* utilization) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (utilization == nullptr) return nvml_sim::kInvalidArgument;
+    if (gpu.util_error != 0) return static_cast<Return>(gpu.util_error);
+    if (gpu.mig == sim::Mig::kEnabled) return nvml_sim::kNotSupported;
+    utilization->gpu = nvml_sim::util_percent(gpu);
+    utilization->memory = utilization->gpu / 2;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (mode == nullptr) return nvml_sim::kInvalidArgument;
+    *mode = gpu.compute_mode;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetComputeRunningProcesses(nvml_sim::Device device, uint32_t* count,
+                                            nvml_sim::ProcessV1* processes) {
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kCompute, count,
+                                 processes);
+}
+
+Return nvmlDeviceGetGraphicsRunningProcesses(nvml_sim::Device device, uint32_t* count,
+                                             nvml_sim::ProcessV1* processes) {
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kGraphics, count,
+                                 processes);
+}
+
+#if NVML_SIM_RELEASE >= 535
+
+Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device, nvml_sim::MemoryV2* memory) {
+  return nvml_sim::ask_live(__func__, device, [&](int index, const sim::Gpu& gpu) {
+    if (memory == nullptr) return nvml_sim::kInvalidArgument;
+    if (memory->version != nvml_sim::kMemoryV2Version) return nvml_sim::kArgumentVersionMismatch;
+    if (gpu.memory_v2_error != 0) return static_cast<Return>(gpu.memory_v2_error);
+    const uint64_t used_mib = nvml_sim::allocated_mib(index, gpu);
+    memory->total = gpu.memory_mib * nvml_sim::kMib;
+    memory->reserved = gpu.reserved_mib * nvml_sim::kMib;
+    memory->free = (gpu.memory_mib - gpu.reserved_mib - used_mib) * nvml_sim::kMib;
+    memory->used = used_mib * nvml_sim::kMib;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetComputeRunningProcesses_v2(nvml_sim::Device device, uint32_t* count,
+                                               nvml_sim::ProcessV2* processes) {
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kCompute, count,
+                                 processes);
+}
+
+Return nvmlDeviceGetComputeRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
+                                               nvml_sim::ProcessV3* processes) {
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kCompute, count,
+                                 processes);
+}
+
+Return nvmlDeviceGetGraphicsRunningProcesses_v2(nvml_sim::Device device, uint32_t* count,
+                                                nvml_sim::ProcessV2* processes) {
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kGraphics, count,
+                                 processes);
+}
+
+Return nvmlDeviceGetGraphicsRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
+                                                nvml_sim::ProcessV3* processes) {
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kGraphics, count,
+                                 processes);
+}
+
+// The machine has no MPS server.
+Return nvmlDeviceGetMPSComputeRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
+                                                  nvml_sim::ProcessV3*) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (count == nullptr) return nvml_sim::kInvalidArgument;
+    if (gpu.process_error != 0) return static_cast<Return>(gpu.process_error);
+    *count = 0;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current, uint32_t* pending) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (current == nullptr || pending == nullptr) return nvml_sim::kInvalidArgument;
+    if (gpu.mig == sim::Mig::kUnsupported) return nvml_sim::kNotSupported;
+    *current = gpu.mig == sim::Mig::kEnabled ? 1 : 0;
+    *pending = *current;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetFieldValues(nvml_sim::Device device, int count, nvml_sim::FieldValue* values) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (count <= 0 || values == nullptr) return nvml_sim::kInvalidArgument;
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (int i = 0; i < count; ++i) {
+      nvml_sim::FieldValue& value = values[i];
+      value.timestamp_us = int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+      value.latency_us = 0;
+      value.value_type = nvml_sim::kValueUnsignedInt;
+      value.value.as_u64 = 0;
+      uint32_t number = 0;
+      value.status = nvml_sim::read_field(gpu, value.field_id, number);
+      value.value.as_u32 = number;
+    }
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetRemappedRows(nvml_sim::Device device, uint32_t* correctable,
+                                 uint32_t* uncorrectable, uint32_t* is_pending,
+                                 uint32_t* failure_occurred) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (correctable == nullptr || uncorrectable == nullptr || is_pending == nullptr ||
+        failure_occurred == nullptr) {
+      return nvml_sim::kInvalidArgument;
+    }
+    *correctable = 0;
+    *uncorrectable = gpu.remap_pending ? 1 : 0;
+    *is_pending = gpu.remap_pending ? 1 : 0;
+    *failure_occurred = 0;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetConfComputeMemSizeInfo(nvml_sim::Device device,
+                                           nvml_sim::ConfComputeMemSize* size) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (size == nullptr) return nvml_sim::kInvalidArgument;
+    size->protected_kib = 0;
+    size->unprotected_kib = gpu.memory_mib * 1024;
+    return nvml_sim::kSuccess;
+  });
+}
+
+#endif
+
+#if NVML_SIM_RELEASE > 535
+
+Return nvmlDeviceGetRunningProcessDetailList(nvml_sim::Device device,
+                                             nvml_sim::ProcessDetailList* list) {
+  return nvml_sim::ask_live(__func__, device, [&](int index, const sim::Gpu& gpu) {
+    if (list == nullptr) return nvml_sim::kInvalidArgument;
+    if (list->version != nvml_sim::kProcessDetailListVersion) {
+      return nvml_sim::kArgumentVersionMismatch;
+    }
+    if (list->mode > nvml_sim::kDetailMps) return nvml_sim::kInvalidArgument;
+    if (gpu.process_error != 0) return static_cast<Return>(gpu.process_error);
+    uint32_t found = 0;
+    if (list->mode != nvml_sim::kDetailMps) {
+      found = nvml_sim::list_processes(index, gpu,
+                                       list->mode == nvml_sim::kDetailGraphics
+                                           ? nvml_sim::ProcessKind::kGraphics
+                                           : nvml_sim::ProcessKind::kCompute);
+    }
+    return nvml_sim::give_processes(found, list->entry_count, list->entries);
+  });
+}
+
+#endif

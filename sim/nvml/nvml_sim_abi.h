@@ -1,0 +1,194 @@
+// The binary interface of libnvidia-ml.so.1 as the stand-in offers it: the real symbols, with
+// struct layouts and values written down here on their own. gpu-gate keeps its own header on
+// purpose; a mistake on one side then shows in a test instead of cancelling out.
+// sim/abi_check.cpp pins every size and offset.
+#pragma once
+
+#include <stdint.h>
+
+#define NVML_SIM_EXPORT extern "C" __attribute__((visibility("default")))
+
+// Which driver release the library plays: 450 ("old"), 535 ("r535", its first builds) or 570
+// ("current"). It decides which symbols exist and how large a process record is.
+#ifndef NVML_SIM_RELEASE
+#define NVML_SIM_RELEASE 570
+#endif
+
+namespace nvml_sim {
+
+enum Return : int {
+  kSuccess = 0,
+  kUninitialized = 1,
+  kInvalidArgument = 2,
+  kNotSupported = 3,
+  kNotFound = 6,
+  kInsufficientSize = 7,
+  kDriverNotLoaded = 9,
+  kGpuIsLost = 15,
+  kArgumentVersionMismatch = 25,
+  kUnknown = 999,
+};
+
+enum ValueType : int { kValueUnsignedInt = 1 };
+
+enum Field : uint32_t {
+  kFieldRemappedCorrectable = 142,
+  kFieldRemappedUncorrectable = 143,
+  kFieldRemappedPending = 144,
+  kFieldRemappedFailure = 145,
+  kFieldRecoveryAction = 230,
+};
+
+enum DetailMode : uint32_t { kDetailCompute = 0, kDetailGraphics = 1, kDetailMps = 2 };
+
+inline constexpr uint32_t kMemoryV2Version = 0x02000028;
+inline constexpr uint32_t kProcessDetailListVersion = 0x01000018;
+inline constexpr uint32_t kNoInstance = 0xFFFFFFFF;
+inline constexpr uint64_t kValueNotAvailable = ~uint64_t{0};
+
+struct DeviceHandle;
+using Device = DeviceHandle*;
+
+struct Memory {
+  uint64_t total;
+  uint64_t free;
+  uint64_t used;
+};
+
+struct MemoryV2 {
+  uint32_t version;
+  uint64_t total;
+  uint64_t reserved;
+  uint64_t free;
+  uint64_t used;
+};
+
+struct Utilization {
+  uint32_t gpu;
+  uint32_t memory;
+};
+
+struct PciInfo {
+  char bus_id_legacy[16];
+  uint32_t domain;
+  uint32_t bus;
+  uint32_t device;
+  uint32_t pci_device_id;
+  uint32_t pci_subsystem_id;
+  char bus_id[32];
+};
+
+struct ProcessV1 {
+  uint32_t pid;
+  uint64_t used_gpu_memory;
+};
+
+struct ProcessV2 {
+  uint32_t pid;
+  uint64_t used_gpu_memory;
+  uint32_t gpu_instance_id;
+  uint32_t compute_instance_id;
+};
+
+// Also the record of the _v3 functions in the first R535 drivers.
+struct ProcessDetail {
+  uint32_t pid;
+  uint64_t used_gpu_memory;
+  uint32_t gpu_instance_id;
+  uint32_t compute_instance_id;
+  uint64_t used_gpu_cc_protected_memory;
+};
+
+#if NVML_SIM_RELEASE == 535
+using ProcessV3 = ProcessDetail;
+#else
+using ProcessV3 = ProcessV2;
+#endif
+
+struct ProcessDetailList {
+  uint32_t version;
+  uint32_t mode;
+  uint32_t entry_count;
+  ProcessDetail* entries;
+};
+
+union Value {
+  double as_double;
+  uint32_t as_u32;
+  uint64_t as_u64;
+  int64_t as_i64;
+};
+
+struct FieldValue {
+  uint32_t field_id;
+  uint32_t scope_id;
+  int64_t timestamp_us;
+  int64_t latency_us;
+  ValueType value_type;
+  Return status;
+  Value value;
+};
+
+struct ConfComputeMemSize {
+  uint64_t protected_kib;
+  uint64_t unprotected_kib;
+};
+
+}  // namespace nvml_sim
+
+NVML_SIM_EXPORT nvml_sim::Return nvmlInit_v2();
+NVML_SIM_EXPORT nvml_sim::Return nvmlInitWithFlags(uint32_t flags);
+NVML_SIM_EXPORT nvml_sim::Return nvmlShutdown();
+NVML_SIM_EXPORT const char* nvmlErrorString(nvml_sim::Return code);
+NVML_SIM_EXPORT nvml_sim::Return nvmlSystemGetDriverVersion(char* version, uint32_t length);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetCount_v2(uint32_t* count);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetHandleByIndex_v2(uint32_t index,
+                                                               nvml_sim::Device* device);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetUUID(nvml_sim::Device device, char* uuid,
+                                                   uint32_t length);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetName(nvml_sim::Device device, char* name,
+                                                   uint32_t length);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device,
+                                                         nvml_sim::PciInfo* pci);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMinorNumber(nvml_sim::Device device,
+                                                          uint32_t* minor_number);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMemoryInfo(nvml_sim::Device device,
+                                                         nvml_sim::Memory* memory);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetUtilizationRates(nvml_sim::Device device,
+                                                               nvml_sim::Utilization* utilization);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeRunningProcesses(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGraphicsRunningProcesses(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
+
+#if NVML_SIM_RELEASE >= 535
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device,
+                                                            nvml_sim::MemoryV2* memory);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeRunningProcesses_v2(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV2* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeRunningProcesses_v3(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV3* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGraphicsRunningProcesses_v2(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV2* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGraphicsRunningProcesses_v3(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV3* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMPSComputeRunningProcesses_v3(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV3* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current,
+                                                      uint32_t* pending);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetFieldValues(nvml_sim::Device device, int count,
+                                                          nvml_sim::FieldValue* values);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetRemappedRows(nvml_sim::Device device,
+                                                           uint32_t* correctable,
+                                                           uint32_t* uncorrectable,
+                                                           uint32_t* is_pending,
+                                                           uint32_t* failure_occurred);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetConfComputeMemSizeInfo(
+    nvml_sim::Device device, nvml_sim::ConfComputeMemSize* size);
+#endif
+
+#if NVML_SIM_RELEASE > 535
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetRunningProcessDetailList(
+    nvml_sim::Device device, nvml_sim::ProcessDetailList* list);
+#endif

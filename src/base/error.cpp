@@ -1,0 +1,13 @@
+#include "base/error.h"
+
+#include <cstring>
+
+namespace gpu_gate {
+
+Error system_error(ExitCode code, std::string_view call, std::string_view path, int errnum) {
+  std::string text;
+  text.append(call).append("(").append(path).append("): ").append(std::strerror(errnum));
+  return Error{code, std::move(text), errnum};
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <csignal>
+
+namespace gpu_gate {
+
+/// Blocks signals for its own lifetime and then puts the caller's mask back. A signal that came in
+/// between is delivered at the end, with the disposition the process was started with.
+class SignalBlock {
+ public:
+  explicit SignalBlock(const sigset_t& set) { ::sigprocmask(SIG_BLOCK, &set, &before_); }
+  SignalBlock(const SignalBlock&) = delete;
+  SignalBlock& operator=(const SignalBlock&) = delete;
+  ~SignalBlock() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+
+  const sigset_t& before() const { return before_; }
+
+ private:
+  sigset_t before_{};
+};
+
+/// Every signal that can be caught: nothing may end or stop the process while it holds the mutex.
+sigset_t catchable_signals();
+
+/// SIGHUP, SIGINT and SIGTERM, less those that the process was started with as ignored (nohup) or
+/// blocked: the signals that end a wait.
+sigset_t ending_signals();
+
+/// Ends the process by `signal`, so that a shell sees 128 + signal and knows why. Unblocks it first.
+[[noreturn]] void die_of(int signal);
+
+}  // namespace gpu_gate

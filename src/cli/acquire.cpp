@@ -1,0 +1,139 @@
+#include "cli/acquire.h"
+
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+
+#include "base/signals.h"
+#include "cli/notices.h"
+#include "cli/text.h"
+#include "gpu/nvml.h"
+#include "job/environment.h"
+#include "policy/selection.h"
+
+namespace gpu_gate {
+namespace {
+
+/// $GPU_GATE_CLAIM as a ticket; 0 where it is none.
+Ticket outer_claim() {
+  const std::string text = variable(environ, "GPU_GATE_CLAIM").value_or("");
+  Ticket ticket = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), ticket);
+  return problem == std::errc{} && end == text.data() + text.size() ? ticket : 0;
+}
+
+std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>& barred,
+                            const Request& request, int possible) {
+  if (snapshot.devices.empty()) return "there is no GPU on this machine";
+  std::string text = fmt::format("{} asked for, but only {} of this machine's {} could ever do:\n",
+                                 gpus(request.count), possible, snapshot.devices.size());
+  if (possible == 0) {
+    text = fmt::format("{} asked for, but none of this machine's {} could ever do:\n",
+                       gpus(request.count), snapshot.devices.size());
+  }
+  for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+    const Device& device = snapshot.devices[i];
+    text += fmt::format("  GPU {}: {}\n", device.index,
+                        never_reason(device, barred[i], fit(device, request, false), request));
+  }
+  return text;
+}
+
+/// Turns the options into a request for the machine as it is; says at once what can never be.
+class RequestMaker {
+ public:
+  RequestMaker(const Options& options, Notices& notices) : options_(options), notices_(notices) {
+    selection_.only = options.only;
+    selection_.exclude = options.exclude;
+    selection_.visible_devices = variable(environ, "CUDA_VISIBLE_DEVICES");
+  }
+
+  Result<Request> operator()(const Snapshot& snapshot,
+                             const std::vector<std::string>* claim_devices) {
+    selection_.claim_devices.reset();
+    if (claim_devices != nullptr) selection_.claim_devices = *claim_devices;
+    Result<Request> request = make(snapshot);
+    // What was possible once may be again: a card that is lost for now is no reason to give up.
+    if (!request && last_ && request.error().code == ExitCode::impossible) return *last_;
+    if (request) last_ = *request;
+    return request;
+  }
+
+ private:
+  Result<Request> make(const Snapshot& snapshot) {
+    const Result<std::vector<Barred>> barred = select(selection_, snapshot);
+    if (!barred) return fail(barred.error());
+    Request request;
+    request.count = options_.count;
+    request.min_free_mib = options_.min_free_mib;
+    request.max_util_pct = options_.max_util_pct;
+    int hidden = 0;
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      const std::string& uuid = snapshot.devices[i].uuid;
+      if ((*barred)[i] == Barred::no && !uuid.empty()) request.allowed.push_back(uuid);
+      if ((*barred)[i] == Barred::not_visible) ++hidden;
+    }
+    const int possible = could_ever_count(snapshot, *barred, request);
+    if (possible < request.count) {
+      return fail(ExitCode::impossible, impossible_text(snapshot, *barred, request, possible));
+    }
+    if (hidden > 0) {
+      notices_.note(fmt::format("  limited to {} by the CUDA_VISIBLE_DEVICES that was inherited",
+                                gpus(static_cast<int>(snapshot.devices.size()) - hidden)));
+    }
+    return request;
+  }
+
+  const Options& options_;
+  Notices& notices_;
+  Selection selection_;
+  std::optional<Request> last_;
+};
+
+}  // namespace
+
+LockDirPlaces lock_dir_places() {
+  LockDirPlaces places;
+  places.chosen = variable(environ, "GPU_GATE_LOCK_DIR");
+  if (places.chosen && places.chosen->empty()) places.chosen.reset();
+  return places;
+}
+
+std::unique_ptr<GpuSource> gpu_source() {
+  NvmlPlaces places;
+  const std::optional<std::string> library = variable(environ, "GPU_GATE_NVML");
+  if (library && !library->empty()) places.library = *library;
+  return nvml_source(std::move(places));
+}
+
+Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& command,
+                        bool claim) {
+  const std::unique_ptr<GpuSource> source = gpu_source();
+  Notices notices(options.quiet, options.count);
+  WaitOptions wait;
+  wait.poll = options.poll;
+  wait.timeout = options.timeout;
+  wait.claim = claim;
+  wait.command = command;
+  wait.within = outer_claim();
+  Result<WaitEnd> end =
+      wait_for_gpus(lock_dir_places(), *source, RequestMaker(options, notices), wait, notices);
+  notices.clear();
+  if (!end && end.error().code == ExitCode::timeout) {
+    const double seconds = std::chrono::duration<double>(*options.timeout).count();
+    return fail(ExitCode::timeout,
+                options.timeout->count() == 0
+                    ? fmt::format("{} not free now, and --timeout 0 is one try",
+                                  options.count == 1 ? "a GPU is" : gpus(options.count) + " are")
+                    : fmt::format("no {} within {:g} s (--timeout)",
+                                  options.count == 1 ? "free GPU" : "free set of " + gpus(options.count),
+                                  seconds));
+  }
+  if (end && end->signal != 0) die_of(end->signal);
+  return end;
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+
+namespace gpu_gate {
+
+/// The whole program: reads the words after its name, does what they say, returns the exit code.
+int run_cli(const std::vector<std::string>& words);
+
+/// One subcommand each. run returns only if the command could not be started.
+Status run_command(const Options& options);
+Status wait_command(const Options& options);
+Status status_command(const Options& options);
+
+/// The text of --help for the program ("") or a subcommand.
+std::string help_text(const std::string& topic);
+
+}  // namespace gpu_gate

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+namespace gpu_gate {
+
+/// The two streams of the program. Each call is one write(2) where the kernel takes it whole; a
+/// closed or full stream never ends the program (no SIGPIPE).
+
+/// Lines to stderr, each with "gpu-gate: " before it.
+void say(const std::string& lines);
+
+/// Text to stdout as it is. False if it could not all be written.
+bool print(const std::string& text);
+
+/// May the line on stderr be rewritten in place? (A terminal that is not dumb.)
+bool stderr_is_terminal();
+
+/// Rewrites the line in place; "" clears it. `line` has no line break and is cut to the width.
+void show_line(const std::string& line);
+
+}  // namespace gpu_gate

@@ -1,0 +1,100 @@
+#include "cli/json_output.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/process.h"
+
+namespace gpu_gate {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* health_word(Health health) {
+  switch (health) {
+    case Health::ok:
+      return "ok";
+    case Health::lost:
+      return "lost";
+    case Health::reset_required:
+      return "reset_required";
+    case Health::prohibited:
+      return "prohibited";
+    case Health::mig:
+      return "mig";
+    case Health::unreadable:
+      return "unreadable";
+  }
+  return "";
+}
+
+Json claim_json(const BoardClaim& claim) {
+  Json json{{"user", user_name(claim.owner.uid)},
+            {"uid", claim.owner.uid},
+            {"pid", nullptr},
+            {"command", nullptr},
+            {"since", nullptr},
+            {"devices", claim.devices},
+            {"ticket", claim.ticket}};
+  if (!claim.recorded) return json;
+  json["pid"] = claim.owner.pid;
+  json["command"] = claim.owner.command;
+  json["since"] = claim.owner.since;
+  return json;
+}
+
+Json process_json(const BoardProcess& process) {
+  Json json{{"pid", process.process.pid},
+            {"user", nullptr},
+            {"uid", nullptr},
+            {"command", process.command},
+            {"memory_mb", nullptr},
+            {"type", process.process.graphics ? "graphics" : "compute"},
+            {"claimed", process.claimed}};
+  if (process.uid) {
+    json["user"] = user_name(*process.uid);
+    json["uid"] = *process.uid;
+  }
+  if (process.process.memory_mib) json["memory_mb"] = *process.process.memory_mib;
+  return json;
+}
+
+}  // namespace
+
+std::string status_json(const Board& board) {
+  Json list = Json::array();
+  for (const BoardRow& row : board.rows) {
+    const Device& device = row.device;
+    Json json{{"index", device.index},
+              {"name", device.name},
+              {"uuid", device.uuid},
+              {"memory_total_mb", device.memory_total_mib},
+              {"memory_used_mb", device.memory_used_mib},
+              {"memory_free_mb", device.memory_free_mib},
+              {"utilization_pct", nullptr},
+              {"pci_bus_id", device.pci_bus_id},
+              {"processes", Json::array()},
+              {"claim", nullptr},
+              {"health", health_word(device.health)}};
+    if (device.utilization_pct) json["utilization_pct"] = *device.utilization_pct;
+    for (const BoardProcess& process : row.processes) {
+      json["processes"].push_back(process_json(process));
+    }
+    if (!row.claims.empty()) json["claim"] = claim_json(row.claims.front());
+    if (!device.error.empty()) json["error"] = device.error;
+    list.push_back(std::move(json));
+  }
+  return list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string wait_json(const std::vector<Device>& devices, const std::string& visible) {
+  Json json{{"indices", Json::array()},
+            {"uuids", Json::array()},
+            {"cuda_visible_devices", visible}};
+  for (const Device& device : devices) {
+    json["indices"].push_back(device.index);
+    json["uuids"].push_back(device.uuid);
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace gpu_gate

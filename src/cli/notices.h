@@ -1,0 +1,47 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "gate/waiter.h"
+
+namespace gpu_gate {
+
+/// Tells the user on stderr how a wait goes: why each card will not do and the place in line, then
+/// only what changed. On a terminal the last line shows the time and the place and is rewritten.
+class Notices final : public WaitObserver {
+ public:
+  Notices(bool quiet, int count);
+  ~Notices() override;
+
+  void looked(const Outlook& outlook) override;
+  void placed(std::size_t place) override;
+  bool wants_place() const override { return !quiet_; }
+  std::chrono::milliseconds tick() const override;
+  void ticked() override;
+  void mutex_delayed(std::optional<pid_t> holder) override;
+
+  /// A further line about the choice, told together with the first notice ("limited to ...").
+  void note(std::string line) { note_ = std::move(line); }
+
+  /// Takes the rewritten line off the terminal: other text follows.
+  void clear();
+
+ private:
+  void tell(const std::string& lines);
+
+  bool quiet_;
+  bool terminal_;
+  int count_;
+  std::string note_;
+  std::vector<std::string> keys_;  // of the reasons told last, one for each device
+  std::size_t place_ = 0;
+  std::size_t told_place_ = 0;
+  bool began_ = false;
+  bool line_shown_ = false;
+  bool delay_told_ = false;
+  Clock::time_point since_ = Clock::now();
+};
+
+}  // namespace gpu_gate

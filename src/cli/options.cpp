@@ -1,0 +1,273 @@
+#include "cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <string_view>
+
+namespace gpu_gate {
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr const char* kRightForm = "gpu-gate run [options] -- COMMAND [ARG ...]";
+constexpr double kLeastPollSeconds = 0.05;
+constexpr double kMostSeconds = 1e9;  // some thirty years: longer is for ever, and fits nanoseconds
+
+tl::unexpected<Error> bad(const std::string& option, const std::string& value, const char* wanted) {
+  return fail(ExitCode::usage, option + ": '" + value + "' will not do; " + wanted);
+}
+
+/// A whole number of decimal digits, saturated: what is too large for the type is too large for any
+/// machine, and that is for the machine to say.
+template <class Number>
+std::optional<Number> whole_number(const std::string& text) {
+  if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos) {
+    return std::nullopt;
+  }
+  Number number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return problem == std::errc{} ? number : std::numeric_limits<Number>::max();
+}
+
+std::optional<nanoseconds> duration(const std::string& text) {
+  double value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc{} || end != text.data() + text.size() || std::isnan(value) ||
+      std::signbit(value)) {
+    return std::nullopt;
+  }
+  return nanoseconds(static_cast<std::int64_t>(std::min(value, kMostSeconds) * 1e9));
+}
+
+/// Levenshtein distance, for "did you mean".
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  return *std::min_element(known.begin(), known.end(),
+                           [&](const std::string& a, const std::string& b) {
+                             return distance(word, a) < distance(word, b);
+                           });
+}
+
+/// The option words as they were written; their values are checked by ourselves, so that every
+/// refusal reads alike.
+struct Words {
+  std::optional<std::string> count, min_free, max_util, only, exclude, poll, timeout, ids;
+  bool quiet = false;
+  bool json = false;
+  bool help = false;
+};
+
+void describe(CLI::App& app, Verb verb, Words& words) {
+  app.set_help_flag("");
+  app.allow_extras();
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.add_flag("-h,--help", words.help);
+  if (verb != Verb::run) app.add_flag("--json", words.json);
+  if (verb == Verb::status) return;
+  const auto add = [&](const char* names, std::optional<std::string>& value) {
+    app.add_option_function<std::string>(names, [&value](const std::string& text) { value = text; });
+  };
+  add("-n,--count", words.count);
+  add("--min-free-mb", words.min_free);
+  add("--max-util", words.max_util);
+  add("--only", words.only);
+  add("--exclude", words.exclude);
+  add("--poll", words.poll);
+  add("--timeout", words.timeout);
+  add("--ids", words.ids);
+  app.add_flag("-q,--quiet", words.quiet);
+}
+
+Result<std::vector<GpuRef>> gpu_list(const char* option, const std::string& text) {
+  if (text.find_first_not_of(" \t") == std::string::npos) {
+    return fail(ExitCode::usage, std::string(option) +
+                                     ": the list is empty; write indices (2), ranges (0-3), UUIDs "
+                                     "or PCI addresses, separated by commas");
+  }
+  Result<std::vector<GpuRef>> list = parse_gpu_list(text);
+  if (!list) {
+    return fail(ExitCode::usage, std::string(option) + ": '" + text + "': " + list.error().text);
+  }
+  return list;
+}
+
+Status read_values(const Words& words, Options& options) {
+  options.quiet = words.quiet;
+  options.json = words.json;
+  if (words.count) {
+    const auto count = whole_number<int>(*words.count);
+    if (!count || *count < 1) return bad("--count", *words.count, "write a whole number, 1 or more");
+    options.count = *count;
+  }
+  if (words.min_free) {
+    options.min_free_mib = whole_number<std::int64_t>(*words.min_free);
+    if (!options.min_free_mib) {
+      return bad("--min-free-mb", *words.min_free, "write a whole number of MiB, 0 or more");
+    }
+  }
+  if (words.max_util) {
+    options.max_util_pct = whole_number<int>(*words.max_util);
+    if (!options.max_util_pct || *options.max_util_pct > 100) {
+      return bad("--max-util", *words.max_util, "write a whole number of percent, 0 to 100");
+    }
+  }
+  if (words.only) {
+    Result<std::vector<GpuRef>> list = gpu_list("--only", *words.only);
+    if (!list) return fail(list.error());
+    options.only = std::move(*list);
+  }
+  if (words.exclude) {
+    Result<std::vector<GpuRef>> list = gpu_list("--exclude", *words.exclude);
+    if (!list) return fail(list.error());
+    options.exclude = std::move(*list);
+  }
+  if (words.poll) {
+    const auto poll = duration(*words.poll);
+    if (!poll) return bad("--poll", *words.poll, "write seconds, 0 or more");
+    options.poll =
+        std::max(*poll, nanoseconds(static_cast<std::int64_t>(kLeastPollSeconds * 1e9)));
+  }
+  if (words.timeout) {
+    options.timeout = duration(*words.timeout);
+    if (!options.timeout) {
+      return bad("--timeout", *words.timeout, "write seconds, 0 or more (0: one try)");
+    }
+  }
+  if (words.ids) {
+    if (*words.ids != "index" && *words.ids != "uuid") {
+      return bad("--ids", *words.ids, "write index or uuid");
+    }
+    options.ids = *words.ids == "uuid" ? Ids::uuid : Ids::index;
+  }
+  return {};
+}
+
+const char* name_of(Verb verb) {
+  switch (verb) {
+    case Verb::run:
+      return "run";
+    case Verb::wait:
+      return "wait";
+    case Verb::status:
+      return "status";
+    default:
+      return "";
+  }
+}
+
+std::vector<std::string> known_options(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
+  }
+  return names;
+}
+
+tl::unexpected<Error> unexpected_word(const CLI::App& app, Verb verb, const std::string& word) {
+  if (word.size() > 1 && word[0] == '-') {
+    const std::string option = word.substr(0, word.find('='));
+    return fail(ExitCode::usage, std::string(name_of(verb)) + ": there is no option '" + option +
+                                     "'; the nearest is " + nearest(option, known_options(app)) +
+                                     " (see gpu-gate " + name_of(verb) + " --help)");
+  }
+  if (verb == Verb::run) {
+    return fail(ExitCode::usage, "run: '" + word +
+                                     "' is not an option; the command comes after `--`: " +
+                                     kRightForm);
+  }
+  return fail(ExitCode::usage, std::string(name_of(verb)) + ": '" + word +
+                                   "' is not an option; " + name_of(verb) + " takes no command");
+}
+
+}  // namespace
+
+Result<Options> parse_options(const std::vector<std::string>& words) {
+  Options options;
+  if (words.empty()) {
+    return fail(ExitCode::usage, std::string("what shall be done? Write run, wait or status, as in ") +
+                                     kRightForm + " (see gpu-gate --help)");
+  }
+  const std::string& first = words.front();
+  if (first == "--help" || first == "-h" || first == "help") {
+    if (words.size() > 1) options.help_topic = words[1];
+    return options;
+  }
+  if (first == "--version") {
+    options.verb = Verb::version;
+    return options;
+  }
+  if (first == "run") {
+    options.verb = Verb::run;
+  } else if (first == "wait") {
+    options.verb = Verb::wait;
+  } else if (first == "status") {
+    options.verb = Verb::status;
+  } else if (first[0] == '-' && first != "-") {
+    return fail(ExitCode::usage, "options come after the subcommand: '" + first + "' will not do; " +
+                                     "write " + kRightForm);
+  } else {
+    return fail(ExitCode::usage, "there is no subcommand '" + first + "'; the nearest is " +
+                                     nearest(first, {"run", "wait", "status", "help"}) +
+                                     " (see gpu-gate --help)");
+  }
+
+  const auto separator = std::find(words.begin() + 1, words.end(), "--");
+  // CLI11 wants the words in reverse.
+  std::vector<std::string> before(std::make_reverse_iterator(separator),
+                                  std::make_reverse_iterator(words.begin() + 1));
+  CLI::App app;
+  Words values;
+  describe(app, options.verb, values);
+  try {
+    app.parse(before);
+  } catch (const CLI::ParseError& error) {
+    // CLI11's own words name the option: a missing value, a flag with one.
+    std::string text = error.what();
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return fail(ExitCode::usage, std::string(name_of(options.verb)) + ": " + text +
+                                     " (see gpu-gate " + name_of(options.verb) + " --help)");
+  }
+  if (values.help) {
+    options.help_topic = name_of(options.verb);
+    options.verb = Verb::help;
+    return options;
+  }
+  if (const std::vector<std::string> extras = app.remaining(); !extras.empty()) {
+    return unexpected_word(app, options.verb, extras.front());
+  }
+  if (Status read = read_values(values, options); !read) {
+    read.error().text = std::string(name_of(options.verb)) + ": " + read.error().text;
+    return fail(read.error());
+  }
+  if (separator != words.end()) options.command.assign(separator + 1, words.end());
+  if (options.verb == Verb::run && options.command.empty()) {
+    return fail(ExitCode::usage,
+                std::string("run: there is no command; it comes after `--`: ") + kRightForm);
+  }
+  if (options.verb != Verb::run && separator != words.end()) {
+    return fail(ExitCode::usage, std::string(name_of(options.verb)) +
+                                     ": takes no command; to run one when a GPU is free: " +
+                                     kRightForm);
+  }
+  return options;
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "gpu/gpu_list.h"
+#include "gpu/visible_devices.h"
+
+namespace gpu_gate {
+
+enum class Verb { run, wait, status, help, version };
+
+/// What the user asked for, in values.
+struct Options {
+  Verb verb = Verb::help;
+  std::string help_topic;  // for Verb::help: "" or a verb
+  int count = 1;
+  std::optional<std::int64_t> min_free_mib;
+  std::optional<int> max_util_pct;
+  std::optional<std::vector<GpuRef>> only;
+  std::vector<GpuRef> exclude;
+  std::chrono::nanoseconds poll = std::chrono::seconds(5);
+  std::optional<std::chrono::nanoseconds> timeout;
+  Ids ids = Ids::index;
+  bool quiet = false;
+  bool json = false;
+  std::vector<std::string> command;  // run: the words after "--"
+};
+
+/// Reads the words after the program's name. Everything behind the first "--" is the command and is
+/// not looked at. Errors (exit code 2): one line that names the option, the value and what would do.
+Result<Options> parse_options(const std::vector<std::string>& words);
+
+}  // namespace gpu_gate

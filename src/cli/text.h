@@ -1,0 +1,46 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gate/waiter.h"
+#include "policy/grant.h"
+#include "policy/selection.h"
+
+namespace gpu_gate {
+
+/// Text of other people (commands, names, UUIDs) made safe for a terminal: control characters,
+/// invalid UTF-8 and invisible or direction-changing characters are shown as escapes.
+std::string printable(std::string_view text);
+
+/// "5s", "12m", "2h13m", "3d4h".
+std::string human_duration(std::chrono::seconds duration);
+
+/// "2 GPUs", "a free GPU" is the caller's business: only the number and the noun.
+std::string gpus(int count);
+
+/// "alice: python train.py (pid 4242, 2h13m)". `now`: seconds since 1970.
+std::string holder(const Owner& owner, std::int64_t now);
+
+/// "alice: python x.py (pid 4242, 300 MiB)" for a process on a GPU.
+std::string process_holder(const GpuProcess& process);
+
+/// Why this GPU will not do for the request, without its index: "812 MiB free of the 8000 MiB asked
+/// for". `claims` and `ledger` tell who holds it.
+std::string reason(const Device& device, Fit fit, const Request& request,
+                   const std::vector<Claim>& claims, const Ledger& ledger);
+
+/// The parts of that reason that make it another reason: numbers that change all the time left out.
+std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims);
+
+/// Why this GPU can never do: its bar, or its fit.
+std::string never_reason(const Device& device, Barred barred, Fit fit, const Request& request);
+
+/// Why a device is unhealthy, in words.
+std::string health_text(const Device& device);
+
+}  // namespace gpu_gate

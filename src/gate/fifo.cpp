@@ -1,0 +1,160 @@
+#include "gate/fifo.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+
+#include "base/signals.h"
+#include "base/umask.h"
+
+namespace gpu_gate {
+namespace {
+
+// The sticky bit on a file asks cleaners of temporary files to leave it alone (XDG Base Directory
+// Specification; tmpfiles.d(5)).
+constexpr mode_t kHeldMode = 01644;
+constexpr mode_t kBellMode = 01622;
+
+/// Makes a FIFO whose final mode does not depend on the umask, and opens it. Nobody else can open it
+/// before its mode is set, and then it already has its writer.
+Result<UniqueFd> create_fifo(int dir, const std::string& name, mode_t mode) {
+  {
+    const NoUmask exact_mode;
+    if (::mkfifoat(dir, name.c_str(), 0600) != 0) {
+      return fail(system_error(ExitCode::lock_dir, "mkfifo", name, errno));
+    }
+  }
+  const auto undo = [&](const char* call) {
+    Error error = system_error(ExitCode::lock_dir, call, name, errno);
+    ::unlinkat(dir, name.c_str(), 0);
+    return fail(std::move(error));
+  };
+  // O_RDWR never blocks on a FIFO under Linux (fifo(7)) and makes this process reader and writer.
+  UniqueFd fd(::openat(dir, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return undo("open");
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return undo("fstat");
+  if (!S_ISFIFO(info.st_mode) || info.st_uid != ::geteuid()) {
+    errno = EEXIST;  // somebody put another file in its place
+    return undo("open");
+  }
+  if (::fchmod(fd.get(), mode) != 0) return undo("fchmod");
+  return fd;
+}
+
+/// Is an errno of open() about this one file (gone, alien, not ours to read), not about us?
+bool about_the_file(int errnum) {
+  switch (errnum) {
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case EACCES:
+    case EPERM:
+    case ENXIO:
+    case ENODEV:
+    case EISDIR:
+    case ETXTBSY:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Opens a bell for writing; nothing where nobody reads it. The write end is closed at once after
+/// use, so that it never keeps the bell alive.
+UniqueFd open_bell(int dir, const std::string& name) {
+  UniqueFd fd(::openat(dir, name.c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) return UniqueFd();
+  return fd;
+}
+
+/// Pending bytes, and the time of the last write, which a FIFO keeps as its modification time
+/// (fs/pipe.c, pipe_write).
+BellState state_of(int fd) {
+  BellState state;
+  int bytes = 0;
+  if (::ioctl(fd, FIONREAD, &bytes) != 0 || bytes == 0) return state;
+  state.pending = true;
+  struct stat info {};
+  struct timespec now {};
+  if (::fstat(fd, &info) == 0 && ::clock_gettime(CLOCK_REALTIME, &now) == 0) {
+    state.age = std::chrono::seconds(now.tv_sec - info.st_mtim.tv_sec) +
+                std::chrono::nanoseconds(now.tv_nsec - info.st_mtim.tv_nsec);
+  }
+  return state;
+}
+
+}  // namespace
+
+Result<UniqueFd> create_held_fifo(int dir, const std::string& name) {
+  return create_fifo(dir, name, kHeldMode);
+}
+
+Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name) {
+  UniqueFd fd(::openat(dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) {
+    if (about_the_file(errno)) return std::nullopt;
+    return fail(system_error(ExitCode::lock_dir, "open", name, errno));
+  }
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) {
+    return fail(system_error(ExitCode::lock_dir, "fstat", name, errno));
+  }
+  if (!S_ISFIFO(info.st_mode)) return std::nullopt;
+  // With a writer an empty FIFO says EAGAIN, without one it is at its end (pipe(7)).
+  char byte = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(fd.get(), &byte, 1);
+  } while (got < 0 && errno == EINTR);
+  if (got == 0) return std::nullopt;
+  if (got < 0 && errno != EAGAIN) {
+    return fail(system_error(ExitCode::lock_dir, "read", name, errno));
+  }
+  return HeldFifo{std::move(fd), info.st_uid};
+}
+
+Result<UniqueFd> create_bell(int dir, const std::string& name) {
+  return create_fifo(dir, name, kBellMode);
+}
+
+std::optional<BellState> ring(int dir, const std::string& name) {
+  const UniqueFd fd = open_bell(dir, name);
+  if (!fd) return std::nullopt;
+  const BellState before = state_of(fd.get());
+  if (before.pending) return before;
+  sigset_t pipe;
+  ::sigemptyset(&pipe);
+  ::sigaddset(&pipe, SIGPIPE);
+  {
+    const SignalBlock block(pipe);  // its reader may end between the open and the write
+    const char byte = '!';
+    if (::write(fd.get(), &byte, 1) < 0 && errno == EPIPE) {
+      const struct timespec none {};
+      ::sigtimedwait(&pipe, nullptr, &none);
+    }
+  }
+  return before;
+}
+
+std::optional<BellState> look_at_bell(int dir, const std::string& name) {
+  const UniqueFd fd = open_bell(dir, name);
+  if (!fd) return std::nullopt;
+  return state_of(fd.get());
+}
+
+void answer_bell(int bell) {
+  std::array<char, 512> bytes{};
+  ssize_t got = 0;
+  do {
+    got = ::read(bell, bytes.data(), bytes.size());
+  } while (got == static_cast<ssize_t>(bytes.size()) || (got < 0 && errno == EINTR));
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "gate/fifo.h"
+#include "gate/lock_dir.h"
+#include "gate/mutex.h"
+#include "gate/record.h"
+
+namespace gpu_gate {
+
+/// A place in a line, as its file names tell it. There is one line for the machine (within 0) and one
+/// inside each claim whose job asks for cards again.
+struct Place {
+  Ticket ticket = 0;
+  Ticket within = 0;
+};
+
+/// A live claim on one card.
+struct Claim {
+  Ticket ticket = 0;
+  std::string uuid;
+  uid_t owner = 0;
+  UniqueFd watch;            // poll it with `events`; it becomes ready when the claim may have ended
+  short watch_events = 0;    // 0 for a FIFO (POLLHUP), POLLIN for a pidfd
+};
+
+/// A waiter's own place in line; leaves it when destroyed, by letting go of the FIFO.
+struct Standing {
+  Place place;
+  UniqueFd held;
+  UniqueFd bell;
+};
+
+/// Who is ahead of a place.
+struct Ahead {
+  std::optional<Place> first;        // the first that lives and answers its bell: it looks at the cards
+  std::optional<Place> predecessor;  // the nearest that lives
+  UniqueFd watch;                    // its read end: POLLHUP when it has left
+};
+
+/// What is written in a lock directory: the line, the claims and their records. Nothing read from it
+/// is trusted: names and records that do not parse are skipped, and who owns what is told by the
+/// owner of the file. Functions that take a MutexGuard change the directory, the others may be called
+/// at any time. No function blocks. Errors: exit code 5.
+class Ledger {
+ public:
+  explicit Ledger(const LockDir& dir) : dir_(dir) {}
+
+  /// All live claims. With a guard, removes those dead ones that this user may remove.
+  Result<std::vector<Claim>> claims(const MutexGuard* guard) const;
+  std::optional<ClaimRecord> claim_record(Ticket ticket) const;
+
+  /// The places of one line in order, dead ones among them.
+  Result<std::vector<Place>> line(Ticket within) const;
+  /// The same for all lines.
+  Result<std::vector<Place>> all_lines() const;
+  Result<bool> is_live(const Place& place) const;
+  std::optional<WaiterRecord> waiter_record(const Place& place) const;
+  bool is_passed_over(const Place& place) const;
+
+  /// Who is ahead of `place` (ticket 0: of a newcomer). With a guard, removes the dead places at the
+  /// front that this user may remove.
+  Result<Ahead> ahead_of(const Place& place, const MutexGuard* guard) const;
+
+  /// Stands last in the line. The errnum ESTALE says that the directory is being removed.
+  Result<Standing> join(const MutexGuard& guard, const WaiterRecord& record) const;
+  /// Replaces the record of one's own place.
+  Status rewrite(const Place& place, const WaiterRecord& record) const;
+  /// Removes one's own place. Needs no mutex: to everybody else it is as if its owner had died.
+  void leave(const Place& place) const;
+
+  struct Made {
+    Ticket ticket = 0;
+    std::vector<UniqueFd> held;  // close-on-exec; the claim lasts as long as any copy is open
+  };
+  /// Makes a claim on the record's devices, all or none. Errors: exit code 5, nothing claimed.
+  Result<Made> claim(const MutexGuard& guard, const ClaimRecord& record) const;
+
+  std::optional<BellState> ring_bell(const Place& place) const;
+  std::optional<BellState> bell_state(const Place& place) const;
+
+ private:
+  Result<Ticket> next_ticket(const MutexGuard& guard, bool grant) const;
+  void remove_claim(const std::string& fifo, Ticket ticket) const;
+
+  const LockDir& dir_;
+};
+
+/// A waiter that has not answered its bell for so long is passed over until it does.
+constexpr std::chrono::seconds kAnswerTime{5};
+
+}  // namespace gpu_gate

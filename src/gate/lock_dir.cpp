@@ -1,0 +1,161 @@
+#include "gate/lock_dir.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/process.h"
+#include "base/umask.h"
+
+namespace gpu_gate {
+namespace {
+
+constexpr mode_t kDirMode = 01777;
+
+/// File systems that other machines write to as well: a lock there would promise what it cannot keep.
+/// Numbers from statfs(2), linux/magic.h and the file systems' own sources.
+bool is_network_file_system(const struct statfs& info) {
+  constexpr std::array<std::uint32_t, 14> kNetwork{
+      0x6969,      // NFS
+      0x517B,      // SMB
+      0xFF534D42,  // CIFS
+      0xFE534D42,  // SMB2
+      0x01021997,  // 9P
+      0x5346414F,  // AFS
+      0x6B414653,  // kAFS
+      0x73757245,  // Coda
+      0x00C36400,  // Ceph
+      0x0BD00BD0,  // Lustre
+      0x47504653,  // GPFS
+      0x19830326,  // BeeGFS
+      0x7461636F,  // OCFS2
+      0x01161970,  // GFS2
+  };
+  const auto type = static_cast<std::uint32_t>(info.f_type);
+  return std::find(kNetwork.begin(), kNetwork.end(), type) != kNetwork.end();
+}
+
+std::string remedy(int errnum, const std::string& path) {
+  constexpr const char* kOwnDir = "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
+  switch (errnum) {
+    case EACCES:
+    case EPERM:
+    case EROFS: {
+      struct stat info {};
+      std::string owner;
+      if (::stat(path.c_str(), &info) == 0) owner = "; it belongs to " + user_name(info.st_uid);
+      return owner + "; `chmod 1777` by its owner opens it for all users, or " + kOwnDir;
+    }
+    case ENOSPC:
+    case EDQUOT:
+      return "; free some space, or " + std::string(kOwnDir);
+    case ENOENT:
+      return "; make its parent directory first";
+    default:
+      return "; " + std::string(kOwnDir);
+  }
+}
+
+tl::unexpected<Error> unusable(const char* call, const std::string& path, int errnum) {
+  Error error = system_error(ExitCode::lock_dir, call, path, errnum);
+  error.text = "cannot use the lock directory: " + error.text + remedy(errnum, path);
+  return fail(std::move(error));
+}
+
+/// mkdir with exactly kDirMode.
+bool make_dir(int at, const char* path) {
+  const NoUmask exact_mode;
+  return ::mkdirat(at, path, kDirMode) == 0;
+}
+
+}  // namespace
+
+Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool make, bool follow) {
+  const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
+  LockDir dir;
+  dir.path_ = path;
+  dir.root_ = UniqueFd(::open(path.c_str(), flags));
+  if (!dir.root_ && errno == ENOENT) {
+    if (!make) return std::nullopt;
+    if (!make_dir(AT_FDCWD, path.c_str()) && errno != EEXIST) return unusable("mkdir", path, errno);
+    dir.root_ = UniqueFd(::open(path.c_str(), flags));
+  }
+  if (!dir.root_) return unusable("open", path, errno);
+
+  struct statfs info {};
+  if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
+  if (is_network_file_system(info)) {
+    return fail(ExitCode::lock_dir,
+                "cannot use the lock directory: " + path +
+                    " is on a network file system, where a lock would not hold for this machine "
+                    "alone; set GPU_GATE_LOCK_DIR to a local directory");
+  }
+  for (const char* name : {"queue", "claims"}) {
+    UniqueFd part(::openat(dir.root_.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    if (!part && errno == ENOENT && make) {
+      if (!make_dir(dir.root_.get(), name) && errno != EEXIST) {
+        return unusable("mkdir", path + "/" + name, errno);
+      }
+      part = UniqueFd(
+          ::openat(dir.root_.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    }
+    if (!part && errno == ENOENT && !make) return std::nullopt;
+    if (!part) return unusable("open", path + "/" + name, errno);
+    (name[0] == 'q' ? dir.queue_ : dir.claims_) = std::move(part);
+  }
+  return dir;
+}
+
+namespace {
+
+bool writable_by_all(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && (info.st_mode & S_IWOTH) != 0;
+}
+
+struct Place {
+  std::string path;
+  bool follow = false;  // a link is followed only where the user or the administrator named it
+};
+
+Result<Place> choose(const LockDirPlaces& places) {
+  if (places.chosen) return Place{*places.chosen, true};
+  struct stat info {};
+  if (::stat(places.administered.c_str(), &info) == 0) return Place{places.administered, true};
+  for (const std::string& parent : places.shared) {
+    if (writable_by_all(parent)) return Place{parent + "/gpu-gate", false};
+  }
+  return fail(ExitCode::lock_dir,
+              "cannot use a lock directory: there is no " + places.administered +
+                  " and nothing else that all users may write to; set GPU_GATE_LOCK_DIR");
+}
+
+}  // namespace
+
+Result<std::optional<LockDir>> LockDir::open_existing(const LockDirPlaces& places) {
+  Result<Place> place = choose(places);
+  if (!place) return fail(place.error());
+  return open_at(place->path, false, place->follow);
+}
+
+Result<LockDir> LockDir::open(const LockDirPlaces& places) {
+  Result<Place> place = choose(places);
+  if (!place) return fail(place.error());
+  Result<std::optional<LockDir>> dir = open_at(place->path, true, place->follow);
+  if (!dir) return fail(dir.error());
+  return std::move(**dir);
+}
+
+bool LockDir::is_current() const {
+  struct stat at_path {};
+  struct stat opened {};
+  return ::stat(path_.c_str(), &at_path) == 0 && ::fstat(root_.get(), &opened) == 0 &&
+         at_path.st_ino == opened.st_ino && at_path.st_dev == opened.st_dev;
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,156 @@
+#include "gate/record.h"
+
+#include <unistd.h>
+
+#include <ctime>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/process.h"
+
+namespace gpu_gate {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kVersion = 1;
+constexpr std::size_t kMostDevices = 1024;
+constexpr std::size_t kMostUuidBytes = 96;
+
+std::string dump(const Json& json) {
+  // A command may hold bytes that are not UTF-8; they are replaced, never an error.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json owner_json(const Owner& owner) {
+  return Json{{"version", kVersion},           {"pid", owner.pid},
+              {"start", owner.start_ticks},    {"pid_namespace", owner.pid_namespace},
+              {"since", owner.since},          {"command", owner.command}};
+}
+
+std::optional<std::int64_t> integer(const Json& json, const char* key, std::int64_t least,
+                                    std::int64_t most) {
+  const auto member = json.find(key);
+  if (member == json.end() || !member->is_number_integer()) return std::nullopt;
+  if (member->is_number_unsigned() &&
+      member->get<std::uint64_t>() > static_cast<std::uint64_t>(most)) {
+    return std::nullopt;
+  }
+  const auto value = member->get<std::int64_t>();
+  if (value < least || value > most) return std::nullopt;
+  return value;
+}
+
+std::optional<std::vector<std::string>> uuids(const Json& json, const char* key) {
+  const auto member = json.find(key);
+  if (member == json.end() || !member->is_array() || member->size() > kMostDevices) {
+    return std::nullopt;
+  }
+  std::vector<std::string> list;
+  for (const Json& item : *member) {
+    if (!item.is_string() || item.get_ref<const std::string&>().size() > kMostUuidBytes) {
+      return std::nullopt;
+    }
+    list.push_back(item.get<std::string>());
+  }
+  return list;
+}
+
+/// The parsed object, or a discarded value. Takes no part of a text that is too long.
+Json parse(std::string_view text) {
+  if (text.size() > kMostRecordBytes) return Json(Json::value_t::discarded);
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object() || integer(json, "version", kVersion, kVersion) != kVersion) {
+    return Json(Json::value_t::discarded);
+  }
+  return json;
+}
+
+std::optional<Owner> parse_owner(const Json& json, uid_t uid) {
+  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
+  const auto pid = integer(json, "pid", 1, std::numeric_limits<pid_t>::max());
+  const auto start = integer(json, "start", 0, kMost);
+  const auto pid_namespace = integer(json, "pid_namespace", 0, kMost);
+  const auto since = integer(json, "since", 0, kMost);
+  const auto command = json.find("command");
+  if (!pid || !start || !pid_namespace || !since || command == json.end() ||
+      !command->is_string()) {
+    return std::nullopt;
+  }
+  Owner owner;
+  owner.uid = uid;
+  owner.pid = static_cast<pid_t>(*pid);
+  owner.start_ticks = static_cast<std::uint64_t>(*start);
+  owner.pid_namespace = static_cast<std::uint64_t>(*pid_namespace);
+  owner.since = *since;
+  owner.command = command->get<std::string>().substr(0, kMostCommandBytes);
+  return owner;
+}
+
+}  // namespace
+
+Owner this_process(const std::vector<std::string>& command) {
+  Owner owner;
+  owner.uid = ::geteuid();
+  owner.pid = ::getpid();
+  owner.pid_namespace = pid_namespace();
+  if (const auto identity = process_identity(owner.pid)) owner.start_ticks = identity->start_ticks;
+  owner.since = std::time(nullptr);
+  for (const std::string& word : command) {
+    if (!owner.command.empty()) owner.command += ' ';
+    owner.command += word;
+    if (owner.command.size() > kMostCommandBytes) break;
+  }
+  owner.command.resize(std::min(owner.command.size(), kMostCommandBytes));
+  return owner;
+}
+
+std::string to_json(const WaiterRecord& record) {
+  Json json = owner_json(record.owner);
+  json["count"] = record.request.count;
+  if (record.request.min_free_mib) json["min_free_mib"] = *record.request.min_free_mib;
+  if (record.request.max_util_pct) json["max_util_pct"] = *record.request.max_util_pct;
+  json["allowed"] = record.request.allowed;
+  return dump(json);
+}
+
+std::string to_json(const ClaimRecord& record) {
+  Json json = owner_json(record.owner);
+  json["devices"] = record.devices;
+  return dump(json);
+}
+
+std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
+  const Json json = parse(text);
+  if (json.is_discarded()) return std::nullopt;
+  std::optional<Owner> who = parse_owner(json, owner);
+  const auto count = integer(json, "count", 1, std::numeric_limits<int>::max());
+  std::optional<std::vector<std::string>> allowed = uuids(json, "allowed");
+  if (!who || !count || !allowed) return std::nullopt;
+  WaiterRecord record;
+  record.owner = std::move(*who);
+  record.request.count = static_cast<int>(*count);
+  record.request.allowed = std::move(*allowed);
+  if (json.contains("min_free_mib")) {
+    record.request.min_free_mib =
+        integer(json, "min_free_mib", 0, std::numeric_limits<std::int64_t>::max());
+    if (!record.request.min_free_mib) return std::nullopt;
+  }
+  if (json.contains("max_util_pct")) {
+    const auto percent = integer(json, "max_util_pct", 0, 100);
+    if (!percent) return std::nullopt;
+    record.request.max_util_pct = static_cast<int>(*percent);
+  }
+  return record;
+}
+
+std::optional<ClaimRecord> parse_claim(std::string_view text, uid_t owner) {
+  const Json json = parse(text);
+  if (json.is_discarded()) return std::nullopt;
+  std::optional<Owner> who = parse_owner(json, owner);
+  std::optional<std::vector<std::string>> devices = uuids(json, "devices");
+  if (!who || !devices) return std::nullopt;
+  return ClaimRecord{std::move(*who), std::move(*devices)};
+}
+
+}  // namespace gpu_gate

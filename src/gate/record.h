@@ -1,0 +1,51 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/request.h"
+
+namespace gpu_gate {
+
+/// A record's text is never read beyond this many bytes. A request for 64 GPUs by UUID needs 3 KiB.
+constexpr std::size_t kMostRecordBytes = 64 * 1024;
+/// Of a command line that is recorded and shown.
+constexpr std::size_t kMostCommandBytes = 256;
+
+/// Who stands behind a place in line or a claim.
+struct Owner {
+  uid_t uid = 0;  // of the record's file: not part of its text, which anybody could have written
+  pid_t pid = 0;
+  std::uint64_t start_ticks = 0;    // with the pid, names one process for ever
+  std::uint64_t pid_namespace = 0;  // where the pid means something
+  std::int64_t since = 0;           // seconds since 1970, when it began to wait or to hold
+  std::string command;              // arbitrary bytes
+};
+
+struct WaiterRecord {
+  Owner owner;
+  Request request;
+};
+
+struct ClaimRecord {
+  Owner owner;
+  std::vector<std::string> devices;  // UUIDs
+};
+
+/// This process as an owner, with the given command line.
+Owner this_process(const std::vector<std::string>& command);
+
+std::string to_json(const WaiterRecord& record);
+std::string to_json(const ClaimRecord& record);
+
+/// Reads a record that somebody wrote: nothing unless it is whole, of a version this program knows,
+/// and within bounds. `owner` is the owner of its file.
+std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner);
+std::optional<ClaimRecord> parse_claim(std::string_view text, uid_t owner);
+
+}  // namespace gpu_gate

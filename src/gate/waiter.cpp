@@ -1,0 +1,682 @@
+#include "gate/waiter.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/signals.h"
+
+namespace gpu_gate {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+/// A card that those ahead could use, but not as it is now, is kept for them for so long.
+constexpr seconds kSettleTime{10};
+/// Who is not first looks at the line by itself this often, in case the first one hangs.
+constexpr seconds kSlowLook{30};
+/// The second in line gives the first so much time after a release before it rings.
+constexpr milliseconds kHeadStart{50};
+/// A bell may make a waiter look this often at the most: anybody may ring.
+constexpr milliseconds kLeastBetweenRings{20};
+/// Looks after a release, until the memory is there: soon, then every 40 ms as long as a driver may
+/// reasonably need to free it, then seldom; then --poll.
+constexpr milliseconds kSoon[] = {milliseconds(1), milliseconds(2), milliseconds(5),
+                                  milliseconds(10), milliseconds(20)};
+constexpr milliseconds kOften{40};
+constexpr seconds kOftenFor{5};
+constexpr milliseconds kSeldom{250};
+constexpr seconds kSeldomFor{30};
+constexpr std::size_t kMostPidfds = 64;
+
+/// When to look again after something was released.
+class Relook {
+ public:
+  void start(Clock::time_point now) {
+    began_ = now;
+    looks_ = 0;
+  }
+  void stop() { began_.reset(); }
+  bool active() const { return began_.has_value(); }
+
+  /// The time of the next look, as long as there is one before the ordinary poll.
+  std::optional<Clock::time_point> next(Clock::time_point now) {
+    if (!began_) return std::nullopt;
+    const std::size_t look = looks_++;
+    if (look < std::size(kSoon)) return now + kSoon[look];
+    if (now - *began_ < kOftenFor) return now + kOften;
+    if (now - *began_ < kSeldomFor) return now + kSeldom;
+    began_.reset();
+    return std::nullopt;
+  }
+
+ private:
+  std::optional<Clock::time_point> began_;
+  std::size_t looks_ = 0;
+};
+
+class Waiter {
+ public:
+  Waiter(const LockDirPlaces& places, GpuSource& source, const MakeRequest& make_request,
+         const WaitOptions& options, WaitObserver& observer)
+      : places_(places),
+        source_(source),
+        make_request_(make_request),
+        options_(options),
+        observer_(observer),
+        within_(options.within),
+        owner_(this_process(options.command)),
+        began_(Clock::now()) {
+    // A time-out of centuries is none; the clock would overflow.
+    if (options.timeout && *options.timeout < std::chrono::hours(24 * 365 * 100)) {
+      deadline_ = began_ + *options.timeout;
+    }
+  }
+
+  ~Waiter() { leave(); }
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  Result<WaitEnd> wait() {
+    if (Status opened = open_dir(); !opened) return fail(opened.error());
+    for (;;) {
+      Result<bool> granted = look();
+      if (!granted) return fail(granted.error());
+      if (*granted) break;
+      Result<bool> look_now = false;
+      while (look_now && !*look_now) look_now = sleep();
+      if (!look_now) return fail(look_now.error());
+      if (end_.signal != 0) break;
+    }
+    end_.duration = Clock::now() - began_;
+    return std::move(end_);
+  }
+
+ private:
+  /// What was found under the mutex.
+  struct View {
+    std::vector<Claim> claims;
+    std::vector<bool> claimed;  // for each device, whether a claim on it counts for this request
+    Turn turn;
+    bool fresh = false;         // nothing was claimed or released since the snapshot
+  };
+
+  Status open_dir() {
+    leave();
+    Result<LockDir> dir = LockDir::open(places_);
+    if (!dir) return fail(dir.error());
+    dir_ = std::move(*dir);
+    return {};
+  }
+
+  void leave() {
+    if (!standing_) return;
+    ledger_.leave(standing_->place);
+    standing_.reset();
+    predecessor_ = UniqueFd();
+    leading_ = false;
+  }
+
+  /// One look at the cards and the line. True: granted, end_ is filled in.
+  Result<bool> look() {
+    for (;;) {
+      last_look_ = Clock::now();
+      // What is claimed or released from here on makes the snapshot stale.
+      const Counters before = peek_counters(dir_);
+      Result<std::vector<Claim>> claims_before = ledger_.claims(nullptr);
+      if (!claims_before) return fail(claims_before.error());
+      const std::vector<std::string> claim_devices = devices_of_outer_claim(*claims_before);
+
+      Result<Snapshot> snapshot = source_.read();
+      if (!snapshot) return fail(snapshot.error());
+      Result<Request> request =
+          make_request_(*snapshot, within_ != 0 ? &claim_devices : nullptr);
+      if (!request) return fail(request.error());
+      request->within = within_;
+      const bool changed = request->allowed != request_.allowed;
+      request_ = std::move(*request);
+
+      std::set<std::string> claimed_before;
+      for (const Claim& claim : *claims_before) {
+        if (claim.ticket > within_) claimed_before.insert(claim.uuid);
+      }
+      Result<std::optional<View>> view = decide(*snapshot, before, claimed_before, changed);
+      if (!view && view.error().errnum == ESTALE) {
+        if (Status opened = open_dir(); !opened) return fail(opened.error());
+        continue;
+      }
+      if (!view) return fail(view.error());
+      if (!*view) return true;
+      // Our turn by a stale snapshot, or not our turn by one when there is only one try: look again.
+      if (!(*view)->turn.granted.empty() || one_try()) continue;
+      after_look(*snapshot, **view);
+      return false;
+    }
+  }
+
+  /// The claim that this job is a part of, if it lives and is this user's; else the job is like any
+  /// other from now on.
+  std::vector<std::string> devices_of_outer_claim(const std::vector<Claim>& claims) {
+    std::vector<std::string> devices;
+    if (within_ == 0) return devices;
+    for (const Claim& claim : claims) {
+      if (claim.ticket == within_ && (claim.owner == ::geteuid() || ::geteuid() == 0)) {
+        devices.push_back(claim.uuid);
+      }
+    }
+    if (devices.empty()) {
+      leave();
+      within_ = 0;
+    }
+    return devices;
+  }
+
+  /// The decision, under the mutex: takes the cards if it is our turn, else stands in line. Nothing:
+  /// granted. A view with a grant: it is our turn, but the snapshot is stale.
+  Result<std::optional<View>> decide(const Snapshot& snapshot, const Counters& before,
+                                     const std::set<std::string>& claimed_before, bool changed) {
+    Result<MutexGuard> guard = lock_mutex(dir_, lock_deadline(), [this](std::optional<pid_t> pid) {
+      observer_.mutex_delayed(pid);
+    });
+    if (!guard && guard.error().code == ExitCode::timeout) return fail(timed_out());
+    if (!guard) return fail(guard.error());
+
+    View view;
+    Result<std::vector<Claim>> claims = ledger_.claims(&*guard);
+    if (!claims) return fail(claims.error());
+    view.claims = std::move(*claims);
+    view.claimed = claimed_devices(snapshot, view.claims);
+    view.fresh = guard->read().grants == before.grants;
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      if (!view.claimed[i] && claimed_before.count(snapshot.devices[i].uuid) != 0) {
+        view.fresh = false;
+      }
+    }
+    const bool led = leading_;
+    if (Status placed = find_place(&*guard); !placed) return fail(placed.error());
+    leads_newly_ = leading_ && !led;
+    called_until_.reset();
+    Result<Turn> turn = my_turn(snapshot, view.claimed);
+    if (!turn) return fail(turn.error());
+    view.turn = std::move(*turn);
+
+    if (!view.turn.granted.empty()) {
+      if (!view.fresh) return view;
+      if (Status took = take(*guard, snapshot, view.turn.granted); !took) return fail(took.error());
+      return std::nullopt;
+    }
+    // A release in between must not be slept on: there would be nothing left to wake us.
+    stale_ = !view.fresh;
+    if (one_try()) {
+      if (stale_) return view;
+      return fail(timed_out());
+    }
+    if (!standing_) {
+      Result<Standing> standing = ledger_.join(*guard, record());
+      if (!standing) return fail(standing.error());
+      standing_ = std::move(*standing);
+      end_.waited = true;
+    } else if (changed) {
+      if (Status written = ledger_.rewrite(standing_->place, record()); !written) {
+        return fail(written.error());
+      }
+    }
+    return view;
+  }
+
+  bool one_try() const { return options_.timeout && options_.timeout->count() == 0; }
+
+  /// One try does not give up because somebody holds the mutex for a moment.
+  std::optional<Clock::time_point> lock_deadline() const {
+    if (!deadline_) return std::nullopt;
+    return std::max(*deadline_, began_ + seconds(2));
+  }
+
+  Error timed_out() const { return Error{ExitCode::timeout, "", 0}; }
+
+  std::vector<bool> claimed_devices(const Snapshot& snapshot, const std::vector<Claim>& claims) const {
+    std::vector<bool> claimed(snapshot.devices.size(), false);
+    for (std::size_t i = 0; i < claimed.size(); ++i) {
+      claimed[i] = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+        // Within a claim only those count that were made after it: they are the job's other parts.
+        return claim.ticket > within_ && claim.uuid == snapshot.devices[i].uuid;
+      });
+    }
+    return claimed;
+  }
+
+  WaiterRecord record() const {
+    return WaiterRecord{owner_, request_};
+  }
+
+  /// Finds out who is ahead: whether this waiter is first, or second, and whom it watches.
+  Status find_place(const MutexGuard* guard) {
+    // Nobody can come to stand ahead of the first; only a waiter that was passed over can come back.
+    if (leading_ && standing_ && !predecessor_) return {};
+    Result<Ahead> ahead = ledger_.ahead_of(standing_ ? standing_->place : Place{0, within_}, guard);
+    if (!ahead) return fail(ahead.error());
+    first_ = ahead->first;
+    leading_ = !first_;
+    // Second in line: nobody but the first is ahead.
+    second_ = first_ && ahead->predecessor && ahead->predecessor->ticket == first_->ticket;
+    predecessor_ = std::move(ahead->watch);
+    return {};
+  }
+
+  /// Our turn by the line's rule. The others' records are read only if that could matter: most of the
+  /// time there is nothing to be had, or nobody ahead.
+  Result<Turn> my_turn(const Snapshot& snapshot, const std::vector<bool>& claimed) {
+    std::vector<InLine> line{InLine{&request_, false}};
+    Turn alone = std::move(grant(snapshot, claimed, line, {}).front());
+    if (leading_ || alone.granted.empty()) {
+      since_contested_.clear();
+      return alone;
+    }
+    Result<std::vector<Place>> places = ledger_.line(within_);
+    if (!places) return fail(places.error());
+    std::vector<Place> ahead;
+    std::vector<WaiterRecord> records;
+    std::vector<bool> passed_over;
+    for (const Place& place : *places) {
+      if (standing_ && place.ticket >= standing_->place.ticket) break;
+      const Result<bool> live = ledger_.is_live(place);
+      if (!live) return fail(live.error());
+      if (!*live) continue;
+      if (std::optional<WaiterRecord> other = ledger_.waiter_record(place)) {
+        ahead.push_back(place);
+        records.push_back(std::move(*other));
+        passed_over.push_back(ledger_.is_passed_over(place));
+      }
+    }
+    line.clear();
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      line.push_back(InLine{&records[i].request, passed_over[i]});
+    }
+    line.push_back(InLine{&request_, false});
+    std::vector<Turn> turns = grant(snapshot, claimed, line, settled());
+    for (std::size_t i = 0; i < ahead.size(); ++i) {
+      if (!turns[i].granted.empty()) call(ahead[i]);
+    }
+    note_contested(snapshot, turns.back());
+    return std::move(turns.back());
+  }
+
+  /// Rings a waiter whose turn it is, and notes when it is passed over if it does not answer.
+  void call(const Place& place) {
+    const std::optional<BellState> bell = ledger_.ring_bell(place);
+    if (!bell) return;
+    const nanoseconds age = bell->pending ? bell->age : nanoseconds(0);
+    const auto answer_by = Clock::now() + std::max<nanoseconds>(kAnswerTime - age, milliseconds(1));
+    called_until_ = called_until_ ? std::min(*called_until_, answer_by) : answer_by;
+  }
+
+  /// The cards that this waiter has seen unusable for those ahead for long enough.
+  std::set<std::string> settled() const {
+    std::set<std::string> uuids;
+    for (const auto& [uuid, since] : since_contested_) {
+      if (Clock::now() - since >= kSettleTime) uuids.insert(uuid);
+    }
+    return uuids;
+  }
+
+  void note_contested(const Snapshot& snapshot, const Turn& turn) {
+    std::map<std::string, Clock::time_point> since;
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      if (!turn.contested[i]) continue;
+      const std::string& uuid = snapshot.devices[i].uuid;
+      const auto known = since_contested_.find(uuid);
+      since[uuid] = known != since_contested_.end() ? known->second : Clock::now();
+    }
+    since_contested_ = std::move(since);
+  }
+
+  /// Takes the granted cards and leaves the line, under the mutex.
+  Status take(const MutexGuard& guard, const Snapshot& snapshot,
+              const std::vector<std::size_t>& granted) {
+    for (std::size_t i : granted) end_.devices.push_back(snapshot.devices[i]);
+    if (options_.claim) {
+      ClaimRecord claim;
+      claim.owner = owner_;
+      claim.owner.since = std::time(nullptr);
+      for (const Device& device : end_.devices) claim.devices.push_back(device.uuid);
+      Result<Ledger::Made> made = ledger_.claim(guard, claim);
+      if (!made) return fail(made.error());
+      end_.claim = made->ticket;
+      end_.held = std::move(made->held);
+      // The first in line sleeps on the claims it knows; this one is new to it.
+      if (first_) ledger_.ring_bell(*first_);
+    }
+    leave();
+    return {};
+  }
+
+  /// After a look that granted nothing, without the mutex.
+  void after_look(const Snapshot& snapshot, View& view) {
+    const auto now = Clock::now();
+    next_look_ = now + options_.poll;
+    next_check_ = now + kSlowLook;
+    if (leading_) {
+      call_others(snapshot, view.claimed);
+      watch_processes(snapshot, view.claimed);
+      // What was released before this waiter led may still be on its way to be free.
+      if (leads_newly_ && draining(snapshot, view)) relook_.start(now);
+      if (!may_free_soon(view)) relook_.stop();
+      if (const auto soon = relook_.next(now)) next_look_ = std::min(next_look_, *soon);
+    } else {
+      relook_.stop();
+      pidfds_.clear();
+      source_.close();
+      if (second_) check_first();
+    }
+    observer_.looked(Outlook{snapshot, request_, view.turn.fits, view.claims, ledger_});
+    tell_place();
+    claims_ = leading_ || second_ ? std::move(view.claims) : std::vector<Claim>();
+    settle_look_.reset();
+    for (const auto& [uuid, since] : since_contested_) {
+      const auto settles = std::max(since + kSettleTime, now + milliseconds(100));
+      settle_look_ = settle_look_ ? std::min(*settle_look_, settles) : settles;
+    }
+  }
+
+  /// Is there a card that only needs time, because what it held has just gone?
+  static bool may_free_soon(const View& view) {
+    return std::any_of(view.turn.fits.begin(), view.turn.fits.end(), [](Fit f) {
+      return f == Fit::memory_held || f == Fit::memory_low || f == Fit::busy || f == Fit::occupied;
+    });
+  }
+
+  /// Does an unclaimed card hold memory without a process that the driver shows? Then a job has ended
+  /// there and the driver is still freeing its memory (or it never will: the looks become seldom).
+  static bool draining(const Snapshot& snapshot, const View& view) {
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      const Fit f = view.turn.fits[i];
+      if ((f == Fit::memory_held || f == Fit::memory_low) && snapshot.devices[i].processes.empty()) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Decides for those behind and rings whose turn it is; only hints, so nothing is locked.
+  void call_others(const Snapshot& snapshot, const std::vector<bool>& claimed) {
+    bool any_free = false;
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      any_free = any_free || (!claimed[i] && snapshot.devices[i].health == Health::ok);
+    }
+    if (!any_free) return;
+    Result<std::vector<Place>> places = ledger_.line(within_);
+    if (!places) return;
+    std::map<Ticket, WaiterRecord> known;
+    std::vector<Place> behind;
+    std::vector<InLine> line{InLine{&request_, false}};
+    for (const Place& place : *places) {
+      if (place.ticket <= standing_->place.ticket) continue;
+      const Result<bool> live = ledger_.is_live(place);
+      if (!live || !*live) continue;
+      auto record = records_.extract(place.ticket);
+      if (record.empty()) {
+        if (auto fresh = ledger_.waiter_record(place)) known.emplace(place.ticket, std::move(*fresh));
+      } else {
+        known.insert(std::move(record));
+      }
+      const auto found = known.find(place.ticket);
+      if (found == known.end()) continue;
+      line.push_back(InLine{&found->second.request, ledger_.is_passed_over(place)});
+      behind.push_back(place);
+    }
+    records_ = std::move(known);  // map nodes do not move: the line's pointers stay good
+
+    // As if the contested cards had settled: whoever would get one must know, to begin its own count.
+    std::set<std::string> all;
+    for (const Device& device : snapshot.devices) all.insert(device.uuid);
+    const std::vector<Turn> turns = grant(snapshot, claimed, line, all);
+    std::map<Ticket, std::vector<std::size_t>> told;
+    for (std::size_t i = 1; i < turns.size(); ++i) {
+      const std::vector<std::size_t>& granted = turns[i].granted;
+      if (granted.empty()) continue;
+      const Place& place = behind[i - 1];
+      const bool contested = std::any_of(granted.begin(), granted.end(), [&](std::size_t device) {
+        return turns[i].contested[device];
+      });
+      if (contested) {
+        told[place.ticket] = granted;
+        const auto before = told_.find(place.ticket);
+        if (before != told_.end() && before->second == granted) continue;
+      }
+      if (contested) {
+        ledger_.ring_bell(place);
+      } else {
+        call(place);
+      }
+    }
+    told_ = std::move(told);
+  }
+
+  /// Watches those processes of others that keep this waiter from a card. One that cannot be watched
+  /// has either just ended, then the next look is soon, or lives in another pid namespace.
+  void watch_processes(const Snapshot& snapshot, const std::vector<bool>& claimed) {
+    std::map<pid_t, UniqueFd> watched;
+    std::set<pid_t> hidden;
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      if (claimed[i] || !could_ever(fit(snapshot.devices[i], request_, false))) continue;
+      for (const GpuProcess& process : snapshot.devices[i].processes) {
+        if (process.pid <= 0 || watched.count(process.pid) != 0 || watched.size() >= kMostPidfds) {
+          continue;
+        }
+        auto known = pidfds_.extract(process.pid);
+        if (!known.empty()) {
+          watched.insert(std::move(known));
+          continue;
+        }
+        UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+        if (pidfd) {
+          watched.emplace(process.pid, std::move(pidfd));
+        } else {
+          hidden.insert(process.pid);
+          if (hidden_.count(process.pid) == 0) relook_.start(Clock::now());
+        }
+      }
+    }
+    pidfds_ = std::move(watched);
+    hidden_ = std::move(hidden);
+  }
+
+  void tell_place() {
+    if (!observer_.wants_place() || !standing_) return;
+    Result<std::vector<Place>> places = ledger_.line(within_);
+    if (!places) return;
+    std::size_t place = 1;
+    for (const Place& other : *places) {
+      if (other.ticket >= standing_->place.ticket) break;
+      const Result<bool> live = ledger_.is_live(other);
+      if (live && *live) ++place;
+    }
+    observer_.placed(place);
+  }
+
+  /// As second in line: makes sure that the first one is awake. If it does not answer for kAnswerTime
+  /// it is passed over, and this waiter is the first that answers.
+  void check_first() {
+    if (!first_) return;
+    const std::optional<BellState> bell = ledger_.bell_state(*first_);
+    if (!bell) return;
+    if (bell->pending) {
+      next_check_ = Clock::now() + std::max<nanoseconds>(kAnswerTime - bell->age, milliseconds(1));
+      checking_ = true;
+    }
+  }
+
+  /// Sleeps in the one poll(2) until something happens. True: look at the cards.
+  Result<bool> sleep() {
+    if (deadline_ && Clock::now() >= *deadline_) return fail(timed_out());
+    if (std::exchange(stale_, false)) return true;
+    std::vector<struct pollfd> fds;
+    const auto add = [&](int fd, short events) {
+      fds.push_back({fd, events, 0});
+      return fds.size() - 1;
+    };
+    const sigset_t ending = ending_signals();
+    const SignalBlock block(ending);
+    const UniqueFd signals(::signalfd(-1, &ending, SFD_NONBLOCK | SFD_CLOEXEC));
+    if (!signals) return fail(system_error(ExitCode::lock_dir, "signalfd", "", errno));
+
+    const std::size_t at_signals = add(signals.get(), POLLIN);
+    const std::size_t at_bell = add(standing_->bell.get(), POLLIN);
+    const std::size_t at_predecessor = add(predecessor_.get(), 0);  // poll skips -1
+    const std::size_t at_claims = fds.size();
+    for (const Claim& claim : claims_) add(claim.watch.get(), claim.watch_events);
+    const std::size_t at_processes = fds.size();
+    for (const auto& [pid, pidfd] : pidfds_) add(pidfd.get(), POLLIN);
+
+    auto wake = leading_ ? next_look_ : next_check_;
+    if (settle_look_) wake = std::min(wake, *settle_look_);
+    if (called_until_) wake = std::min(wake, *called_until_);
+    if (deadline_) wake = std::min(wake, *deadline_);
+    if (observer_.tick().count() > 0) wake = std::min(wake, next_tick_);
+    const auto left = std::max<nanoseconds>(wake - Clock::now(), nanoseconds(0));
+    const struct timespec wait { left.count() / 1000000000, left.count() % 1000000000 };
+    const int ready = ::ppoll(fds.data(), static_cast<nfds_t>(fds.size()), &wait, nullptr);
+    if (ready < 0 && errno != EINTR) {
+      return fail(system_error(ExitCode::lock_dir, "poll", "", errno));
+    }
+    if (ready < 0) return false;
+
+    if (fds[at_signals].revents != 0) {
+      struct signalfd_siginfo info {};
+      if (::read(signals.get(), &info, sizeof info) == sizeof info) {
+        leave();
+        end_.signal = static_cast<int>(info.ssi_signo);
+        return true;
+      }
+    }
+    const auto now = Clock::now();
+    const bool released =
+        std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(at_claims),
+                    fds.begin() + static_cast<std::ptrdiff_t>(at_processes),
+                    [](const struct pollfd& fd) { return fd.revents != 0; });
+    const bool ended = std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(at_processes), fds.end(),
+                                   [](const struct pollfd& fd) { return fd.revents != 0; });
+    bool look = false;
+    if (fds[at_bell].revents != 0) {
+      if (now - last_look_ < kLeastBetweenRings) {
+        const struct timespec pause { 0, nanoseconds(kLeastBetweenRings).count() };
+        ::nanosleep(&pause, nullptr);
+      }
+      answer_bell(standing_->bell.get());
+      look = true;
+    }
+    if (leading_ && (released || ended)) {
+      relook_.start(now);
+      look = true;
+    }
+    if (second_ && released) {
+      claims_.clear();
+      next_check_ = std::min(next_check_, now + kHeadStart);
+      checking_ = true;
+    }
+    if (fds[at_predecessor].revents != 0 || (!leading_ && now >= next_check_)) {
+      const bool left_line = fds[at_predecessor].revents != 0;
+      Result<bool> first = check_line(left_line);
+      if (!first) return fail(first.error());
+      look = look || *first;
+    }
+    look = look || (leading_ && now >= next_look_) || (settle_look_ && now >= *settle_look_) ||
+           (called_until_ && now >= *called_until_);
+    if (look) return true;
+    if (observer_.tick().count() > 0 && now >= next_tick_) {
+      next_tick_ = now + observer_.tick();
+      tell_place();
+      observer_.ticked();
+    }
+    return false;
+  }
+
+  /// Something changed ahead, or it is time to see whether anything did. True: this waiter leads now.
+  /// Else it may have to wake the one who does.
+  Result<bool> check_line(bool predecessor_left) {
+    const bool was_checking = checking_;
+    checking_ = false;
+    if (Status placed = find_place(nullptr); !placed) return fail(placed.error());
+    const auto now = Clock::now();
+    next_check_ = now + kSlowLook;
+    if (leading_) return true;
+    if (predecessor_left) tell_place();
+    if (second_) {
+      Result<std::vector<Claim>> claims = ledger_.claims(nullptr);
+      if (!claims) return fail(claims.error());
+      claims_ = std::move(*claims);
+    }
+    const std::optional<BellState> bell = ledger_.bell_state(*first_);
+    // Who left may have kept cards from those behind; the first in line decides what comes of it.
+    // Else it is rung only if nobody did so lately.
+    if (predecessor_left || was_checking || (bell && bell->age >= kSlowLook)) {
+      const std::optional<BellState> before = ledger_.ring_bell(*first_);
+      const nanoseconds age = before && before->pending ? before->age : nanoseconds(0);
+      if (second_) next_check_ = now + std::max<nanoseconds>(kAnswerTime - age, milliseconds(1));
+    }
+    return false;
+  }
+
+  const LockDirPlaces& places_;
+  GpuSource& source_;
+  const MakeRequest& make_request_;
+  const WaitOptions& options_;
+  WaitObserver& observer_;
+
+  LockDir dir_;
+  Ledger ledger_{dir_};
+  Ticket within_;
+  Request request_;
+  const Owner owner_;
+  const Clock::time_point began_;
+  std::optional<Clock::time_point> deadline_;
+
+  // Where it stands.
+  std::optional<Standing> standing_;
+  std::optional<Place> first_;  // who looks at the cards, if somebody else
+  bool leading_ = false;
+  bool leads_newly_ = false;  // since the last look
+  bool second_ = false;
+
+  // What it sleeps on.
+  UniqueFd predecessor_;
+  std::vector<Claim> claims_;
+  std::map<pid_t, UniqueFd> pidfds_;
+  std::set<pid_t> hidden_;  // processes that are listed but cannot be watched
+  Clock::time_point next_look_{};
+  Clock::time_point next_check_{};
+  Clock::time_point next_tick_{};
+  Clock::time_point last_look_{};
+  std::optional<Clock::time_point> settle_look_;
+  std::optional<Clock::time_point> called_until_;  // when someone who was called is passed over
+  Relook relook_;
+  bool stale_ = false;     // the last look's snapshot was older than a release
+  bool checking_ = false;  // as second: the first one has to show that it is awake
+
+  // What it remembers.
+  std::map<std::string, Clock::time_point> since_contested_;
+  std::map<Ticket, WaiterRecord> records_;
+  std::map<Ticket, std::vector<std::size_t>> told_;  // who was told of which contested cards
+
+  WaitEnd end_;
+};
+
+}  // namespace
+
+Result<WaitEnd> wait_for_gpus(const LockDirPlaces& places, GpuSource& source,
+                              const MakeRequest& make_request, const WaitOptions& options,
+                              WaitObserver& observer) {
+  return Waiter(places, source, make_request, options, observer).wait();
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gpu_gate {
+
+/// A process that the driver lists on a GPU.
+struct GpuProcess {
+  pid_t pid = 0;
+  bool graphics = false;                   // a display or render client, not a compute one
+  std::optional<std::int64_t> memory_mib;  // nothing where the driver cannot tell
+};
+
+/// Why a GPU cannot be used by anybody at the moment, as the driver says it.
+enum class Health {
+  ok,
+  lost,            // fallen off the bus
+  reset_required,  // the driver asks for a reset, a reboot or a drain
+  prohibited,      // compute mode PROHIBITED
+  mig,             // MIG is on: the whole card cannot be used as one
+  unreadable,      // its state cannot be read; `error` says why
+};
+
+/// One GPU as it was at one moment. Plain values: what the other rooms decide on.
+struct Device {
+  int index = 0;           // position in PCI bus order, as nvidia-smi shows it
+  std::string uuid;        // "GPU-..."; empty when even that cannot be read
+  std::string name;
+  std::string pci_bus_id;  // "00000000:17:00.0"
+  std::int64_t memory_total_mib = 0;     // 0: unknown
+  std::int64_t memory_reserved_mib = 0;  // the driver's own, 0 where it does not tell
+  std::int64_t memory_used_mib = 0;      // allocated; includes `reserved` only where that is unknown
+  std::int64_t memory_free_mib = 0;
+  std::optional<int> utilization_pct;    // nothing where the driver cannot tell
+  std::vector<GpuProcess> processes;
+  bool accessible = true;                // this user may open its device node
+  Health health = Health::ok;
+  std::string error;                     // why it is unreadable or lost, in words
+};
+
+/// All GPUs of the machine at one moment, in ascending index.
+struct Snapshot {
+  std::vector<Device> devices;
+};
+
+/// The device with this UUID, or null. The pointer lives as long as the snapshot is unchanged.
+inline const Device* find_device(const Snapshot& snapshot, const std::string& uuid) {
+  for (const Device& device : snapshot.devices) {
+    if (device.uuid == uuid) return &device;
+  }
+  return nullptr;
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,157 @@
+#include "gpu/gpu_list.h"
+
+#include <strings.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <limits>
+#include <optional>
+
+namespace gpu_gate {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+bool all_of(std::string_view text, int (*is)(int)) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [is](char c) {
+    return is(static_cast<unsigned char>(c)) != 0;
+  });
+}
+
+/// A whole number, saturated: an index too large for any machine is missing, not malformed.
+std::optional<int> parse_index(std::string_view text) {
+  if (!all_of(text, std::isdigit)) return std::nullopt;
+  int value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return problem == std::errc::result_out_of_range ? std::numeric_limits<int>::max() : value;
+}
+
+std::string_view without_domain(std::string_view address) {
+  const auto colon = address.find(':');
+  return address.find(':', colon + 1) == std::string_view::npos ? address
+                                                                : address.substr(colon + 1);
+}
+
+/// The PCI domain in hexadecimal without leading zeros; "" for domain 0 or none.
+std::string_view domain_of(std::string_view address) {
+  const auto colon = address.find(':');
+  if (address.find(':', colon + 1) == std::string_view::npos) return {};
+  std::string_view domain = address.substr(0, colon);
+  while (!domain.empty() && domain.front() == '0') domain.remove_prefix(1);
+  return domain;
+}
+
+bool same_text(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+/// [domain:]bus:device.function, hexadecimal, as lspci and nvidia-smi write it.
+bool is_pci_address(std::string_view text) {
+  const std::string_view rest = without_domain(text);
+  const auto colon = rest.find(':');
+  const auto dot = rest.find('.');
+  if (colon != 2 || dot != 5 || rest.size() != 7) return false;
+  const bool domain_fits =
+      rest.size() == text.size() ||
+      (text.size() - rest.size() - 1 <= 8 &&
+       all_of(text.substr(0, text.size() - rest.size() - 1), std::isxdigit));
+  return domain_fits && all_of(rest.substr(0, 2), std::isxdigit) &&
+         all_of(rest.substr(3, 2), std::isxdigit) && all_of(rest.substr(6), std::isdigit);
+}
+
+Result<GpuRef> parse_item(std::string_view item) {
+  GpuRef ref;
+  ref.text = item;
+  if (item.empty()) return fail(ExitCode::usage, "an empty item");
+  if (item.size() > 4 && ::strncasecmp(item.data(), "GPU-", 4) == 0 &&
+      std::all_of(item.begin() + 4, item.end(), [](unsigned char c) {
+        return std::isxdigit(c) != 0 || c == '-';
+      })) {
+    ref.kind = GpuRef::Kind::uuid;
+    return ref;
+  }
+  if (is_pci_address(item)) {
+    ref.kind = GpuRef::Kind::pci;
+    return ref;
+  }
+  const auto dash = item.find('-');
+  const std::optional<int> first = parse_index(trimmed(item.substr(0, dash)));
+  const std::optional<int> last =
+      dash == std::string_view::npos ? first : parse_index(trimmed(item.substr(dash + 1)));
+  if (first && last && *first <= *last) {
+    ref.first = *first;
+    ref.last = *last;
+    return ref;
+  }
+  return fail(ExitCode::usage, "'" + ref.text + "'");
+}
+
+}  // namespace
+
+Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list) {
+  std::vector<GpuRef> refs;
+  for (std::string_view rest = list;;) {
+    const auto comma = rest.find(',');
+    Result<GpuRef> ref = parse_item(trimmed(rest.substr(0, comma)));
+    if (!ref) {
+      return fail(ExitCode::usage, ref.error().text +
+                                       " is not a GPU: write indices (2), ranges (0-3), UUIDs "
+                                       "(GPU-3f2a...) or PCI addresses (0000:17:00.0), separated "
+                                       "by commas");
+    }
+    refs.push_back(std::move(*ref));
+    if (comma == std::string_view::npos) return refs;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+bool names(const GpuRef& ref, const Device& device) {
+  switch (ref.kind) {
+    case GpuRef::Kind::index:
+      return ref.first <= device.index && device.index <= ref.last;
+    case GpuRef::Kind::uuid:
+      return device.uuid.size() >= ref.text.size() &&
+             ::strncasecmp(device.uuid.data(), ref.text.data(), ref.text.size()) == 0;
+    case GpuRef::Kind::pci:
+      return !device.pci_bus_id.empty() &&
+             same_text(without_domain(ref.text), without_domain(device.pci_bus_id)) &&
+             same_text(domain_of(ref.text), domain_of(device.pci_bus_id));
+  }
+  return false;
+}
+
+Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& list,
+                                                  const Snapshot& snapshot) {
+  std::vector<bool> named(snapshot.devices.size(), false);
+  for (const GpuRef& ref : list) {
+    int matches = 0;
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      if (!names(ref, snapshot.devices[i])) continue;
+      ++matches;
+      named[i] = true;
+    }
+    const bool range = ref.kind == GpuRef::Kind::index;
+    const auto wanted = range ? static_cast<std::int64_t>(ref.last) - ref.first + 1 : 1;
+    if (matches < wanted) {
+      return fail(ExitCode::impossible,
+                  "there is no GPU " + ref.text + " on this machine (it has " +
+                      std::to_string(snapshot.devices.size()) + ")");
+    }
+    if (matches > wanted) {
+      return fail(ExitCode::impossible, ref.text + " names " + std::to_string(matches) +
+                                            " GPUs of this machine: write more of the UUID");
+    }
+  }
+  std::vector<std::size_t> positions;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    if (named[i]) positions.push_back(i);
+  }
+  return positions;
+}
+
+}  // namespace gpu_gate

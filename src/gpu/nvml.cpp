@@ -1,0 +1,399 @@
+#include "gpu/nvml.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+
+#include "base/unique_fd.h"
+#include "gpu/nvml_abi.h"
+
+namespace gpu_gate {
+namespace {
+
+constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr unsigned kMostDevices = 1024;    // a library that says more is broken
+constexpr unsigned kMostProcesses = 4096;  // on one GPU, likewise
+
+/// The entry points. Those of the second group may be missing in an old driver.
+struct Api {
+  nvml::InitFn* init = nullptr;
+  nvml::ShutdownFn* shutdown = nullptr;
+  nvml::CountFn* count = nullptr;
+  nvml::HandleFn* handle = nullptr;
+  nvml::TextFn* uuid = nullptr;
+  nvml::TextFn* name = nullptr;
+  nvml::PciFn* pci = nullptr;
+  nvml::MemoryFn* memory = nullptr;
+
+  nvml::ErrorStringFn* error_string = nullptr;
+  nvml::MemoryV2Fn* memory_v2 = nullptr;
+  nvml::UtilizationFn* utilization = nullptr;
+  nvml::NumberFn* minor = nullptr;
+  nvml::NumberFn* compute_mode = nullptr;
+  nvml::MigModeFn* mig_mode = nullptr;
+  nvml::FieldsFn* fields = nullptr;
+  nvml::ProcessesFn* compute_processes = nullptr;
+  nvml::ProcessesFn* graphics_processes = nullptr;
+  std::size_t process_record = 0;  // bytes of one record of the two functions above
+};
+
+/// What stays the same for a GPU as long as the library is open.
+struct Card {
+  nvml::DeviceHandle handle = nullptr;
+  Device identity;
+  std::uint64_t pci_order = 0;
+};
+
+template <class Function>
+bool load(void* library, Function*& function, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    function = reinterpret_cast<Function*>(::dlsym(library, name));
+    if (function != nullptr) return true;
+  }
+  return false;
+}
+
+/// The newest process functions that this library has, and the size of their records. NVML changed
+/// the record twice without changing the name: see the comment at each size.
+void load_process_functions(void* library, Api& api) {
+  const bool versioned = load(library, api.compute_processes,
+                              {"nvmlDeviceGetComputeRunningProcesses_v3",
+                               "nvmlDeviceGetComputeRunningProcesses_v2"}) &&
+                         load(library, api.graphics_processes,
+                              {"nvmlDeviceGetGraphicsRunningProcesses_v3",
+                               "nvmlDeviceGetGraphicsRunningProcesses_v2"});
+  if (!versioned) {
+    load(library, api.compute_processes, {"nvmlDeviceGetComputeRunningProcesses"});
+    load(library, api.graphics_processes, {"nvmlDeviceGetGraphicsRunningProcesses"});
+    api.process_record = sizeof(nvml::ProcessInfoV1);
+    return;
+  }
+  // The first R535 drivers have _v3 functions that write 32-byte records; they are known by having
+  // the confidential-computing query but not yet the process detail list (pynvml issue 50).
+  const bool early_r535 =
+      ::dlsym(library, "nvmlDeviceGetComputeRunningProcesses_v3") != nullptr &&
+      ::dlsym(library, "nvmlDeviceGetConfComputeMemSizeInfo") != nullptr &&
+      ::dlsym(library, "nvmlDeviceGetRunningProcessDetailList") == nullptr;
+  api.process_record = early_r535 ? sizeof(nvml::ProcessInfoR535) : sizeof(nvml::ProcessInfoV2);
+}
+
+/// The name of the first required symbol that is missing, or null.
+const char* load_api(void* library, Api& api) {
+  const struct {
+    bool found;
+    const char* name;
+  } required[] = {
+      {load(library, api.init, {"nvmlInit_v2"}), "nvmlInit_v2"},
+      {load(library, api.shutdown, {"nvmlShutdown"}), "nvmlShutdown"},
+      {load(library, api.count, {"nvmlDeviceGetCount_v2"}), "nvmlDeviceGetCount_v2"},
+      {load(library, api.handle, {"nvmlDeviceGetHandleByIndex_v2"}),
+       "nvmlDeviceGetHandleByIndex_v2"},
+      {load(library, api.uuid, {"nvmlDeviceGetUUID"}), "nvmlDeviceGetUUID"},
+      {load(library, api.name, {"nvmlDeviceGetName"}), "nvmlDeviceGetName"},
+      {load(library, api.pci, {"nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetPciInfo_v2"}),
+       "nvmlDeviceGetPciInfo_v3"},
+      {load(library, api.memory, {"nvmlDeviceGetMemoryInfo"}), "nvmlDeviceGetMemoryInfo"},
+  };
+  for (const auto& symbol : required) {
+    if (!symbol.found) return symbol.name;
+  }
+  load(library, api.error_string, {"nvmlErrorString"});
+  load(library, api.memory_v2, {"nvmlDeviceGetMemoryInfo_v2"});
+  load(library, api.utilization, {"nvmlDeviceGetUtilizationRates"});
+  load(library, api.minor, {"nvmlDeviceGetMinorNumber"});
+  load(library, api.compute_mode, {"nvmlDeviceGetComputeMode"});
+  load(library, api.mig_mode, {"nvmlDeviceGetMigMode"});
+  load(library, api.fields, {"nvmlDeviceGetFieldValues"});
+  load_process_functions(library, api);
+  return nullptr;
+}
+
+/// May this user open /dev/nvidia<minor>? Only an actual open tells: a device cgroup (Slurm, a
+/// container) refuses with EPERM what the file mode allows. Without /dev/nvidiactl there are no
+/// such nodes at all (WSL), and nothing is refused.
+bool node_accessible(const std::string& devices, unsigned minor) {
+  if (::access((devices + "/nvidiactl").c_str(), F_OK) != 0) return true;
+  const std::string node = devices + "/nvidia" + std::to_string(minor);
+  const UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  return fd || (errno != EACCES && errno != EPERM && errno != ENOENT);
+}
+
+std::int64_t to_mib(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes / kMiB); }
+
+/// A field of /proc/meminfo in MiB, 0 if it is not there.
+std::int64_t meminfo_mib(const std::string& path, const char* field) {
+  std::FILE* file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) return 0;
+  std::int64_t mib = 0;
+  char line[256];
+  const std::size_t length = std::strlen(field);
+  while (std::fgets(line, sizeof line, file) != nullptr) {
+    if (std::strncmp(line, field, length) != 0 || line[length] != ':') continue;
+    mib = std::strtoll(line + length + 1, nullptr, 10) / 1024;
+    break;
+  }
+  std::fclose(file);
+  return mib;
+}
+
+class NvmlSource final : public GpuSource {
+ public:
+  explicit NvmlSource(NvmlPlaces places) : places_(std::move(places)) {}
+  ~NvmlSource() override { close(); }
+
+  Result<Snapshot> read() override {
+    // Handles do not survive a GPU's reset or return: a machine with a fault is opened anew.
+    if (faulty_) close();
+    if (library_ == nullptr) {
+      if (Status opened = open(); !opened) {
+        close();
+        return fail(opened.error());
+      }
+    }
+    Snapshot snapshot;
+    snapshot.devices.reserve(cards_.size());
+    for (const Card& card : cards_) snapshot.devices.push_back(look(card));
+    faulty_ = std::any_of(snapshot.devices.begin(), snapshot.devices.end(), [](const Device& d) {
+      return d.health == Health::lost || d.health == Health::unreadable;
+    });
+    return snapshot;
+  }
+
+  void close() override {
+    cards_.clear();
+    faulty_ = false;
+    if (initialised_) api_.shutdown();
+    initialised_ = false;
+    if (library_ != nullptr) ::dlclose(library_);
+    library_ = nullptr;
+  }
+
+ private:
+  Status open() {
+    library_ = ::dlopen(places_.library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library_ == nullptr) {
+      const char* reason = ::dlerror();
+      return fail(ExitCode::gpu_state,
+                  std::string("no NVIDIA driver library: ") + (reason != nullptr ? reason : "") +
+                      " (install the NVIDIA driver, or name the library in GPU_GATE_NVML)");
+    }
+    api_ = Api{};
+    if (const char* missing = load_api(library_, api_); missing != nullptr) {
+      return fail(ExitCode::gpu_state, places_.library + " has no " + missing +
+                                           ": it is not the NVIDIA driver's library, or older "
+                                           "than any that gpu-gate knows");
+    }
+    if (const nvml::Return code = api_.init(); code != nvml::kSuccess) {
+      return fail(ExitCode::gpu_state, "nvmlInit: " + describe(code) + remedy(code));
+    }
+    initialised_ = true;
+    unsigned count = 0;
+    if (const nvml::Return code = api_.count(&count); code != nvml::kSuccess) {
+      return fail(ExitCode::gpu_state, "nvmlDeviceGetCount: " + describe(code) + remedy(code));
+    }
+    if (count > kMostDevices) {
+      return fail(ExitCode::gpu_state,
+                  "nvmlDeviceGetCount: says " + std::to_string(count) + " GPUs");
+    }
+    for (unsigned i = 0; i < count; ++i) cards_.push_back(identify(i));
+    // NVML promises no order (nvml.h); the index users know from nvidia-smi is the PCI one. A card
+    // whose address cannot be read keeps its place behind its neighbour.
+    std::stable_sort(cards_.begin(), cards_.end(),
+                     [](const Card& a, const Card& b) { return a.pci_order < b.pci_order; });
+    for (std::size_t i = 0; i < cards_.size(); ++i) {
+      cards_[i].identity.index = static_cast<int>(i);
+    }
+    return {};
+  }
+
+  Card identify(unsigned nvml_index) {
+    Card card;
+    card.pci_order = cards_.empty() ? 0 : cards_.back().pci_order;
+    Device& device = card.identity;
+    if (const nvml::Return code = api_.handle(nvml_index, &card.handle); code != nvml::kSuccess) {
+      card.handle = nullptr;
+      note_failure(device, "nvmlDeviceGetHandleByIndex", code);
+      return card;
+    }
+    nvml::PciInfo pci{};
+    if (api_.pci(card.handle, &pci) == nvml::kSuccess) {
+      card.pci_order = (std::uint64_t{pci.domain} << 16) | (std::uint64_t{pci.bus & 0xFF} << 8) |
+                       (pci.device & 0xFF);
+      device.pci_bus_id.assign(pci.bus_id, ::strnlen(pci.bus_id, sizeof pci.bus_id));
+    }
+    device.uuid = text(api_.uuid, card.handle, nvml::kUuidSize);
+    device.name = text(api_.name, card.handle, nvml::kNameSize);
+    if (device.uuid.empty()) note_failure(device, "nvmlDeviceGetUUID", last_text_error_);
+    unsigned minor = 0;
+    if (api_.minor != nullptr && api_.minor(card.handle, &minor) == nvml::kSuccess) {
+      device.accessible = node_accessible(places_.devices, minor);
+    }
+    return card;
+  }
+
+  /// One live look at one card. Every failure ends in the Device, never in an Error.
+  Device look(const Card& card) {
+    Device device = card.identity;
+    if (card.handle == nullptr || device.uuid.empty()) return device;
+    if (!read_memory(card.handle, device)) return device;
+    read_processes(card.handle, device);
+    nvml::Utilization utilization{};
+    if (api_.utilization != nullptr &&
+        api_.utilization(card.handle, &utilization) == nvml::kSuccess &&
+        utilization.gpu <= 100) {
+      device.utilization_pct = static_cast<int>(utilization.gpu);
+    }
+    read_health(card.handle, device);
+    return device;
+  }
+
+  /// False when the card failed so badly that nothing more need be asked.
+  bool read_memory(nvml::DeviceHandle handle, Device& device) {
+    nvml::MemoryV2 v2{};
+    v2.version = nvml::kMemoryV2Version;
+    // The v2 query exists but fails on some drivers (13 on 510.39, 999 on WSL): any failure but a
+    // lost card means v1, where `used` includes what the driver reserves.
+    if (api_.memory_v2 != nullptr) {
+      const nvml::Return code = api_.memory_v2(handle, &v2);
+      if (code == nvml::kSuccess && v2.total > 0) {
+        device.memory_total_mib = to_mib(v2.total);
+        device.memory_reserved_mib = to_mib(v2.reserved);
+        device.memory_used_mib = to_mib(v2.used);
+        device.memory_free_mib = to_mib(v2.free);
+        return true;
+      }
+      if (code == nvml::kGpuIsLost) return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
+    }
+    nvml::Memory v1{};
+    const nvml::Return code = api_.memory(handle, &v1);
+    if (code == nvml::kSuccess && v1.total > 0) {
+      device.memory_total_mib = to_mib(v1.total);
+      device.memory_used_mib = to_mib(v1.used);
+      device.memory_free_mib = to_mib(v1.free);
+      return true;
+    }
+    if (code != nvml::kSuccess && code != nvml::kNotSupported) {
+      return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
+    }
+    // A GPU that shares the system's memory (GB10, Jetson) has no memory of its own to tell of.
+    device.memory_total_mib = meminfo_mib(places_.meminfo, "MemTotal");
+    device.memory_free_mib = meminfo_mib(places_.meminfo, "MemAvailable");
+    device.memory_used_mib = 0;
+    return true;
+  }
+
+  void read_processes(nvml::DeviceHandle handle, Device& device) {
+    read_processes(api_.compute_processes, handle, false, device);
+    read_processes(api_.graphics_processes, handle, true, device);
+  }
+
+  void read_processes(nvml::ProcessesFn* query, nvml::DeviceHandle handle, bool graphics,
+                      Device& device) {
+    if (query == nullptr) return;
+    unsigned count = 0;
+    nvml::Return code = query(handle, &count, nullptr);
+    while (code == nvml::kInsufficientSize && count <= kMostProcesses) {
+      count += 8;  // more may start before the second call
+      // Room for the largest record whatever the library's: a wrong guess must not write past it.
+      records_.resize(count * sizeof(nvml::ProcessInfoR535));
+      code = query(handle, &count, records_.data());
+    }
+    if (code != nvml::kSuccess || count > kMostProcesses) return;
+    for (unsigned i = 0; i < count; ++i) {
+      nvml::ProcessInfoV1 record{};
+      std::memcpy(&record, records_.data() + i * api_.process_record, sizeof record);
+      GpuProcess process;
+      process.pid = static_cast<pid_t>(record.pid);
+      process.graphics = graphics;
+      if (record.used_memory != nvml::kUnknownMemory) {
+        process.memory_mib = to_mib(record.used_memory);
+      }
+      // A program that draws and computes is in both lists; it counts as a compute process.
+      const bool listed =
+          graphics && std::any_of(device.processes.begin(), device.processes.end(),
+                                  [&](const GpuProcess& p) { return p.pid == process.pid; });
+      if (!listed) device.processes.push_back(process);
+    }
+  }
+
+  void read_health(nvml::DeviceHandle handle, Device& device) {
+    unsigned mode = 0;
+    if (api_.compute_mode != nullptr && api_.compute_mode(handle, &mode) == nvml::kSuccess &&
+        mode == nvml::kComputeModeProhibited) {
+      device.health = Health::prohibited;
+    }
+    unsigned current = 0;
+    unsigned pending = 0;
+    if (api_.mig_mode != nullptr && api_.mig_mode(handle, &current, &pending) == nvml::kSuccess &&
+        current == 1) {
+      device.health = Health::mig;
+    }
+    nvml::FieldValue field{};
+    field.field = nvml::kFieldRecoveryAction;
+    // Any action but 0 (none) asks for a reset, a drain or a reboot; newer drivers add more.
+    if (api_.fields != nullptr && api_.fields(handle, 1, &field) == nvml::kSuccess &&
+        field.status == nvml::kSuccess && field.value.u32 != 0) {
+      device.health = Health::reset_required;
+    }
+  }
+
+  std::string text(nvml::TextFn* query, nvml::DeviceHandle handle, unsigned size) {
+    std::array<char, 128> buffer{};
+    last_text_error_ = query(handle, buffer.data(), size);
+    if (last_text_error_ != nvml::kSuccess) return {};
+    return std::string(buffer.data(), ::strnlen(buffer.data(), size));
+  }
+
+  bool note_failure(Device& device, const char* call, nvml::Return code) {
+    device.health = code == nvml::kGpuIsLost      ? Health::lost
+                    : code == nvml::kResetRequired ? Health::reset_required
+                                                   : Health::unreadable;
+    device.error = std::string(call) + ": " + describe(code);
+    return false;
+  }
+
+  std::string describe(nvml::Return code) const {
+    const char* words = api_.error_string != nullptr ? api_.error_string(code) : nullptr;
+    std::string result = words != nullptr ? words : "NVML error";
+    return result + " (NVML " + std::to_string(code) + ")";
+  }
+
+  static std::string remedy(nvml::Return code) {
+    switch (code) {
+      case nvml::kDriverNotLoaded:
+        return ": the NVIDIA kernel module is not loaded; `sudo modprobe nvidia` loads it";
+      case nvml::kLibRmVersionMismatch:
+        return ": the driver was updated while its old kernel module is loaded; reboot, or reload "
+               "the module";
+      case nvml::kNoPermission:
+      case nvml::kOperatingSystem:
+        return ": this user or container may not open /dev/nvidiactl";
+      default:
+        return ": `nvidia-smi` should say more";
+    }
+  }
+
+  NvmlPlaces places_;
+  void* library_ = nullptr;
+  bool initialised_ = false;
+  bool faulty_ = false;  // some card failed at the last look
+  Api api_;
+  std::vector<Card> cards_;
+  std::vector<std::byte> records_;
+  nvml::Return last_text_error_ = nvml::kSuccess;
+};
+
+}  // namespace
+
+std::unique_ptr<GpuSource> nvml_source(NvmlPlaces places) {
+  return std::make_unique<NvmlSource>(std::move(places));
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "base/result.h"
+#include "gpu/device.h"
+
+namespace gpu_gate {
+
+/// Where snapshots come from. One implementation reads NVML; the waiter knows only this.
+class GpuSource {
+ public:
+  GpuSource() = default;
+  GpuSource(const GpuSource&) = delete;
+  GpuSource& operator=(const GpuSource&) = delete;
+  virtual ~GpuSource() = default;
+
+  /// The state of all GPUs now. Opens the driver's library if it is closed. Blocks as long as the
+  /// driver does (1-3 s for each GPU that was asleep). A single GPU that fails is a Device with an
+  /// error; an Error (exit code 4) means that nothing can be told about any GPU.
+  virtual Result<Snapshot> read() = 0;
+
+  /// Gives back what an open library costs (memory, device files). read() opens it again.
+  virtual void close() = 0;
+};
+
+}  // namespace gpu_gate

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gpu/device.h"
+
+namespace gpu_gate {
+
+/// Which devices an inherited CUDA_VISIBLE_DEVICES shows, as positions in the snapshot, ascending.
+/// CUDA's rules (CUDA C++ Programming Guide, "CUDA Environment Variables"): an entry that names no
+/// device hides itself and all after it, a UUID may be a unique prefix, indices and UUIDs do not
+/// mix, a device named twice leaves none. Indices are read in PCI bus order.
+std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot& snapshot);
+
+enum class Ids { index, uuid };
+
+/// "0,2" or "GPU-...,GPU-...": the devices as CUDA_VISIBLE_DEVICES names them.
+std::string device_list(const std::vector<Device>& devices, Ids ids);
+
+}  // namespace gpu_gate

@@ -1,0 +1,102 @@
+#include "job/command.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+namespace gpu_gate {
+namespace {
+
+constexpr int kFirstDescriptor = 200;
+constexpr int kLeastDescriptor = 10;  // shells name 0-9 in scripts
+
+/// 0 if the file can be executed, else the errno that says why not.
+int executable_errno(const std::string& file) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) != 0) return errno;
+  if (!S_ISREG(info.st_mode)) return S_ISDIR(info.st_mode) ? EISDIR : EACCES;
+  return ::faccessat(AT_FDCWD, file.c_str(), X_OK, AT_EACCESS) == 0 ? 0 : errno;
+}
+
+bool is_missing(int errnum) { return errnum == ENOENT || errnum == ENOTDIR; }
+
+Error cannot_run(const std::string& name, int errnum) {
+  if (is_missing(errnum)) return Error{ExitCode::not_found, name + ": command not found", errnum};
+  return Error{ExitCode::not_executable, name + ": " + std::strerror(errnum), errnum};
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> list;
+  list.reserve(words.size() + 1);
+  for (const std::string& word : words) list.push_back(const_cast<char*>(word.c_str()));
+  list.push_back(nullptr);
+  return list;
+}
+
+}  // namespace
+
+Result<std::string> find_command(const std::string& name, const char* path) {
+  if (name.find('/') != std::string::npos) {
+    if (const int errnum = executable_errno(name); errnum != 0) return fail(cannot_run(name, errnum));
+    return name;
+  }
+  if (name.empty()) return fail(ExitCode::not_found, "'': command not found");
+  // Without PATH execvp(3) searches these.
+  std::string_view rest = path != nullptr ? path : "/bin:/usr/bin";
+  int refused = 0;
+  for (;;) {
+    const auto colon = rest.find(':');
+    std::string file(rest.substr(0, colon));
+    file += file.empty() ? "./" : "/";  // an empty entry is the current directory
+    file += name;
+    const int errnum = executable_errno(file);
+    if (errnum == 0) return file;
+    if (!is_missing(errnum)) refused = errnum;
+    if (colon == std::string_view::npos) break;
+    rest.remove_prefix(colon + 1);
+  }
+  return fail(cannot_run(name, refused != 0 ? refused : ENOENT));
+}
+
+Status hand_over(std::vector<UniqueFd>& held) {
+  struct rlimit limit {};
+  int from = kFirstDescriptor;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+      limit.rlim_cur < kFirstDescriptor + static_cast<rlim_t>(held.size())) {
+    from = std::max(static_cast<int>(limit.rlim_cur) - static_cast<int>(held.size()),
+                    kLeastDescriptor);
+  }
+  for (UniqueFd& fd : held) {
+    // fcntl(F_DUPFD) gives the lowest free number from here on, without close-on-exec.
+    UniqueFd inherited(::fcntl(fd.get(), F_DUPFD, from));
+    if (!inherited) return fail(system_error(ExitCode::lock_dir, "fcntl", "F_DUPFD", errno));
+    fd = std::move(inherited);
+  }
+  return {};
+}
+
+Error exec_command(const std::string& file, const std::vector<std::string>& words,
+                   const std::vector<std::string>& environment) {
+  const std::vector<char*> argv = pointers(words);
+  const std::vector<char*> envp = pointers(environment);
+  ::execve(file.c_str(), argv.data(), envp.data());
+  if (errno == ENOEXEC) {
+    std::vector<std::string> shell{"/bin/sh", file};
+    shell.insert(shell.end(), words.begin() + 1, words.end());
+    const std::vector<char*> shell_argv = pointers(shell);
+    ::execve("/bin/sh", shell_argv.data(), envp.data());
+  }
+  const int errnum = errno;
+  if (is_missing(errnum) && executable_errno(file) == 0) {
+    return Error{ExitCode::not_found, file + ": its interpreter is not there", errnum};
+  }
+  return cannot_run(file, errnum);
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,106 @@
+#include "policy/grant.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace gpu_gate {
+namespace {
+
+/// Lower is better; a utilisation that nobody knows comes after all that are known.
+auto rank(const Device& device) {
+  return std::make_tuple(-device.memory_free_mib, device.utilization_pct.value_or(101),
+                         device.index);
+}
+
+/// With neither memory nor utilisation asked for, nobody else may be on the card. Inside a claim the
+/// card is the job's own, so what runs there already is no stranger.
+Fit idle_fit(const Device& device, const Request& request) {
+  if (request.within != 0) return Fit::usable;
+  std::int64_t graphics_mib = 0;
+  for (const GpuProcess& process : device.processes) {
+    if (!process.graphics) return Fit::occupied;
+    graphics_mib += process.memory_mib.value_or(0);
+  }
+  return device.memory_used_mib - graphics_mib > kIdleMemoryMib ? Fit::memory_held : Fit::usable;
+}
+
+}  // namespace
+
+Fit fit(const Device& device, const Request& request, bool claimed) {
+  // A card whose UUID cannot be read can be neither named nor claimed; it may come back.
+  if (!device.uuid.empty() && std::find(request.allowed.begin(), request.allowed.end(),
+                                        device.uuid) == request.allowed.end()) {
+    return Fit::not_allowed;
+  }
+  if (device.health == Health::mig) return Fit::mig;
+  const std::int64_t usable_mib = device.memory_total_mib - device.memory_reserved_mib;
+  if (device.memory_total_mib > 0 && request.min_free_mib.value_or(0) > usable_mib) {
+    return Fit::too_small;
+  }
+  if (device.health != Health::ok) return Fit::unhealthy;
+  if (claimed) return Fit::claimed;
+  if (!request.min_free_mib && !request.max_util_pct) return idle_fit(device, request);
+  if (request.min_free_mib && device.memory_free_mib < *request.min_free_mib) {
+    return Fit::memory_low;
+  }
+  if (request.max_util_pct && device.utilization_pct.value_or(0) > *request.max_util_pct) {
+    return Fit::busy;
+  }
+  return Fit::usable;
+}
+
+int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
+                     const Request& request) {
+  int count = 0;
+  for (std::size_t i = 0; i < barred.size(); ++i) {
+    if (barred[i] == Barred::no && could_ever(fit(snapshot.devices[i], request, false))) ++count;
+  }
+  return count;
+}
+
+std::vector<Turn> grant(const Snapshot& snapshot, const std::vector<bool>& claimed,
+                        const std::vector<InLine>& line, const std::set<std::string>& settled) {
+  const std::vector<Device>& devices = snapshot.devices;
+  std::vector<bool> taken(devices.size(), false);        // granted to or reserved for one ahead
+  std::vector<bool> wanted_ahead(devices.size(), false);  // one ahead could use it, but not now
+  std::vector<Turn> turns;
+  turns.reserve(line.size());
+
+  for (const InLine& waiter : line) {
+    const Request& request = *waiter.request;
+    const auto count = static_cast<std::size_t>(request.count);
+    Turn& turn = turns.emplace_back();
+    turn.contested.resize(devices.size(), false);
+    std::vector<std::size_t> candidates;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+      Fit f = fit(devices[i], request, claimed[i]);
+      if (f == Fit::usable && taken[i]) f = Fit::reserved;
+      if (f == Fit::usable && wanted_ahead[i]) {
+        turn.contested[i] = true;
+        if (settled.count(devices[i].uuid) == 0) f = Fit::settling;
+      }
+      if (f == Fit::usable) candidates.push_back(i);
+      turn.fits.push_back(f);
+    }
+    if (waiter.passed_over) continue;
+    if (candidates.size() >= count) {
+      std::sort(candidates.begin(), candidates.end(), [&](std::size_t a, std::size_t b) {
+        return rank(devices[a]) < rank(devices[b]);
+      });
+      candidates.resize(count);
+      std::sort(candidates.begin(), candidates.end());
+      for (std::size_t i : candidates) taken[i] = true;
+      turn.granted = std::move(candidates);
+      continue;
+    }
+    for (std::size_t i : candidates) taken[i] = true;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+      if (!claimed[i] && turn.fits[i] != Fit::usable && could_ever(turn.fits[i])) {
+        wanted_ahead[i] = true;
+      }
+    }
+  }
+  return turns;
+}
+
+}  // namespace gpu_gate

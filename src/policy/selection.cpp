@@ -1,0 +1,48 @@
+#include "policy/selection.h"
+
+#include <algorithm>
+
+#include "gpu/visible_devices.h"
+
+namespace gpu_gate {
+namespace {
+
+template <class List, class Value>
+bool contains(const List& list, const Value& value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+}  // namespace
+
+Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& snapshot) {
+  std::vector<std::size_t> only;
+  if (selection.only) {
+    Result<std::vector<std::size_t>> named = resolve_gpu_list(*selection.only, snapshot);
+    if (!named) return fail(Error{ExitCode::impossible, "--only: " + named.error().text, 0});
+    only = std::move(*named);
+  }
+  std::vector<std::size_t> visible;
+  if (selection.visible_devices) visible = visible_devices(*selection.visible_devices, snapshot);
+
+  std::vector<Barred> barred(snapshot.devices.size(), Barred::no);
+  for (std::size_t i = 0; i < barred.size(); ++i) {
+    const Device& device = snapshot.devices[i];
+    const bool excluded =
+        std::any_of(selection.exclude.begin(), selection.exclude.end(),
+                    [&](const GpuRef& ref) { return names(ref, device); });
+    if (selection.only && !contains(only, i)) {
+      barred[i] = Barred::not_in_only;
+    } else if (excluded) {
+      barred[i] = Barred::excluded;
+    } else if (selection.claim_devices && !contains(*selection.claim_devices, device.uuid)) {
+      barred[i] = Barred::outside_claim;
+    } else if (selection.visible_devices && !contains(visible, i)) {
+      barred[i] = Barred::not_visible;
+    } else if (!device.accessible) {
+      barred[i] = Barred::no_access;
+    }
+  }
+  return barred;
+}
+
+}  // namespace gpu_gate

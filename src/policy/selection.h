@@ -1,0 +1,35 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "gpu/device.h"
+#include "gpu/gpu_list.h"
+
+namespace gpu_gate {
+
+/// Why a GPU is not among those that a request may have, whatever its state.
+enum class Barred {
+  no,
+  not_in_only,    // --only names others
+  excluded,       // --exclude
+  not_visible,    // an inherited CUDA_VISIBLE_DEVICES hides it
+  no_access,      // this user may not open its device node
+  outside_claim,  // the job that asks holds other GPUs
+};
+
+/// Where a request may choose: the options and the surroundings, not yet matched with a machine.
+struct Selection {
+  std::optional<std::vector<GpuRef>> only;
+  std::vector<GpuRef> exclude;
+  std::optional<std::string> visible_devices;              // CUDA_VISIBLE_DEVICES, if set
+  std::optional<std::vector<std::string>> claim_devices;   // UUIDs of the claim it is inside of
+};
+
+/// For each device of the snapshot, in its order, whether this selection bars it and why. An --only
+/// that names what this machine lacks is an Error with exit code 3.
+Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& snapshot);
+
+}  // namespace gpu_gate
