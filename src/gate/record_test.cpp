@@ -1,0 +1,80 @@
+#include "gate/record.h"
+
+#include <gtest/gtest.h>
+
+namespace gpu_gate {
+namespace {
+
+Owner somebody() {
+  Owner owner;
+  owner.pid = 4242;
+  owner.start_ticks = 99;
+  owner.pid_namespace = 4026531836;
+  owner.since = 1700000000;
+  owner.command = "python train.py";
+  return owner;
+}
+
+TEST(Record, AWaiterComesBackAsItWasWritten) {
+  WaiterRecord record{somebody(), {}};
+  record.request.count = 2;
+  record.request.min_free_mib = 8000;
+  record.request.max_util_pct = 10;
+  record.request.allowed = {"GPU-1", "GPU-2"};
+  const auto read = parse_waiter(to_json(record), 1000);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->owner.uid, 1000U);  // of the file, not of the text
+  EXPECT_EQ(read->owner.pid, 4242);
+  EXPECT_EQ(read->owner.command, "python train.py");
+  EXPECT_EQ(read->request.count, 2);
+  EXPECT_EQ(read->request.min_free_mib, 8000);
+  EXPECT_EQ(read->request.max_util_pct, 10);
+  EXPECT_EQ(read->request.allowed, record.request.allowed);
+}
+
+TEST(Record, AClaimComesBackAsItWasWritten) {
+  const auto read = parse_claim(to_json(ClaimRecord{somebody(), {"GPU-1"}}), 1000);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->devices, std::vector<std::string>{"GPU-1"});
+  EXPECT_EQ(read->owner.start_ticks, 99U);
+}
+
+TEST(Record, ACommandOfArbitraryBytesCanBeWritten) {
+  Owner owner = somebody();
+  owner.command = "a\xff\x1b[2J\n\"\\";
+  const auto read = parse_claim(to_json(ClaimRecord{owner, {}}), 1000);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->owner.command, "a\xEF\xBF\xBD\x1b[2J\n\"\\");
+}
+
+TEST(Record, WhatIsNotARecordIsNothing) {
+  const std::string good = to_json(WaiterRecord{somebody(), {}});
+  ASSERT_TRUE(parse_waiter(good, 0));
+  std::string other_version = good;
+  other_version.replace(other_version.find("\"version\":1"), 11, "\"version\":2");
+  const std::string bad[] = {
+      "", "null", "[]", "{", "{}", "1", "\"x\"", std::string(70000, '['), good.substr(0, good.size() / 2),
+      other_version, R"({"version":1})", std::string("\0\0", 2),
+      R"({"version":1,"pid":-1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":7,"count":1,"allowed":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":0,"allowed":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1.5,"allowed":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[1]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":18446744073709551615,"command":"","count":1,"allowed":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[],"max_util_pct":101})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[],"min_free_mib":"8"})",
+  };
+  for (const std::string& text : bad) EXPECT_FALSE(parse_waiter(text, 0)) << text.substr(0, 120);
+}
+
+TEST(Record, AHugeRecordIsNotRead) {
+  EXPECT_FALSE(parse_waiter(std::string(kMostRecordBytes + 1, ' '), 0));
+}
+
+TEST(Record, ALongCommandIsCut) {
+  const Owner owner = this_process({std::string(10000, 'x'), "y"});
+  EXPECT_EQ(owner.command.size(), kMostCommandBytes);
+}
+
+}  // namespace
+}  // namespace gpu_gate

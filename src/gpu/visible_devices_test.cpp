@@ -1,0 +1,58 @@
+#include "gpu/visible_devices.h"
+
+#include <gtest/gtest.h>
+
+namespace gpu_gate {
+namespace {
+
+Snapshot machine() {
+  Snapshot snapshot;
+  for (int i = 0; i < 4; ++i) {
+    Device device;
+    device.index = i;
+    device.uuid = "GPU-" + std::to_string(i) + "a0";
+    snapshot.devices.push_back(device);
+  }
+  return snapshot;
+}
+
+using Positions = std::vector<std::size_t>;
+
+TEST(VisibleDevices, NamesBySortedIndexOrUuid) {
+  EXPECT_EQ(visible_devices("2,0", machine()), (Positions{0, 2}));
+  EXPECT_EQ(visible_devices("GPU-3a,GPU-1a0", machine()), (Positions{1, 3}));
+}
+
+TEST(VisibleDevices, NoneMeansNone) {
+  for (const char* value : {"", " ", "-1", "NoDevFiles", "none", ","}) {
+    EXPECT_TRUE(visible_devices(value, machine()).empty()) << value;
+  }
+}
+
+TEST(VisibleDevices, AnInvalidEntryHidesItselfAndAllAfterIt) {
+  EXPECT_EQ(visible_devices("1,9,2", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("1,-1,2", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("1,,2", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("0-2", machine()), Positions{});
+  EXPECT_EQ(visible_devices("GPU-1a,GPU-", machine()), Positions{1});
+}
+
+TEST(VisibleDevices, ADeviceNamedTwiceLeavesNone) {
+  EXPECT_EQ(visible_devices("1,1", machine()), Positions{});
+  EXPECT_EQ(visible_devices("GPU-1a,GPU-1a0", machine()), Positions{});
+}
+
+TEST(VisibleDevices, IndicesAndUuidsDoNotMix) {
+  EXPECT_EQ(visible_devices("1,GPU-2a", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("GPU-2a,1", machine()), Positions{2});
+}
+
+TEST(DeviceList, IsWhatCudaReads) {
+  const Snapshot snapshot = machine();
+  const std::vector<Device> devices{snapshot.devices[0], snapshot.devices[2]};
+  EXPECT_EQ(device_list(devices, Ids::index), "0,2");
+  EXPECT_EQ(device_list(devices, Ids::uuid), "GPU-0a0,GPU-2a0");
+}
+
+}  // namespace
+}  // namespace gpu_gate

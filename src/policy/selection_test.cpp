@@ -1,0 +1,65 @@
+#include "policy/selection.h"
+
+#include <gtest/gtest.h>
+
+namespace gpu_gate {
+namespace {
+
+Snapshot machine() {
+  Snapshot snapshot;
+  for (int i = 0; i < 4; ++i) {
+    Device device;
+    device.index = i;
+    device.uuid = "GPU-" + std::to_string(i) + "a";
+    device.pci_bus_id = "00000000:1" + std::to_string(i) + ":00.0";
+    snapshot.devices.push_back(device);
+  }
+  return snapshot;
+}
+
+std::vector<GpuRef> list(const char* text) { return *parse_gpu_list(text); }
+
+using Bars = std::vector<Barred>;
+
+TEST(Select, EverythingIsAllowedByDefault) {
+  EXPECT_EQ(*select({}, machine()), Bars(4, Barred::no));
+}
+
+TEST(Select, EachBarIsToldByItsOwnReason) {
+  Selection selection;
+  selection.only = list("0-2");
+  selection.exclude = list("1");
+  selection.visible_devices = "0,1";
+  EXPECT_EQ(*select(selection, machine()),
+            (Bars{Barred::no, Barred::excluded, Barred::not_visible, Barred::not_in_only}));
+}
+
+TEST(Select, AJobChoosesAmongItsOwnCards) {
+  Selection selection;
+  selection.claim_devices = std::vector<std::string>{"GPU-2a"};
+  EXPECT_EQ(*select(selection, machine()),
+            (Bars{Barred::outside_claim, Barred::outside_claim, Barred::no, Barred::outside_claim}));
+}
+
+TEST(Select, ACardThatCannotBeOpenedIsBarred) {
+  Snapshot snapshot = machine();
+  snapshot.devices[3].accessible = false;
+  EXPECT_EQ((*select({}, snapshot))[3], Barred::no_access);
+}
+
+TEST(Select, OnlyWhatTheMachineLacksCanNeverBe) {
+  Selection selection;
+  selection.only = list("4");
+  EXPECT_EQ(select(selection, machine()).error().code, ExitCode::impossible);
+  selection.only = std::vector<GpuRef>{GpuRef{GpuRef::Kind::uuid, 0, 0, "GPU-"}};
+  EXPECT_EQ(select(selection, machine()).error().code, ExitCode::impossible);  // ambiguous
+}
+
+TEST(Select, ExcludingWhatTheMachineLacksIsHarmless) {
+  Selection selection;
+  selection.exclude = list("7,GPU-ff,0000:99:00.0");
+  EXPECT_EQ(*select(selection, machine()), Bars(4, Barred::no));
+}
+
+}  // namespace
+}  // namespace gpu_gate
