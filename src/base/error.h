@@ -9,11 +9,11 @@ namespace gpu_gate {
 /// What the process exits with. The README's table "Exit codes" is this list.
 enum class ExitCode {
   ok = 0,
-  usage = 2,           // bad invocation
-  impossible = 3,      // the requirements can never be met on this machine
-  gpu_state = 4,       // the state of the GPUs cannot be read
-  lock_dir = 5,        // the lock directory cannot be used
-  timeout = 124,       // --timeout passed
+  usage = 2,       // bad invocation
+  impossible = 3,  // the requirements can never be met on this machine
+  gpu_state = 4,   // the state of the GPUs cannot be read
+  lock_dir = 5,    // the lock directory cannot be used
+  timeout = 124,   // --timeout passed
   not_executable = 126,
   not_found = 127,
 };

@@ -30,11 +30,12 @@ std::optional<std::string> read_small_file(const std::string& path, std::size_t 
 
 std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& proc) {
   const std::string folder = proc + "/" + std::to_string(pid);
-  struct stat info {};
+  struct stat info{};
   if (::stat(folder.c_str(), &info) != 0) return std::nullopt;
   const std::optional<std::string> text = read_small_file(folder + "/stat", 4096);
   if (!text) return std::nullopt;
-  // The name (field 2) is in brackets and may itself hold brackets and spaces: count after the last.
+  // The name (field 2) is in brackets and may itself hold brackets and spaces: count after the
+  // last.
   std::size_t at = text->rfind(')');
   if (at == std::string::npos || at + 2 >= text->size()) return std::nullopt;
   const char state = (*text)[at + 2];
@@ -63,7 +64,7 @@ std::string process_command(pid_t pid, std::size_t limit, const std::string& pro
 }
 
 std::uint64_t pid_namespace() {
-  struct stat info {};
+  struct stat info{};
   return ::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
 }
 

@@ -24,8 +24,8 @@ std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& pr
 /// may be anything.
 std::string process_command(pid_t pid, std::size_t limit, const std::string& proc = "/proc");
 
-/// The inode number of this process's pid namespace (namespaces(7)); 0 where it cannot be told. A pid
-/// in a record means something only within the same one.
+/// The inode number of this process's pid namespace (namespaces(7)); 0 where it cannot be told. A
+/// pid in a record means something only within the same one.
 std::uint64_t pid_namespace();
 
 /// The name of a user for people to read, or the number where it has none. May ask a directory

@@ -9,7 +9,8 @@ namespace gpu_gate {
 sigset_t catchable_signals() {
   sigset_t set;
   ::sigfillset(&set);
-  // A fault in our own code must end the process at once; blocking these is undefined (sigaction(2)).
+  // A fault in our own code must end the process at once; blocking these is undefined
+  // (sigaction(2)).
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) ::sigdelset(&set, fault);
   return set;
 }
@@ -20,7 +21,7 @@ sigset_t ending_signals() {
   sigset_t set;
   ::sigemptyset(&set);
   for (int signal : {SIGHUP, SIGINT, SIGTERM}) {
-    struct sigaction action {};
+    struct sigaction action{};
     ::sigaction(signal, nullptr, &action);
     if (action.sa_handler != SIG_IGN && ::sigismember(&blocked, signal) == 0) {
       ::sigaddset(&set, signal);
@@ -30,7 +31,7 @@ sigset_t ending_signals() {
 }
 
 void die_of(int signal) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
   ::sigaction(signal, &action, nullptr);
   sigset_t set;

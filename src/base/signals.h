@@ -26,7 +26,8 @@ sigset_t catchable_signals();
 /// blocked: the signals that end a wait.
 sigset_t ending_signals();
 
-/// Ends the process by `signal`, so that a shell sees 128 + signal and knows why. Unblocks it first.
+/// Ends the process by `signal`, so that a shell sees 128 + signal and knows why. Unblocks it
+/// first.
 [[noreturn]] void die_of(int signal);
 
 }  // namespace gpu_gate

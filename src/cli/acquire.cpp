@@ -124,13 +124,14 @@ Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& 
   notices.clear();
   if (!end && end.error().code == ExitCode::timeout) {
     const double seconds = std::chrono::duration<double>(*options.timeout).count();
-    return fail(ExitCode::timeout,
-                options.timeout->count() == 0
-                    ? fmt::format("{} not free now, and --timeout 0 is one try",
-                                  options.count == 1 ? "a GPU is" : gpus(options.count) + " are")
-                    : fmt::format("no {} within {:g} s (--timeout)",
-                                  options.count == 1 ? "free GPU" : "free set of " + gpus(options.count),
-                                  seconds));
+    return fail(
+        ExitCode::timeout,
+        options.timeout->count() == 0
+            ? fmt::format("{} not free now, and --timeout 0 is one try",
+                          options.count == 1 ? "a GPU is" : gpus(options.count) + " are")
+            : fmt::format("no {} within {:g} s (--timeout)",
+                          options.count == 1 ? "free GPU" : "free set of " + gpus(options.count),
+                          seconds));
   }
   if (end && end->signal != 0) die_of(end->signal);
   return end;

@@ -35,8 +35,8 @@ bool descends_from(pid_t pid, pid_t ancestor) {
   return false;
 }
 
-/// Does this process belong to a claim on its card? It is the claim's process or comes of it, or, as
-/// orphans cannot be traced, it is simply the same user's.
+/// Does this process belong to a claim on its card? It is the claim's process or comes of it, or,
+/// as orphans cannot be traced, it is simply the same user's.
 bool is_claimed(const BoardProcess& process, const std::vector<BoardClaim>& claims) {
   return std::any_of(claims.begin(), claims.end(), [&](const BoardClaim& claim) {
     return process.uid == claim.owner.uid ||
@@ -52,8 +52,8 @@ std::string memory(std::int64_t mib, const Device& device) {
 std::string bar(const Device& device) {
   if (device.memory_total_mib <= 0) return std::string(kBarCells, ' ');
   const auto used = device.memory_total_mib - device.memory_free_mib;
-  const auto cells = static_cast<int>((used * kBarCells + device.memory_total_mib / 2) /
-                                      device.memory_total_mib);
+  const auto cells =
+      static_cast<int>((used * kBarCells + device.memory_total_mib / 2) / device.memory_total_mib);
   std::string text;
   for (int i = 0; i < kBarCells; ++i) text += i < cells ? "█" : "░";
   return text;
@@ -115,8 +115,9 @@ class Table {
  private:
   /// Characters, not bytes: names may be UTF-8.
   static std::size_t columns(const std::string& text) {
-    return static_cast<std::size_t>(std::count_if(
-        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+      return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    }));
   }
 
   std::vector<bool> right_;

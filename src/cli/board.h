@@ -22,7 +22,7 @@ struct BoardProcess {
   GpuProcess process;
   std::optional<uid_t> uid;  // nothing where the process cannot be seen
   std::string command;
-  bool claimed = false;      // belongs to a claim on that GPU
+  bool claimed = false;  // belongs to a claim on that GPU
 };
 
 struct BoardRow {
@@ -45,7 +45,7 @@ struct Board {
 Result<Board> make_board(const Snapshot& snapshot, const Ledger* ledger);
 
 struct BoardStyle {
-  bool colour = false;  // and the memory bar
+  bool colour = false;   // and the memory bar
   std::int64_t now = 0;  // seconds since 1970
 };
 

@@ -11,8 +11,8 @@
 namespace gpu_gate {
 namespace {
 
-/// No file that is opened later may become 0, 1 or 2: where the caller closed one, it stays occupied
-/// until exec closes it again.
+/// No file that is opened later may become 0, 1 or 2: where the caller closed one, it stays
+/// occupied until exec closes it again.
 void occupy_standard_descriptors() {
   for (int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC); fd >= 0 && fd <= STDERR_FILENO;) {
     fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);

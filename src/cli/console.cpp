@@ -30,11 +30,11 @@ bool write_all(int fd, std::string_view text) {
     }
     if (errno == EINTR) continue;
     if (errno == EAGAIN) {  // somebody made the terminal non-blocking
-      struct pollfd wait { fd, POLLOUT, 0 };
+      struct pollfd wait{fd, POLLOUT, 0};
       if (::poll(&wait, 1, 1000) > 0) continue;
     }
     if (errno == EPIPE && ::sigismember(&block.before(), SIGPIPE) == 0) {
-      const struct timespec none {};
+      const struct timespec none{};
       ::sigtimedwait(&pipe, nullptr, &none);
     }
     return false;
@@ -63,7 +63,7 @@ bool stderr_is_terminal() {
 }
 
 void show_line(const std::string& line) {
-  struct winsize size {};
+  struct winsize size{};
   std::size_t width = 80;
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width = size.ws_col;
   std::string text = "\r\x1b[K";  // to the first column, erase to the end of the line (ECMA-48)

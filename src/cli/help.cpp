@@ -3,7 +3,8 @@
 namespace gpu_gate {
 namespace {
 
-constexpr const char* kMain = R"(Waits for a free GPU, claims it, sets CUDA_VISIBLE_DEVICES and becomes the command.
+constexpr const char* kMain =
+    R"(Waits for a free GPU, claims it, sets CUDA_VISIBLE_DEVICES and becomes the command.
 
   gpu-gate run  [options] -- COMMAND [ARG ...]   wait, claim, run the command
   gpu-gate wait [options]                        wait, print the GPUs, claim nothing
@@ -64,7 +65,8 @@ For the command:
   -h, --help           this text
 )";
 
-constexpr const char* kWait = R"(Waits in the same line for free GPUs and prints them, as in 0,2. Claims nothing: by the time
+constexpr const char* kWait =
+    R"(Waits in the same line for free GPUs and prints them, as in 0,2. Claims nothing: by the time
 you use them, somebody else may. Prefer gpu-gate run.
 
   gpu-gate wait [options]

@@ -87,9 +87,8 @@ std::string status_json(const Board& board) {
 }
 
 std::string wait_json(const std::vector<Device>& devices, const std::string& visible) {
-  Json json{{"indices", Json::array()},
-            {"uuids", Json::array()},
-            {"cuda_visible_devices", visible}};
+  Json json{
+      {"indices", Json::array()}, {"uuids", Json::array()}, {"cuda_visible_devices", visible}};
   for (const Device& device : devices) {
     json["indices"].push_back(device.index);
     json["uuids"].push_back(device.uuid);

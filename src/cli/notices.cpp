@@ -38,9 +38,9 @@ void Notices::looked(const Outlook& outlook) {
     std::string key = reason_key(device, outlook.fits[i], outlook.claims);
     if (key == keys_[i]) continue;
     keys_[i] = std::move(key);
-    lines += fmt::format("  GPU {}: {}\n", device.index,
-                         reason(device, outlook.fits[i], outlook.request, outlook.claims,
-                                outlook.ledger));
+    lines += fmt::format(
+        "  GPU {}: {}\n", device.index,
+        reason(device, outlook.fits[i], outlook.request, outlook.claims, outlook.ledger));
   }
   began_ = true;
   if (!lines.empty()) tell(lines);
@@ -77,7 +77,8 @@ void Notices::mutex_delayed(std::optional<pid_t> holder) {
                         printable(process_command(*holder, kMostCommandBytes)), *holder);
     }
   }
-  tell("everybody waits for " + who + ", which holds the lock directory's mutex and does not go on\n");
+  tell("everybody waits for " + who +
+       ", which holds the lock directory's mutex and does not go on\n");
 }
 
 void Notices::tell(const std::string& lines) {

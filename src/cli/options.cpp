@@ -82,7 +82,8 @@ void describe(CLI::App& app, Verb verb, Words& words) {
   if (verb != Verb::run) app.add_flag("--json", words.json);
   if (verb == Verb::status) return;
   const auto add = [&](const char* names, std::optional<std::string>& value) {
-    app.add_option_function<std::string>(names, [&value](const std::string& text) { value = text; });
+    app.add_option_function<std::string>(names,
+                                         [&value](const std::string& text) { value = text; });
   };
   add("-n,--count", words.count);
   add("--min-free-mb", words.min_free);
@@ -113,7 +114,8 @@ Status read_values(const Words& words, Options& options) {
   options.json = words.json;
   if (words.count) {
     const auto count = whole_number<int>(*words.count);
-    if (!count || *count < 1) return bad("--count", *words.count, "write a whole number, 1 or more");
+    if (!count || *count < 1)
+      return bad("--count", *words.count, "write a whole number, 1 or more");
     options.count = *count;
   }
   if (words.min_free) {
@@ -141,8 +143,7 @@ Status read_values(const Words& words, Options& options) {
   if (words.poll) {
     const auto poll = duration(*words.poll);
     if (!poll) return bad("--poll", *words.poll, "write seconds, 0 or more");
-    options.poll =
-        std::max(*poll, nanoseconds(static_cast<std::int64_t>(kLeastPollSeconds * 1e9)));
+    options.poll = std::max(*poll, nanoseconds(static_cast<std::int64_t>(kLeastPollSeconds * 1e9)));
   }
   if (words.timeout) {
     options.timeout = duration(*words.timeout);
@@ -189,12 +190,12 @@ tl::unexpected<Error> unexpected_word(const CLI::App& app, Verb verb, const std:
                                      " (see gpu-gate " + name_of(verb) + " --help)");
   }
   if (verb == Verb::run) {
-    return fail(ExitCode::usage, "run: '" + word +
-                                     "' is not an option; the command comes after `--`: " +
-                                     kRightForm);
+    return fail(
+        ExitCode::usage,
+        "run: '" + word + "' is not an option; the command comes after `--`: " + kRightForm);
   }
-  return fail(ExitCode::usage, std::string(name_of(verb)) + ": '" + word +
-                                   "' is not an option; " + name_of(verb) + " takes no command");
+  return fail(ExitCode::usage, std::string(name_of(verb)) + ": '" + word + "' is not an option; " +
+                                   name_of(verb) + " takes no command");
 }
 
 }  // namespace
@@ -202,8 +203,9 @@ tl::unexpected<Error> unexpected_word(const CLI::App& app, Verb verb, const std:
 Result<Options> parse_options(const std::vector<std::string>& words) {
   Options options;
   if (words.empty()) {
-    return fail(ExitCode::usage, std::string("what shall be done? Write run, wait or status, as in ") +
-                                     kRightForm + " (see gpu-gate --help)");
+    return fail(ExitCode::usage,
+                std::string("what shall be done? Write run, wait or status, as in ") + kRightForm +
+                    " (see gpu-gate --help)");
   }
   const std::string& first = words.front();
   if (first == "--help" || first == "-h" || first == "help") {
@@ -221,8 +223,8 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   } else if (first == "status") {
     options.verb = Verb::status;
   } else if (first[0] == '-' && first != "-") {
-    return fail(ExitCode::usage, "options come after the subcommand: '" + first + "' will not do; " +
-                                     "write " + kRightForm);
+    return fail(ExitCode::usage, "options come after the subcommand: '" + first +
+                                     "' will not do; " + "write " + kRightForm);
   } else {
     return fail(ExitCode::usage, "there is no subcommand '" + first + "'; the nearest is " +
                                      nearest(first, {"run", "wait", "status", "help"}) +
@@ -263,9 +265,9 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
                 std::string("run: there is no command; it comes after `--`: ") + kRightForm);
   }
   if (options.verb != Verb::run && separator != words.end()) {
-    return fail(ExitCode::usage, std::string(name_of(options.verb)) +
-                                     ": takes no command; to run one when a GPU is free: " +
-                                     kRightForm);
+    return fail(ExitCode::usage,
+                std::string(name_of(options.verb)) +
+                    ": takes no command; to run one when a GPU is free: " + kRightForm);
   }
   return options;
 }

@@ -32,10 +32,10 @@ TEST(Options, HaveTheDefaultsOfTheManual) {
 }
 
 TEST(Options, TakeEachForm) {
-  for (const Words& words : {Words{"run", "-n", "2", "--", "x"}, Words{"run", "-n2", "--", "x"},
-                             Words{"run", "--count", "2", "--", "x"},
-                             Words{"run", "--count=2", "--", "x"},
-                             Words{"run", "-n", "9", "-n", "2", "--", "x"}}) {
+  for (const Words& words :
+       {Words{"run", "-n", "2", "--", "x"}, Words{"run", "-n2", "--", "x"},
+        Words{"run", "--count", "2", "--", "x"}, Words{"run", "--count=2", "--", "x"},
+        Words{"run", "-n", "9", "-n", "2", "--", "x"}}) {
     EXPECT_EQ(parsed(words).count, 2);
   }
 }

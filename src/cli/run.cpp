@@ -22,8 +22,9 @@ std::string using_text(const WaitEnd& end) {
                         printable(device.name), device.memory_free_mib);
   }
   if (end.waited) {
-    text += fmt::format(" after {}", human_duration(std::chrono::duration_cast<std::chrono::seconds>(
-                                         end.duration)));
+    text +=
+        fmt::format(" after {}",
+                    human_duration(std::chrono::duration_cast<std::chrono::seconds>(end.duration)));
   }
   return text;
 }

@@ -23,8 +23,7 @@ Status status_command(const Options& options) {
 
   const char* no_colour = std::getenv("NO_COLOR");  // no-color.org: set and not empty
   BoardStyle style;
-  style.colour =
-      ::isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
+  style.colour = ::isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
   style.now = std::time(nullptr);
   if (print(options.json ? status_json(*board) : board_text(*board, style))) return {};
   return fail(ExitCode::usage, "cannot write to standard output");

@@ -39,7 +39,7 @@ Character decode(std::string_view text) {
 /// direction marks, line separators, tags, the byte order mark.
 bool is_invisible(std::uint32_t code) {
   constexpr std::pair<std::uint32_t, std::uint32_t> kRanges[] = {
-      {0x7F, 0x9F},     {0xAD, 0xAD},     {0x061C, 0x061C}, {0x180E, 0x180E},   {0x200B, 0x200F},
+      {0x7F, 0x9F},     {0xAD, 0xAD},     {0x061C, 0x061C}, {0x180E, 0x180E}, {0x200B, 0x200F},
       {0x2028, 0x202E}, {0x2060, 0x206F}, {0xFEFF, 0xFEFF}, {0xFFF0, 0xFFFB}, {0xE0000, 0xE0FFF}};
   return std::any_of(std::begin(kRanges), std::end(kRanges), [code](const auto& range) {
     return code >= range.first && code <= range.second;
@@ -82,8 +82,9 @@ std::string human_duration(std::chrono::seconds duration) {
   const auto s = std::max<std::int64_t>(duration.count(), 0);
   if (s < 60) return fmt::format("{}s", s);
   if (s < 3600) return fmt::format("{}m", s / 60);
-  if (s < 86400) return s / 60 % 60 == 0 ? fmt::format("{}h", s / 3600)
-                                         : fmt::format("{}h{}m", s / 3600, s / 60 % 60);
+  if (s < 86400)
+    return s / 60 % 60 == 0 ? fmt::format("{}h", s / 3600)
+                            : fmt::format("{}h{}m", s / 3600, s / 60 % 60);
   return s / 3600 % 24 == 0 ? fmt::format("{}d", s / 86400)
                             : fmt::format("{}d{}h", s / 86400, s / 3600 % 24);
 }
@@ -173,8 +174,8 @@ std::string reason(const Device& device, Fit fit, const Request& request,
 }
 
 std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims) {
-  std::string key = std::to_string(static_cast<int>(fit)) + "/" +
-                    std::to_string(static_cast<int>(device.health));
+  std::string key =
+      std::to_string(static_cast<int>(fit)) + "/" + std::to_string(static_cast<int>(device.health));
   if (fit == Fit::claimed) {
     for (const Claim& claim : claims) {
       if (claim.uuid == device.uuid) key += "/" + std::to_string(claim.ticket);

@@ -14,7 +14,9 @@ TEST(Printable, LeavesOrdinaryTextAlone) {
 TEST(Printable, ShowsControlCharacters) {
   EXPECT_EQ(printable("a\nb\tc"), "a\\nb\\tc");
   EXPECT_EQ(printable("\x1b[2J\r\x07\x7f"), "\\x1b[2J\\x0d\\x07\\x7f");
-  EXPECT_EQ(printable("\xc2\x9b" "1A"), "\\u{9b}1A");  // CSI as one C1 character
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "1A"),
+            "\\u{9b}1A");  // CSI as one C1 character
 }
 
 TEST(Printable, ShowsWhatTurnsTextAroundOrHidesIt) {
@@ -24,8 +26,8 @@ TEST(Printable, ShowsWhatTurnsTextAroundOrHidesIt) {
 
 TEST(Printable, ShowsBytesThatAreNotUtf8) {
   EXPECT_EQ(printable("\xff"), "\\xff");
-  EXPECT_EQ(printable("\xc3"), "\\xc3");                  // cut off
-  EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf");         // overlong
+  EXPECT_EQ(printable("\xc3"), "\\xc3");                    // cut off
+  EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf");           // overlong
   EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
   EXPECT_EQ(printable("\xf5\x80\x80\x80"), "\\xf5\\x80\\x80\\x80");
 }

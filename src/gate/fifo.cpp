@@ -20,8 +20,8 @@ namespace {
 constexpr mode_t kHeldMode = 01644;
 constexpr mode_t kBellMode = 01622;
 
-/// Makes a FIFO whose final mode does not depend on the umask, and opens it. Nobody else can open it
-/// before its mode is set, and then it already has its writer.
+/// Makes a FIFO whose final mode does not depend on the umask, and opens it. Nobody else can open
+/// it before its mode is set, and then it already has its writer.
 Result<UniqueFd> create_fifo(int dir, const std::string& name, mode_t mode) {
   {
     const NoUmask exact_mode;
@@ -37,7 +37,7 @@ Result<UniqueFd> create_fifo(int dir, const std::string& name, mode_t mode) {
   // O_RDWR never blocks on a FIFO under Linux (fifo(7)) and makes this process reader and writer.
   UniqueFd fd(::openat(dir, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return undo("open");
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return undo("fstat");
   if (!S_ISFIFO(info.st_mode) || info.st_uid != ::geteuid()) {
     errno = EEXIST;  // somebody put another file in its place
@@ -69,7 +69,7 @@ bool about_the_file(int errnum) {
 /// use, so that it never keeps the bell alive.
 UniqueFd open_bell(int dir, const std::string& name) {
   UniqueFd fd(::openat(dir, name.c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
-  struct stat info {};
+  struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) return UniqueFd();
   return fd;
 }
@@ -81,8 +81,8 @@ BellState state_of(int fd) {
   int bytes = 0;
   if (::ioctl(fd, FIONREAD, &bytes) != 0 || bytes == 0) return state;
   state.pending = true;
-  struct stat info {};
-  struct timespec now {};
+  struct stat info{};
+  struct timespec now{};
   if (::fstat(fd, &info) == 0 && ::clock_gettime(CLOCK_REALTIME, &now) == 0) {
     state.age = std::chrono::seconds(now.tv_sec - info.st_mtim.tv_sec) +
                 std::chrono::nanoseconds(now.tv_nsec - info.st_mtim.tv_nsec);
@@ -102,7 +102,7 @@ Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name) {
     if (about_the_file(errno)) return std::nullopt;
     return fail(system_error(ExitCode::lock_dir, "open", name, errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) {
     return fail(system_error(ExitCode::lock_dir, "fstat", name, errno));
   }
@@ -136,7 +136,7 @@ std::optional<BellState> ring(int dir, const std::string& name) {
     const SignalBlock block(pipe);  // its reader may end between the open and the write
     const char byte = '!';
     if (::write(fd.get(), &byte, 1) < 0 && errno == EPIPE) {
-      const struct timespec none {};
+      const struct timespec none{};
       ::sigtimedwait(&pipe, nullptr, &none);
     }
   }

@@ -12,12 +12,12 @@
 namespace gpu_gate {
 
 /// A FIFO in the lock directory that its creator holds open for writing. It is held as long as any
-/// process has that descriptor, its own or an inherited one; the kernel lets go of it with the last,
-/// whatever ended it. Only the owner may open it for writing (mode 0644), so nobody else can make a
-/// dead one look held, and anybody can sleep until it is let go: poll(2) with events = 0 on a read
-/// end reports POLLHUP when the last writer is gone (fs/pipe.c, pipe_release).
-/// Creates one; the descriptor is close-on-exec. `name` is relative to `dir`.
-/// Errors: exit code 5; errnum EEXIST if the name is taken.
+/// process has that descriptor, its own or an inherited one; the kernel lets go of it with the
+/// last, whatever ended it. Only the owner may open it for writing (mode 0644), so nobody else can
+/// make a dead one look held, and anybody can sleep until it is let go: poll(2) with events = 0 on
+/// a read end reports POLLHUP when the last writer is gone (fs/pipe.c, pipe_release). Creates one;
+/// the descriptor is close-on-exec. `name` is relative to `dir`. Errors: exit code 5; errnum EEXIST
+/// if the name is taken.
 Result<UniqueFd> create_held_fifo(int dir, const std::string& name);
 
 /// The read end of a held FIFO: poll it for POLLHUP.
@@ -26,9 +26,9 @@ struct HeldFifo {
   uid_t owner = 0;
 };
 
-/// The FIFO's read end if it is held; nothing if it is not, has vanished, or is not a FIFO that this
-/// user may read. Opens first and asks second, so that no end in between is missed. Never blocks.
-/// Errors (no descriptors, no memory, I/O): exit code 5; never taken for "not held".
+/// The FIFO's read end if it is held; nothing if it is not, has vanished, or is not a FIFO that
+/// this user may read. Opens first and asks second, so that no end in between is missed. Never
+/// blocks. Errors (no descriptors, no memory, I/O): exit code 5; never taken for "not held".
 Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name);
 
 /// A waiter's bell is a FIFO that everybody may write to and only its owner may read (mode 0622). A
@@ -38,8 +38,8 @@ Result<UniqueFd> create_bell(int dir, const std::string& name);
 
 /// What a look at a bell tells.
 struct BellState {
-  bool pending = false;               // a ring has not been answered yet
-  std::chrono::nanoseconds age{0};    // since the last ring, if pending
+  bool pending = false;             // a ring has not been answered yet
+  std::chrono::nanoseconds age{0};  // since the last ring, if pending
 };
 
 /// Rings, unless a ring is pending already (then `age` goes on growing). Returns the state from

@@ -27,7 +27,7 @@ class Fifo : public testing::Test {
 };
 
 bool hung_up(int fd, int timeout_ms) {
-  struct pollfd wait { fd, 0, 0 };
+  struct pollfd wait{fd, 0, 0};
   return ::poll(&wait, 1, timeout_ms) == 1 && (wait.revents & POLLHUP) != 0;
 }
 
@@ -71,7 +71,7 @@ TEST_F(Fifo, ModesDoNotDependOnTheUmask) {
   UniqueFd lock = create_held_fifo(dir_.get(), "a").value();
   UniqueFd bell = create_bell(dir_.get(), "b").value();
   ::umask(before);
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::fstat(lock.get(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 01644U);
   ASSERT_EQ(::fstat(bell.get(), &info), 0);

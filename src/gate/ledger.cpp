@@ -23,21 +23,21 @@ namespace {
 constexpr const char* kRecord = ".json";
 constexpr const char* kBell = ".bell";
 constexpr const char* kFresh = ".new";  // a record about to replace another
-constexpr mode_t kRecordMode = 01644;  // sticky: see fifo.cpp
+constexpr mode_t kRecordMode = 01644;   // sticky: see fifo.cpp
 constexpr int kTicketTries = 64;
 
 /// Tickets count up from the millisecond in which the directory was made, far below this bound, so
 /// that a number planted to be last for ever (or to overflow) is told from one that was given out.
 Ticket most_plausible_ticket() {
-  struct timespec now {};
+  struct timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
   return static_cast<Ticket>(now.tv_sec) * 1000000 + static_cast<Ticket>(now.tv_nsec) / 1000;
 }
 
 Ticket first_ticket() { return most_plausible_ticket() / 1000; }
 
-/// A ticket at the start of `text`, which is cut behind it. Only the form that we write: no sign, no
-/// leading zero.
+/// A ticket at the start of `text`, which is cut behind it. Only the form that we write: no sign,
+/// no leading zero.
 std::optional<Ticket> take_ticket(std::string_view& text) {
   if (text.empty() || text[0] < '1' || text[0] > '9') return std::nullopt;
   Ticket ticket = 0;
@@ -121,7 +121,7 @@ Status for_each_name(int dir, Use use) {
 std::optional<std::pair<std::string, uid_t>> read_record(int dir, const std::string& name) {
   const UniqueFd fd(
       ::openat(dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY));
-  struct stat info {};
+  struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0 ||
       info.st_size > static_cast<off_t>(kMostRecordBytes)) {
     return std::nullopt;
@@ -137,8 +137,8 @@ Status write_record(int dir, const std::string& name, const std::string& text) {
   UniqueFd fd;
   {
     const NoUmask exact_mode;
-    fd = UniqueFd(::openat(dir, name.c_str(),
-                           O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kRecordMode));
+    fd = UniqueFd(::openat(dir, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                           kRecordMode));
   }
   if (!fd) return fail(system_error(ExitCode::lock_dir, "open", name, errno));
   std::size_t done = 0;
@@ -186,13 +186,14 @@ Result<std::vector<Claim>> Ledger::claims(const MutexGuard* guard) const {
     Result<std::optional<HeldFifo>> held = open_if_held(dir_.claims(), name);
     if (!held) return fail(held.error());
     if (*held) {
-      live.push_back(Claim{ticket, std::move(uuid), (*held)->owner, std::move((*held)->read_end), 0});
+      live.push_back(
+          Claim{ticket, std::move(uuid), (*held)->owner, std::move((*held)->read_end), 0});
     } else if (guard != nullptr) {
       remove_claim(name, ticket);
     }
   }
-  // A claim whose FIFO somebody removed under it (a cleaner of temporary files) is still held as long
-  // as its process lives.
+  // A claim whose FIFO somebody removed under it (a cleaner of temporary files) is still held as
+  // long as its process lives.
   for (const Ticket ticket : records) {
     if (with_fifo.count(ticket) != 0) continue;
     const std::optional<ClaimRecord> record = claim_record(ticket);
@@ -216,10 +217,9 @@ Result<std::vector<Claim>> Ledger::claims(const MutexGuard* guard) const {
 
 /// The record goes first: a record without its FIFO means something else (see claims()).
 void Ledger::remove_claim(const std::string& fifo, Ticket ticket) const {
-  struct stat info {};
-  if (!fifo.empty() &&
-      (::fstatat(dir_.claims(), fifo.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
-       !may_remove(info.st_uid))) {
+  struct stat info{};
+  if (!fifo.empty() && (::fstatat(dir_.claims(), fifo.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+                        !may_remove(info.st_uid))) {
     return;
   }
   ::unlinkat(dir_.claims(), (std::to_string(ticket) + kRecord).c_str(), 0);
@@ -285,7 +285,7 @@ Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) cons
     const Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), name);
     if (!held) return fail(held.error());
     if (!*held) {
-      struct stat info {};
+      struct stat info{};
       if (guard != nullptr &&
           ::fstatat(dir_.queue(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
           may_remove(info.st_uid)) {

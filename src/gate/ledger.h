@@ -14,8 +14,8 @@
 
 namespace gpu_gate {
 
-/// A place in a line, as its file names tell it. There is one line for the machine (within 0) and one
-/// inside each claim whose job asks for cards again.
+/// A place in a line, as its file names tell it. There is one line for the machine (within 0) and
+/// one inside each claim whose job asks for cards again.
 struct Place {
   Ticket ticket = 0;
   Ticket within = 0;
@@ -26,8 +26,8 @@ struct Claim {
   Ticket ticket = 0;
   std::string uuid;
   uid_t owner = 0;
-  UniqueFd watch;            // poll it with `events`; it becomes ready when the claim may have ended
-  short watch_events = 0;    // 0 for a FIFO (POLLHUP), POLLIN for a pidfd
+  UniqueFd watch;          // poll it with `events`; it becomes ready when the claim may have ended
+  short watch_events = 0;  // 0 for a FIFO (POLLHUP), POLLIN for a pidfd
 };
 
 /// A waiter's own place in line; leaves it when destroyed, by letting go of the FIFO.
@@ -39,15 +39,15 @@ struct Standing {
 
 /// Who is ahead of a place.
 struct Ahead {
-  std::optional<Place> first;        // the first that lives and answers its bell: it looks at the cards
+  std::optional<Place> first;  // the first that lives and answers its bell: it looks at the cards
   std::optional<Place> predecessor;  // the nearest that lives
   UniqueFd watch;                    // its read end: POLLHUP when it has left
 };
 
-/// What is written in a lock directory: the line, the claims and their records. Nothing read from it
-/// is trusted: names and records that do not parse are skipped, and who owns what is told by the
-/// owner of the file. Functions that take a MutexGuard change the directory, the others may be called
-/// at any time. No function blocks. Errors: exit code 5.
+/// What is written in a lock directory: the line, the claims and their records. Nothing read from
+/// it is trusted: names and records that do not parse are skipped, and who owns what is told by the
+/// owner of the file. Functions that take a MutexGuard change the directory, the others may be
+/// called at any time. No function blocks. Errors: exit code 5.
 class Ledger {
  public:
   explicit Ledger(const LockDir& dir) : dir_(dir) {}
@@ -64,8 +64,8 @@ class Ledger {
   std::optional<WaiterRecord> waiter_record(const Place& place) const;
   bool is_passed_over(const Place& place) const;
 
-  /// Who is ahead of `place` (ticket 0: of a newcomer). With a guard, removes the dead places at the
-  /// front that this user may remove.
+  /// Who is ahead of `place` (ticket 0: of a newcomer). With a guard, removes the dead places at
+  /// the front that this user may remove.
   Result<Ahead> ahead_of(const Place& place, const MutexGuard* guard) const;
 
   /// Stands last in the line. The errnum ESTALE says that the directory is being removed.

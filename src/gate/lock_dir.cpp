@@ -17,8 +17,8 @@ namespace {
 
 constexpr mode_t kDirMode = 01777;
 
-/// File systems that other machines write to as well: a lock there would promise what it cannot keep.
-/// Numbers from statfs(2), linux/magic.h and the file systems' own sources.
+/// File systems that other machines write to as well: a lock there would promise what it cannot
+/// keep. Numbers from statfs(2), linux/magic.h and the file systems' own sources.
 bool is_network_file_system(const struct statfs& info) {
   constexpr std::array<std::uint32_t, 14> kNetwork{
       0x6969,      // NFS
@@ -41,12 +41,13 @@ bool is_network_file_system(const struct statfs& info) {
 }
 
 std::string remedy(int errnum, const std::string& path) {
-  constexpr const char* kOwnDir = "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
+  constexpr const char* kOwnDir =
+      "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
   switch (errnum) {
     case EACCES:
     case EPERM:
     case EROFS: {
-      struct stat info {};
+      struct stat info{};
       std::string owner;
       if (::stat(path.c_str(), &info) == 0) owner = "; it belongs to " + user_name(info.st_uid);
       return owner + "; `chmod 1777` by its owner opens it for all users, or " + kOwnDir;
@@ -87,7 +88,7 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
   }
   if (!dir.root_) return unusable("open", path, errno);
 
-  struct statfs info {};
+  struct statfs info{};
   if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
   if (is_network_file_system(info)) {
     return fail(ExitCode::lock_dir,
@@ -114,7 +115,7 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
 namespace {
 
 bool writable_by_all(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && (info.st_mode & S_IWOTH) != 0;
 }
 
@@ -125,7 +126,7 @@ struct Place {
 
 Result<Place> choose(const LockDirPlaces& places) {
   if (places.chosen) return Place{*places.chosen, true};
-  struct stat info {};
+  struct stat info{};
   if (::stat(places.administered.c_str(), &info) == 0) return Place{places.administered, true};
   for (const std::string& parent : places.shared) {
     if (writable_by_all(parent)) return Place{parent + "/gpu-gate", false};
@@ -152,8 +153,8 @@ Result<LockDir> LockDir::open(const LockDirPlaces& places) {
 }
 
 bool LockDir::is_current() const {
-  struct stat at_path {};
-  struct stat opened {};
+  struct stat at_path{};
+  struct stat opened{};
   return ::stat(path_.c_str(), &at_path) == 0 && ::fstat(root_.get(), &opened) == 0 &&
          at_path.st_ino == opened.st_ino && at_path.st_dev == opened.st_dev;
 }

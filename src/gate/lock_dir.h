@@ -11,19 +11,19 @@ namespace gpu_gate {
 
 /// Where the lock directory may be; the kernel's and the user's places as values, for tests.
 struct LockDirPlaces {
-  std::optional<std::string> chosen;                        // $GPU_GATE_LOCK_DIR
-  std::string administered = "/run/gpu-gate";               // used if it exists
-  std::vector<std::string> shared{"/run/lock", "/tmp"};     // else gpu-gate under the first of these
-                                                            // that everybody may write to
+  std::optional<std::string> chosen;                     // $GPU_GATE_LOCK_DIR
+  std::string administered = "/run/gpu-gate";            // used if it exists
+  std::vector<std::string> shared{"/run/lock", "/tmp"};  // else gpu-gate under the first of these
+                                                         // that everybody may write to
 };
 
 /// The open lock directory of this machine: where waiters stand in line and claims are held. Its
-/// parts are described in docs/protocol.md. Reading it needs no lock; whatever is created or decided
-/// is so under the mutex (see mutex.h).
+/// parts are described in docs/protocol.md. Reading it needs no lock; whatever is created or
+/// decided is so under the mutex (see mutex.h).
 class LockDir {
  public:
-  /// Opens the directory and makes what is missing of it, mode 1777 whatever the umask. Errors (exit
-  /// code 5): no permission, a network file system, a full one, something else in its place.
+  /// Opens the directory and makes what is missing of it, mode 1777 whatever the umask. Errors
+  /// (exit code 5): no permission, a network file system, a full one, something else in its place.
   static Result<LockDir> open(const LockDirPlaces& places);
 
   /// The same without making anything: nothing if there is no lock directory yet.

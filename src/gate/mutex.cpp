@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 
@@ -44,7 +45,7 @@ Result<UniqueFd> open_file(const LockDir& dir) {
       if (!fd && errno == ENOENT) return fail(Error{ExitCode::lock_dir, "", ESTALE});
     }
     if (!fd) return failed("open", dir, errno);
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd.get(), &info) != 0) return failed("fstat", dir, errno);
     if (!S_ISREG(info.st_mode)) {
       return fail(ExitCode::lock_dir, "cannot use the lock directory: " + dir.path() +
@@ -58,8 +59,8 @@ Result<UniqueFd> open_file(const LockDir& dir) {
 
 /// Is this still the file that the path names? A lock on a removed file holds nobody off.
 bool is_current(const LockDir& dir, int fd) {
-  struct stat opened {};
-  struct stat named {};
+  struct stat opened{};
+  struct stat named{};
   return ::fstat(fd, &opened) == 0 &&
          ::fstatat(dir.root(), kName, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
          opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
@@ -68,36 +69,37 @@ bool is_current(const LockDir& dir, int fd) {
 /// The process that took the flock on this file, from /proc/locks (proc(5)):
 /// "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF".
 std::optional<pid_t> lock_holder(int fd) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0) return std::nullopt;
   std::array<char, 64> wanted{};
-  std::snprintf(wanted.data(), wanted.size(), "%02x:%02x:%ju", major(info.st_dev),
+  std::snprintf(wanted.data(), wanted.size(), " %02x:%02x:%ju ", major(info.st_dev),
                 minor(info.st_dev), static_cast<std::uintmax_t>(info.st_ino));
   std::FILE* file = std::fopen("/proc/locks", "re");
   if (file == nullptr) return std::nullopt;
   std::optional<pid_t> holder;
   char line[256];
   while (!holder && std::fgets(line, sizeof line, file) != nullptr) {
-    int pid = 0;
-    char place[64];
-    if (std::sscanf(line, "%*d: FLOCK %*s WRITE %d %63s", &pid, place) == 2 &&
-        std::strcmp(place, wanted.data()) == 0) {
-      holder = pid;
-    }
+    // A line with "->" behind the number is one that waits.
+    const char* taken = std::strstr(line, ": FLOCK ");
+    const char* write = taken != nullptr ? std::strstr(taken, " WRITE ") : nullptr;
+    if (write == nullptr || std::strstr(write, wanted.data()) == nullptr) continue;
+    char* end = nullptr;
+    const auto pid = std::strtol(write + std::strlen(" WRITE "), &end, 10);
+    if (pid > 0 && end != nullptr && *end == ' ') holder = static_cast<pid_t>(pid);
   }
   std::fclose(file);
   return holder;
 }
 
-/// Interrupts a blocking flock(2) once a second, by a signal to this thread that only does that. The
-/// kernel's queue for flock is fair and wakes at once; polling LOCK_NB would be neither.
+/// Interrupts a blocking flock(2) once a second, by a signal to this thread that only does that.
+/// The kernel's queue for flock is fair and wakes at once; polling LOCK_NB would be neither.
 class Ticker {
  public:
   Ticker() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) {};  // without SA_RESTART: flock returns EINTR
     ::sigaction(kSignal, &action, &before_);
-    struct sigevent event {};
+    struct sigevent event{};
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = kSignal;
     event._sigev_un._tid = static_cast<pid_t>(::syscall(SYS_gettid));
@@ -119,7 +121,7 @@ class Ticker {
   bool start(std::chrono::nanoseconds first) {
     if (!made_) return false;
     const auto ns = std::max<std::chrono::nanoseconds::rep>(first.count(), 1000000);
-    const struct itimerspec when { {1, 0}, {ns / 1000000000, ns % 1000000000} };
+    const struct itimerspec when{{1, 0}, {ns / 1000000000, ns % 1000000000}};
     return ::timer_settime(timer_, 0, &when, nullptr) == 0;
   }
 
@@ -127,7 +129,7 @@ class Ticker {
   static constexpr int kSignal = SIGALRM;
   timer_t timer_{};
   bool made_ = false;
-  struct sigaction before_ {};
+  struct sigaction before_{};
   sigset_t mask_{};
 };
 

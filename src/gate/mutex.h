@@ -17,8 +17,8 @@ namespace gpu_gate {
 
 using Clock = std::chrono::steady_clock;
 
-/// Two numbers that the file `mutex` keeps from one holder to the next. Everybody may write them, so
-/// they are believed only as far as they are harmless.
+/// Two numbers that the file `mutex` keeps from one holder to the next. Everybody may write them,
+/// so they are believed only as far as they are harmless.
 struct Counters {
   std::uint64_t last_ticket = 0;  // the last one given out
   std::uint64_t grants = 0;       // claims made: a snapshot older than the last one is stale

@@ -23,9 +23,9 @@ std::string dump(const Json& json) {
 }
 
 Json owner_json(const Owner& owner) {
-  return Json{{"version", kVersion},           {"pid", owner.pid},
-              {"start", owner.start_ticks},    {"pid_namespace", owner.pid_namespace},
-              {"since", owner.since},          {"command", owner.command}};
+  return Json{{"version", kVersion},        {"pid", owner.pid},
+              {"start", owner.start_ticks}, {"pid_namespace", owner.pid_namespace},
+              {"since", owner.since},       {"command", owner.command}};
 }
 
 std::optional<std::int64_t> integer(const Json& json, const char* key, std::int64_t least,

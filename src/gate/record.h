@@ -13,7 +13,7 @@
 namespace gpu_gate {
 
 /// A record's text is never read beyond this many bytes. A request for 64 GPUs by UUID needs 3 KiB.
-constexpr std::size_t kMostRecordBytes = 64 * 1024;
+constexpr std::size_t kMostRecordBytes = 65536;
 /// Of a command line that is recorded and shown.
 constexpr std::size_t kMostCommandBytes = 256;
 

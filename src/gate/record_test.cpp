@@ -53,8 +53,18 @@ TEST(Record, WhatIsNotARecordIsNothing) {
   std::string other_version = good;
   other_version.replace(other_version.find("\"version\":1"), 11, "\"version\":2");
   const std::string bad[] = {
-      "", "null", "[]", "{", "{}", "1", "\"x\"", std::string(70000, '['), good.substr(0, good.size() / 2),
-      other_version, R"({"version":1})", std::string("\0\0", 2),
+      "",
+      "null",
+      "[]",
+      "{",
+      "{}",
+      "1",
+      "\"x\"",
+      std::string(70000, '['),
+      good.substr(0, good.size() / 2),
+      other_version,
+      R"({"version":1})",
+      std::string("\0\0", 2),
       R"({"version":1,"pid":-1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[]})",
       R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":7,"count":1,"allowed":[]})",
       R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":0,"allowed":[]})",

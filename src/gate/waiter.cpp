@@ -108,7 +108,7 @@ class Waiter {
     std::vector<Claim> claims;
     std::vector<bool> claimed;  // for each device, whether a claim on it counts for this request
     Turn turn;
-    bool fresh = false;         // nothing was claimed or released since the snapshot
+    bool fresh = false;  // nothing was claimed or released since the snapshot
   };
 
   Status open_dir() {
@@ -139,8 +139,7 @@ class Waiter {
 
       Result<Snapshot> snapshot = source_.read();
       if (!snapshot) return fail(snapshot.error());
-      Result<Request> request =
-          make_request_(*snapshot, within_ != 0 ? &claim_devices : nullptr);
+      Result<Request> request = make_request_(*snapshot, within_ != 0 ? &claim_devices : nullptr);
       if (!request) return fail(request.error());
       request->within = within_;
       const bool changed = request->allowed != request_.allowed;
@@ -157,7 +156,8 @@ class Waiter {
       }
       if (!view) return fail(view.error());
       if (!*view) return true;
-      // Our turn by a stale snapshot, or not our turn by one when there is only one try: look again.
+      // Our turn by a stale snapshot, or not our turn by one when there is only one try: look
+      // again.
       if (!(*view)->turn.granted.empty() || one_try()) continue;
       after_look(*snapshot, **view);
       return false;
@@ -181,13 +181,12 @@ class Waiter {
     return devices;
   }
 
-  /// The decision, under the mutex: takes the cards if it is our turn, else stands in line. Nothing:
-  /// granted. A view with a grant: it is our turn, but the snapshot is stale.
+  /// The decision, under the mutex: takes the cards if it is our turn, else stands in line.
+  /// Nothing: granted. A view with a grant: it is our turn, but the snapshot is stale.
   Result<std::optional<View>> decide(const Snapshot& snapshot, const Counters& before,
                                      const std::set<std::string>& claimed_before, bool changed) {
-    Result<MutexGuard> guard = lock_mutex(dir_, lock_deadline(), [this](std::optional<pid_t> pid) {
-      observer_.mutex_delayed(pid);
-    });
+    Result<MutexGuard> guard = lock_mutex(
+        dir_, lock_deadline(), [this](std::optional<pid_t> pid) { observer_.mutex_delayed(pid); });
     if (!guard && guard.error().code == ExitCode::timeout) return fail(timed_out());
     if (!guard) return fail(guard.error());
 
@@ -244,7 +243,8 @@ class Waiter {
 
   Error timed_out() const { return Error{ExitCode::timeout, "", 0}; }
 
-  std::vector<bool> claimed_devices(const Snapshot& snapshot, const std::vector<Claim>& claims) const {
+  std::vector<bool> claimed_devices(const Snapshot& snapshot,
+                                    const std::vector<Claim>& claims) const {
     std::vector<bool> claimed(snapshot.devices.size(), false);
     for (std::size_t i = 0; i < claimed.size(); ++i) {
       claimed[i] = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
@@ -255,13 +255,12 @@ class Waiter {
     return claimed;
   }
 
-  WaiterRecord record() const {
-    return WaiterRecord{owner_, request_};
-  }
+  WaiterRecord record() const { return WaiterRecord{owner_, request_}; }
 
   /// Finds out who is ahead: whether this waiter is first, or second, and whom it watches.
   Status find_place(const MutexGuard* guard) {
-    // Nobody can come to stand ahead of the first; only a waiter that was passed over can come back.
+    // Nobody can come to stand ahead of the first; only a waiter that was passed over can come
+    // back.
     if (leading_ && standing_ && !predecessor_) return {};
     Result<Ahead> ahead = ledger_.ahead_of(standing_ ? standing_->place : Place{0, within_}, guard);
     if (!ahead) return fail(ahead.error());
@@ -273,8 +272,8 @@ class Waiter {
     return {};
   }
 
-  /// Our turn by the line's rule. The others' records are read only if that could matter: most of the
-  /// time there is nothing to be had, or nobody ahead.
+  /// Our turn by the line's rule. The others' records are read only if that could matter: most of
+  /// the time there is nothing to be had, or nobody ahead.
   Result<Turn> my_turn(const Snapshot& snapshot, const std::vector<bool>& claimed) {
     std::vector<InLine> line{InLine{&request_, false}};
     Turn alone = std::move(grant(snapshot, claimed, line, {}).front());
@@ -395,12 +394,14 @@ class Waiter {
     });
   }
 
-  /// Does an unclaimed card hold memory without a process that the driver shows? Then a job has ended
-  /// there and the driver is still freeing its memory (or it never will: the looks become seldom).
+  /// Does an unclaimed card hold memory without a process that the driver shows? Then a job has
+  /// ended there and the driver is still freeing its memory (or it never will: the looks become
+  /// seldom).
   static bool draining(const Snapshot& snapshot, const View& view) {
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
       const Fit f = view.turn.fits[i];
-      if ((f == Fit::memory_held || f == Fit::memory_low) && snapshot.devices[i].processes.empty()) {
+      if ((f == Fit::memory_held || f == Fit::memory_low) &&
+          snapshot.devices[i].processes.empty()) {
         return true;
       }
     }
@@ -425,7 +426,8 @@ class Waiter {
       if (!live || !*live) continue;
       auto record = records_.extract(place.ticket);
       if (record.empty()) {
-        if (auto fresh = ledger_.waiter_record(place)) known.emplace(place.ticket, std::move(*fresh));
+        if (auto fresh = ledger_.waiter_record(place))
+          known.emplace(place.ticket, std::move(*fresh));
       } else {
         known.insert(std::move(record));
       }
@@ -436,7 +438,8 @@ class Waiter {
     }
     records_ = std::move(known);  // map nodes do not move: the line's pointers stay good
 
-    // As if the contested cards had settled: whoever would get one must know, to begin its own count.
+    // As if the contested cards had settled: whoever would get one must know, to begin its own
+    // count.
     std::set<std::string> all;
     for (const Device& device : snapshot.devices) all.insert(device.uuid);
     const std::vector<Turn> turns = grant(snapshot, claimed, line, all);
@@ -462,8 +465,8 @@ class Waiter {
     told_ = std::move(told);
   }
 
-  /// Watches those processes of others that keep this waiter from a card. One that cannot be watched
-  /// has either just ended, then the next look is soon, or lives in another pid namespace.
+  /// Watches those processes of others that keep this waiter from a card. One that cannot be
+  /// watched has either just ended, then the next look is soon, or lives in another pid namespace.
   void watch_processes(const Snapshot& snapshot, const std::vector<bool>& claimed) {
     std::map<pid_t, UniqueFd> watched;
     std::set<pid_t> hidden;
@@ -504,8 +507,8 @@ class Waiter {
     observer_.placed(place);
   }
 
-  /// As second in line: makes sure that the first one is awake. If it does not answer for kAnswerTime
-  /// it is passed over, and this waiter is the first that answers.
+  /// As second in line: makes sure that the first one is awake. If it does not answer for
+  /// kAnswerTime it is passed over, and this waiter is the first that answers.
   void check_first() {
     if (!first_) return;
     const std::optional<BellState> bell = ledger_.bell_state(*first_);
@@ -544,7 +547,7 @@ class Waiter {
     if (deadline_) wake = std::min(wake, *deadline_);
     if (observer_.tick().count() > 0) wake = std::min(wake, next_tick_);
     const auto left = std::max<nanoseconds>(wake - Clock::now(), nanoseconds(0));
-    const struct timespec wait { left.count() / 1000000000, left.count() % 1000000000 };
+    const struct timespec wait{left.count() / 1000000000, left.count() % 1000000000};
     const int ready = ::ppoll(fds.data(), static_cast<nfds_t>(fds.size()), &wait, nullptr);
     if (ready < 0 && errno != EINTR) {
       return fail(system_error(ExitCode::lock_dir, "poll", "", errno));
@@ -552,7 +555,7 @@ class Waiter {
     if (ready < 0) return false;
 
     if (fds[at_signals].revents != 0) {
-      struct signalfd_siginfo info {};
+      struct signalfd_siginfo info{};
       if (::read(signals.get(), &info, sizeof info) == sizeof info) {
         leave();
         end_.signal = static_cast<int>(info.ssi_signo);
@@ -560,16 +563,16 @@ class Waiter {
       }
     }
     const auto now = Clock::now();
-    const bool released =
-        std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(at_claims),
-                    fds.begin() + static_cast<std::ptrdiff_t>(at_processes),
+    const bool released = std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(at_claims),
+                                      fds.begin() + static_cast<std::ptrdiff_t>(at_processes),
+                                      [](const struct pollfd& fd) { return fd.revents != 0; });
+    const bool ended =
+        std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(at_processes), fds.end(),
                     [](const struct pollfd& fd) { return fd.revents != 0; });
-    const bool ended = std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(at_processes), fds.end(),
-                                   [](const struct pollfd& fd) { return fd.revents != 0; });
     bool look = false;
     if (fds[at_bell].revents != 0) {
       if (now - last_look_ < kLeastBetweenRings) {
-        const struct timespec pause { 0, nanoseconds(kLeastBetweenRings).count() };
+        const struct timespec pause{0, nanoseconds(kLeastBetweenRings).count()};
         ::nanosleep(&pause, nullptr);
       }
       answer_bell(standing_->bell.get());
@@ -601,8 +604,8 @@ class Waiter {
     return false;
   }
 
-  /// Something changed ahead, or it is time to see whether anything did. True: this waiter leads now.
-  /// Else it may have to wake the one who does.
+  /// Something changed ahead, or it is time to see whether anything did. True: this waiter leads
+  /// now. Else it may have to wake the one who does.
   Result<bool> check_line(bool predecessor_left) {
     const bool was_checking = checking_;
     checking_ = false;
@@ -653,10 +656,10 @@ class Waiter {
   std::vector<Claim> claims_;
   std::map<pid_t, UniqueFd> pidfds_;
   std::set<pid_t> hidden_;  // processes that are listed but cannot be watched
-  Clock::time_point next_look_{};
-  Clock::time_point next_check_{};
-  Clock::time_point next_tick_{};
-  Clock::time_point last_look_{};
+  Clock::time_point next_look_;
+  Clock::time_point next_check_;
+  Clock::time_point next_tick_;
+  Clock::time_point last_look_;
   std::optional<Clock::time_point> settle_look_;
   std::optional<Clock::time_point> called_until_;  // when someone who was called is passed over
   Relook relook_;

@@ -18,9 +18,9 @@ namespace gpu_gate {
 struct Outlook {
   const Snapshot& snapshot;
   const Request& request;
-  const std::vector<Fit>& fits;       // for each device of the snapshot
-  const std::vector<Claim>& claims;   // live ones
-  const Ledger& ledger;               // for the records behind the claims
+  const std::vector<Fit>& fits;      // for each device of the snapshot
+  const std::vector<Claim>& claims;  // live ones
+  const Ledger& ledger;              // for the records behind the claims
 };
 
 /// Is told how the wait goes. Called without the mutex; may block only at the waiter's own cost.
@@ -51,23 +51,24 @@ struct WaitOptions {
   Ticket within = 0;                                // $GPU_GATE_CLAIM, 0 if none
 };
 
-/// Makes the request for a machine that looks like this. `claim_devices`: the UUIDs of the claim that
-/// the asking job holds, null outside of one. An Error ends the wait.
+/// Makes the request for a machine that looks like this. `claim_devices`: the UUIDs of the claim
+/// that the asking job holds, null outside of one. An Error ends the wait.
 using MakeRequest =
     std::function<Result<Request>(const Snapshot&, const std::vector<std::string>* claim_devices)>;
 
 /// How a wait ended: with cards, or by a signal that the caller should die of.
 struct WaitEnd {
   int signal = 0;
-  std::vector<Device> devices;             // as they were when granted, ascending index
-  Ticket claim = 0;                        // 0 if nothing is claimed
-  std::vector<UniqueFd> held;              // of the claim
-  bool waited = false;                     // it had to stand in line
+  std::vector<Device> devices;  // as they were when granted, ascending index
+  Ticket claim = 0;             // 0 if nothing is claimed
+  std::vector<UniqueFd> held;   // of the claim
+  bool waited = false;          // it had to stand in line
   std::chrono::nanoseconds duration{0};
 };
 
-/// Waits until the request is granted: the whole of docs/protocol.md as one waiter lives it. Errors:
-/// those of the source (4), of the lock directory (5), of `make_request`, and 124 at the time-out.
+/// Waits until the request is granted: the whole of docs/protocol.md as one waiter lives it.
+/// Errors: those of the source (4), of the lock directory (5), of `make_request`, and 124 at the
+/// time-out.
 Result<WaitEnd> wait_for_gpus(const LockDirPlaces& places, GpuSource& source,
                               const MakeRequest& make_request, const WaitOptions& options,
                               WaitObserver& observer);

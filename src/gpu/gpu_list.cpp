@@ -1,7 +1,5 @@
 #include "gpu/gpu_list.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -46,8 +44,16 @@ std::string_view domain_of(std::string_view address) {
   return domain;
 }
 
+/// Is `start` the beginning of `text`, in either case?
+bool begins_with(std::string_view text, std::string_view start) {
+  return text.size() >= start.size() &&
+         std::equal(start.begin(), start.end(), text.begin(), [](unsigned char a, unsigned char b) {
+           return std::tolower(a) == std::tolower(b);
+         });
+}
+
 bool same_text(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+  return a.size() == b.size() && begins_with(a, b);
 }
 
 /// [domain:]bus:device.function, hexadecimal, as lspci and nvidia-smi write it.
@@ -56,10 +62,9 @@ bool is_pci_address(std::string_view text) {
   const auto colon = rest.find(':');
   const auto dot = rest.find('.');
   if (colon != 2 || dot != 5 || rest.size() != 7) return false;
-  const bool domain_fits =
-      rest.size() == text.size() ||
-      (text.size() - rest.size() - 1 <= 8 &&
-       all_of(text.substr(0, text.size() - rest.size() - 1), std::isxdigit));
+  const bool domain_fits = rest.size() == text.size() ||
+                           (text.size() - rest.size() - 1 <= 8 &&
+                            all_of(text.substr(0, text.size() - rest.size() - 1), std::isxdigit));
   return domain_fits && all_of(rest.substr(0, 2), std::isxdigit) &&
          all_of(rest.substr(3, 2), std::isxdigit) && all_of(rest.substr(6), std::isdigit);
 }
@@ -68,10 +73,9 @@ Result<GpuRef> parse_item(std::string_view item) {
   GpuRef ref;
   ref.text = item;
   if (item.empty()) return fail(ExitCode::usage, "an empty item");
-  if (item.size() > 4 && ::strncasecmp(item.data(), "GPU-", 4) == 0 &&
-      std::all_of(item.begin() + 4, item.end(), [](unsigned char c) {
-        return std::isxdigit(c) != 0 || c == '-';
-      })) {
+  if (item.size() > 4 && begins_with(item, "GPU-") &&
+      std::all_of(item.begin() + 4, item.end(),
+                  [](unsigned char c) { return std::isxdigit(c) != 0 || c == '-'; })) {
     ref.kind = GpuRef::Kind::uuid;
     return ref;
   }
@@ -115,8 +119,7 @@ bool names(const GpuRef& ref, const Device& device) {
     case GpuRef::Kind::index:
       return ref.first <= device.index && device.index <= ref.last;
     case GpuRef::Kind::uuid:
-      return device.uuid.size() >= ref.text.size() &&
-             ::strncasecmp(device.uuid.data(), ref.text.data(), ref.text.size()) == 0;
+      return begins_with(device.uuid, ref.text);
     case GpuRef::Kind::pci:
       return !device.pci_bus_id.empty() &&
              same_text(without_domain(ref.text), without_domain(device.pci_bus_id)) &&
@@ -138,9 +141,9 @@ Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& lis
     const bool range = ref.kind == GpuRef::Kind::index;
     const auto wanted = range ? static_cast<std::int64_t>(ref.last) - ref.first + 1 : 1;
     if (matches < wanted) {
-      return fail(ExitCode::impossible,
-                  "there is no GPU " + ref.text + " on this machine (it has " +
-                      std::to_string(snapshot.devices.size()) + ")");
+      return fail(ExitCode::impossible, "there is no GPU " + ref.text +
+                                            " on this machine (it has " +
+                                            std::to_string(snapshot.devices.size()) + ")");
     }
     if (matches > wanted) {
       return fail(ExitCode::impossible, ref.text + " names " + std::to_string(matches) +

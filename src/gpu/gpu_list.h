@@ -13,7 +13,7 @@ namespace gpu_gate {
 struct GpuRef {
   enum class Kind { index, uuid, pci };
   Kind kind = Kind::index;
-  int first = 0;     // of an index or range, both ends included
+  int first = 0;  // of an index or range, both ends included
   int last = 0;
   std::string text;  // the item as written; a UUID (or a prefix), or a PCI address
 };
@@ -25,8 +25,8 @@ Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list);
 /// Does this item name this device? A UUID prefix may name several; see resolve_gpu_list.
 bool names(const GpuRef& ref, const Device& device);
 
-/// The devices that the items name, as positions in the snapshot, ascending, each once. An item that
-/// no device has, or a UUID prefix that several have, is an Error with exit code 3.
+/// The devices that the items name, as positions in the snapshot, ascending, each once. An item
+/// that no device has, or a UUID prefix that several have, is an Error with exit code 3.
 Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& list,
                                                   const Snapshot& snapshot);
 

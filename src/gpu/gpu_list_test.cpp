@@ -42,9 +42,11 @@ TEST(GpuList, AllowsSpacesAndRepetition) {
 }
 
 TEST(GpuList, RefusesWhatIsNoList) {
-  for (const char* text : {"", " ", ",", "1,", ",1", "1,,2", "a", "0-", "-1", "3-1", "1.5", "0x1",
-                           "1-2-3", "GPU-", "GPU", "GPU-xyz", "MIG-3f2a", "17:00", "17:00.0.0",
-                           "0000:17:00.0:1", "123456789:17:00.0", "1 2", "*", "+1"}) {
+  for (const char* text :
+       {"",    " ",       ",",        "1,",    ",1",        "1,,2",           "a",
+        "0-",  "-1",      "3-1",      "1.5",   "0x1",       "1-2-3",          "GPU-",
+        "GPU", "GPU-xyz", "MIG-3f2a", "17:00", "17:00.0.0", "0000:17:00.0:1", "123456789:17:00.0",
+        "1 2", "*",       "+1"}) {
     EXPECT_FALSE(parse_gpu_list(text)) << text;
   }
 }

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
 #include "base/unique_fd.h"
 #include "gpu/nvml_abi.h"
@@ -17,7 +18,7 @@
 namespace gpu_gate {
 namespace {
 
-constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr std::uint64_t kMiB = 1048576;
 constexpr unsigned kMostDevices = 1024;    // a library that says more is broken
 constexpr unsigned kMostProcesses = 4096;  // on one GPU, likewise
 
@@ -49,6 +50,7 @@ struct Card {
   nvml::DeviceHandle handle = nullptr;
   Device identity;
   std::uint64_t pci_order = 0;
+  unsigned nvml_index = 0;
 };
 
 template <class Function>
@@ -63,12 +65,13 @@ bool load(void* library, Function*& function, std::initializer_list<const char*>
 /// The newest process functions that this library has, and the size of their records. NVML changed
 /// the record twice without changing the name: see the comment at each size.
 void load_process_functions(void* library, Api& api) {
-  const bool versioned = load(library, api.compute_processes,
-                              {"nvmlDeviceGetComputeRunningProcesses_v3",
-                               "nvmlDeviceGetComputeRunningProcesses_v2"}) &&
-                         load(library, api.graphics_processes,
-                              {"nvmlDeviceGetGraphicsRunningProcesses_v3",
-                               "nvmlDeviceGetGraphicsRunningProcesses_v2"});
+  const bool versioned =
+      load(
+          library, api.compute_processes,
+          {"nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"}) &&
+      load(
+          library, api.graphics_processes,
+          {"nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2"});
   if (!versioned) {
     load(library, api.compute_processes, {"nvmlDeviceGetComputeRunningProcesses"});
     load(library, api.graphics_processes, {"nvmlDeviceGetGraphicsRunningProcesses"});
@@ -77,10 +80,9 @@ void load_process_functions(void* library, Api& api) {
   }
   // The first R535 drivers have _v3 functions that write 32-byte records; they are known by having
   // the confidential-computing query but not yet the process detail list (pynvml issue 50).
-  const bool early_r535 =
-      ::dlsym(library, "nvmlDeviceGetComputeRunningProcesses_v3") != nullptr &&
-      ::dlsym(library, "nvmlDeviceGetConfComputeMemSizeInfo") != nullptr &&
-      ::dlsym(library, "nvmlDeviceGetRunningProcessDetailList") == nullptr;
+  const bool early_r535 = ::dlsym(library, "nvmlDeviceGetComputeRunningProcesses_v3") != nullptr &&
+                          ::dlsym(library, "nvmlDeviceGetConfComputeMemSizeInfo") != nullptr &&
+                          ::dlsym(library, "nvmlDeviceGetRunningProcessDetailList") == nullptr;
   api.process_record = early_r535 ? sizeof(nvml::ProcessInfoR535) : sizeof(nvml::ProcessInfoV2);
 }
 
@@ -205,8 +207,9 @@ class NvmlSource final : public GpuSource {
     for (unsigned i = 0; i < count; ++i) cards_.push_back(identify(i));
     // NVML promises no order (nvml.h); the index users know from nvidia-smi is the PCI one. A card
     // whose address cannot be read keeps its place behind its neighbour.
-    std::stable_sort(cards_.begin(), cards_.end(),
-                     [](const Card& a, const Card& b) { return a.pci_order < b.pci_order; });
+    std::sort(cards_.begin(), cards_.end(), [](const Card& a, const Card& b) {
+      return std::tie(a.pci_order, a.nvml_index) < std::tie(b.pci_order, b.nvml_index);
+    });
     for (std::size_t i = 0; i < cards_.size(); ++i) {
       cards_[i].identity.index = static_cast<int>(i);
     }
@@ -215,6 +218,7 @@ class NvmlSource final : public GpuSource {
 
   Card identify(unsigned nvml_index) {
     Card card;
+    card.nvml_index = nvml_index;
     card.pci_order = cards_.empty() ? 0 : cards_.back().pci_order;
     Device& device = card.identity;
     if (const nvml::Return code = api_.handle(nvml_index, &card.handle); code != nvml::kSuccess) {
@@ -246,8 +250,7 @@ class NvmlSource final : public GpuSource {
     read_processes(card.handle, device);
     nvml::Utilization utilization{};
     if (api_.utilization != nullptr &&
-        api_.utilization(card.handle, &utilization) == nvml::kSuccess &&
-        utilization.gpu <= 100) {
+        api_.utilization(card.handle, &utilization) == nvml::kSuccess && utilization.gpu <= 100) {
       device.utilization_pct = static_cast<int>(utilization.gpu);
     }
     read_health(card.handle, device);
@@ -352,7 +355,7 @@ class NvmlSource final : public GpuSource {
   }
 
   bool note_failure(Device& device, const char* call, nvml::Return code) {
-    device.health = code == nvml::kGpuIsLost      ? Health::lost
+    device.health = code == nvml::kGpuIsLost       ? Health::lost
                     : code == nvml::kResetRequired ? Health::reset_required
                                                    : Health::unreadable;
     device.error = std::string(call) + ": " + describe(code);

@@ -21,10 +21,10 @@ constexpr Return kResetRequired = 16;
 constexpr Return kOperatingSystem = 17;
 constexpr Return kLibRmVersionMismatch = 18;
 
-constexpr unsigned kComputeModeProhibited = 2;  // nvmlComputeMode_t
-constexpr unsigned kUuidSize = 96;              // NVML_DEVICE_UUID_V2_BUFFER_SIZE
-constexpr unsigned kNameSize = 96;              // NVML_DEVICE_NAME_V2_BUFFER_SIZE
-constexpr unsigned kFieldRecoveryAction = 230;  // NVML_FI_DEV_GET_GPU_RECOVERY_ACTION (R565+)
+constexpr unsigned kComputeModeProhibited = 2;   // nvmlComputeMode_t
+constexpr unsigned kUuidSize = 96;               // NVML_DEVICE_UUID_V2_BUFFER_SIZE
+constexpr unsigned kNameSize = 96;               // NVML_DEVICE_NAME_V2_BUFFER_SIZE
+constexpr unsigned kFieldRecoveryAction = 230;   // NVML_FI_DEV_GET_GPU_RECOVERY_ACTION (R565+)
 constexpr std::uint64_t kUnknownMemory = ~0ULL;  // NVML_VALUE_NOT_AVAILABLE
 
 struct Memory {  // nvmlMemory_t: used includes what the driver reserves

@@ -29,7 +29,8 @@ std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot&
     const Result<std::vector<GpuRef>> entry = parse_gpu_list(rest.substr(0, comma));
     if (!entry) break;
     const GpuRef& ref = entry->front();
-    if (ref.kind == GpuRef::Kind::pci || (kind && ref.kind != *kind) || ref.first != ref.last) break;
+    if (ref.kind == GpuRef::Kind::pci || (kind && ref.kind != *kind) || ref.first != ref.last)
+      break;
     kind = ref.kind;
     const std::optional<std::size_t> device = named_device(ref, snapshot);
     if (!device) break;

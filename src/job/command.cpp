@@ -18,7 +18,7 @@ constexpr int kLeastDescriptor = 10;  // shells name 0-9 in scripts
 
 /// 0 if the file can be executed, else the errno that says why not.
 int executable_errno(const std::string& file) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(file.c_str(), &info) != 0) return errno;
   if (!S_ISREG(info.st_mode)) return S_ISDIR(info.st_mode) ? EISDIR : EACCES;
   return ::faccessat(AT_FDCWD, file.c_str(), X_OK, AT_EACCESS) == 0 ? 0 : errno;
@@ -43,7 +43,8 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
 
 Result<std::string> find_command(const std::string& name, const char* path) {
   if (name.find('/') != std::string::npos) {
-    if (const int errnum = executable_errno(name); errnum != 0) return fail(cannot_run(name, errnum));
+    if (const int errnum = executable_errno(name); errnum != 0)
+      return fail(cannot_run(name, errnum));
     return name;
   }
   if (name.empty()) return fail(ExitCode::not_found, "'': command not found");
@@ -65,7 +66,7 @@ Result<std::string> find_command(const std::string& name, const char* path) {
 }
 
 Status hand_over(std::vector<UniqueFd>& held) {
-  struct rlimit limit {};
+  struct rlimit limit{};
   int from = kFirstDescriptor;
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
       limit.rlim_cur < kFirstDescriptor + static_cast<rlim_t>(held.size())) {

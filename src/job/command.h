@@ -8,12 +8,12 @@
 
 namespace gpu_gate {
 
-/// The file that execvp(3) would run for this name: itself if it has a slash, else the first match in
-/// PATH. Errors: exit code 127 (there is none) or 126 (there is one, but it cannot be executed).
+/// The file that execvp(3) would run for this name: itself if it has a slash, else the first match
+/// in PATH. Errors: exit code 127 (there is none) or 126 (there is one, but it cannot be executed).
 Result<std::string> find_command(const std::string& name, const char* path);
 
-/// Makes the claim's descriptors inheritable under numbers >= 200, out of the way of those that shells
-/// and programs use; lower ones (never 0-2) only where the limit on open files leaves none.
+/// Makes the claim's descriptors inheritable under numbers >= 200, out of the way of those that
+/// shells and programs use; lower ones (never 0-2) only where the limit on open files leaves none.
 Status hand_over(std::vector<UniqueFd>& held);
 
 /// Becomes the command: returns only on failure (exit code 126 or 127). `file` is what find_command

@@ -60,7 +60,8 @@ TEST_F(FindCommand, AnEmptyEntryIsTheCurrentDirectory) {
 }
 
 TEST(JobEnvironment, ChangesItsFiveVariablesAndNothingElse) {
-  const char* before[] = {"A=1", "CUDA_VISIBLE_DEVICES=7", "GPU_GATE_CLAIM=3", "EMPTY=", "odd", nullptr};
+  const char* before[] = {"A=1",  "CUDA_VISIBLE_DEVICES=7", "GPU_GATE_CLAIM=3", "EMPTY=", "odd",
+                          nullptr};
   Device device;
   device.index = 2;
   device.uuid = "GPU-2";

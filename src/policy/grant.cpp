@@ -12,8 +12,8 @@ auto rank(const Device& device) {
                          device.index);
 }
 
-/// With neither memory nor utilisation asked for, nobody else may be on the card. Inside a claim the
-/// card is the job's own, so what runs there already is no stranger.
+/// With neither memory nor utilisation asked for, nobody else may be on the card. Inside a claim
+/// the card is the job's own, so what runs there already is no stranger.
 Fit idle_fit(const Device& device, const Request& request) {
   if (request.within != 0) return Fit::usable;
   std::int64_t graphics_mib = 0;
@@ -61,7 +61,7 @@ int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred
 std::vector<Turn> grant(const Snapshot& snapshot, const std::vector<bool>& claimed,
                         const std::vector<InLine>& line, const std::set<std::string>& settled) {
   const std::vector<Device>& devices = snapshot.devices;
-  std::vector<bool> taken(devices.size(), false);        // granted to or reserved for one ahead
+  std::vector<bool> taken(devices.size(), false);         // granted to or reserved for one ahead
   std::vector<bool> wanted_ahead(devices.size(), false);  // one ahead could use it, but not now
   std::vector<Turn> turns;
   turns.reserve(line.size());
@@ -84,9 +84,8 @@ std::vector<Turn> grant(const Snapshot& snapshot, const std::vector<bool>& claim
     }
     if (waiter.passed_over) continue;
     if (candidates.size() >= count) {
-      std::sort(candidates.begin(), candidates.end(), [&](std::size_t a, std::size_t b) {
-        return rank(devices[a]) < rank(devices[b]);
-      });
+      std::sort(candidates.begin(), candidates.end(),
+                [&](std::size_t a, std::size_t b) { return rank(devices[a]) < rank(devices[b]); });
       candidates.resize(count);
       std::sort(candidates.begin(), candidates.end());
       for (std::size_t i : candidates) taken[i] = true;

@@ -25,8 +25,8 @@ enum class Fit {
   memory_low,   // less memory free than asked for
   busy,         // utilisation above what was asked for
   // Somebody ahead in line:
-  reserved,     // has it kept for a request that cannot be served yet
-  settling,     // could use it but not as it is now, and not for long enough yet
+  reserved,  // has it kept for a request that cannot be served yet
+  settling,  // could use it but not as it is now, and not for long enough yet
 };
 
 /// Could the GPU ever do for a request that it does not fit now?
@@ -51,19 +51,19 @@ struct Turn {
   std::vector<bool> contested;       // usable, but somebody ahead waits for it to become so for him
 };
 
-/// Does this GPU do for this request, with nobody else in line? `claimed`: a live claim is on it that
-/// counts for this request.
+/// Does this GPU do for this request, with nobody else in line? `claimed`: a live claim is on it
+/// that counts for this request.
 Fit fit(const Device& device, const Request& request, bool claimed);
 
 /// How many of the GPUs that are not barred (an entry for each) could ever do for the request.
 int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
                      const Request& request);
 
-/// The line's rule (README, "The line"). Goes through the waiters in order; each takes the best cards
-/// that it can use (most free memory, then lowest utilisation, then lowest index), or, if there are
-/// not enough, keeps those it could use from all behind it. `claimed` has an entry for each device.
-/// `settled` has the UUIDs of those cards that the caller has seen unusable for the waiters ahead for
-/// long enough; they are no longer kept for them. Pure.
+/// The line's rule (README, "The line"). Goes through the waiters in order; each takes the best
+/// cards that it can use (most free memory, then lowest utilisation, then lowest index), or, if
+/// there are not enough, keeps those it could use from all behind it. `claimed` has an entry for
+/// each device. `settled` has the UUIDs of those cards that the caller has seen unusable for the
+/// waiters ahead for long enough; they are no longer kept for them. Pure.
 std::vector<Turn> grant(const Snapshot& snapshot, const std::vector<bool>& claimed,
                         const std::vector<InLine>& line, const std::set<std::string>& settled);
 

@@ -241,8 +241,7 @@ TEST(Line, AClaimedCardIsKeptForNobody) {
 
 TEST(Line, WhoIsPassedOverIsNeitherServedNorReservedFor) {
   const Snapshot machine = idle_machine(1);
-  const auto turns =
-      decide(machine, {wish(1, machine), wish(1, machine)}, {}, {}, {true, false});
+  const auto turns = decide(machine, {wish(1, machine), wish(1, machine)}, {}, {}, {true, false});
   EXPECT_TRUE(turns[0].granted.empty());
   EXPECT_EQ(turns[1].granted, Cards{0});
 }

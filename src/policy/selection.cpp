@@ -27,9 +27,8 @@ Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& s
   std::vector<Barred> barred(snapshot.devices.size(), Barred::no);
   for (std::size_t i = 0; i < barred.size(); ++i) {
     const Device& device = snapshot.devices[i];
-    const bool excluded =
-        std::any_of(selection.exclude.begin(), selection.exclude.end(),
-                    [&](const GpuRef& ref) { return names(ref, device); });
+    const bool excluded = std::any_of(selection.exclude.begin(), selection.exclude.end(),
+                                      [&](const GpuRef& ref) { return names(ref, device); });
     if (selection.only && !contains(only, i)) {
       barred[i] = Barred::not_in_only;
     } else if (excluded) {

@@ -24,8 +24,8 @@ enum class Barred {
 struct Selection {
   std::optional<std::vector<GpuRef>> only;
   std::vector<GpuRef> exclude;
-  std::optional<std::string> visible_devices;              // CUDA_VISIBLE_DEVICES, if set
-  std::optional<std::vector<std::string>> claim_devices;   // UUIDs of the claim it is inside of
+  std::optional<std::string> visible_devices;             // CUDA_VISIBLE_DEVICES, if set
+  std::optional<std::vector<std::string>> claim_devices;  // UUIDs of the claim it is inside of
 };
 
 /// For each device of the snapshot, in its order, whether this selection bars it and why. An --only

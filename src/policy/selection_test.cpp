@@ -37,8 +37,8 @@ TEST(Select, EachBarIsToldByItsOwnReason) {
 TEST(Select, AJobChoosesAmongItsOwnCards) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
-  EXPECT_EQ(*select(selection, machine()),
-            (Bars{Barred::outside_claim, Barred::outside_claim, Barred::no, Barred::outside_claim}));
+  EXPECT_EQ(*select(selection, machine()), (Bars{Barred::outside_claim, Barred::outside_claim,
+                                                 Barred::no, Barred::outside_claim}));
 }
 
 TEST(Select, ACardThatCannotBeOpenedIsBarred) {

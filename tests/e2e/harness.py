@@ -222,6 +222,15 @@ class Box:
         process.output = "\n".join(process.out)
         return process
 
+    def call(self, *words, user=ROOT, env=None, limit=LIMIT, **options):
+        """Runs gpu-gate to its end; returns it with .returncode, and .stdout and .stderr as bytes."""
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.PIPE)
+        return subprocess.run([self.gate, *words], env=self.env(**(env or {})), timeout=limit,
+                              **user.options(), **options)
+
     def status(self, **options):
         done = self.run("status", "--json", **options)
         assert done.status == 0, done.text

@@ -1,0 +1,169 @@
+"""Simulated machines in a folder of their own, and the processes that run on them."""
+
+import contextlib
+import os
+import pathlib
+import select
+import shutil
+import signal
+import tempfile
+import time
+
+PATIENCE_S = 120  # until something that has to happen counts as failed
+
+
+class Failed(Exception):
+    """A benchmark could not be carried out: its figures would mean nothing."""
+
+
+def wait_until(condition, what, limit_s=PATIENCE_S, pause_s=0.0005):
+    """Polls a condition that has no event of its own; returns its first true value."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failed(f"not within {limit_s} s: {what}")
+        time.sleep(pause_s)
+
+
+class Child:
+    """A started process. posix_spawn, because subprocess costs more than what is measured here."""
+
+    def __init__(self, words, env, stdin=None, stdout=None, stderr=None):
+        actions = []
+        for number, place in enumerate((stdin, stdout, stderr)):
+            if isinstance(place, int):
+                actions.append((os.POSIX_SPAWN_DUP2, place, number))
+            else:
+                flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                actions.append((os.POSIX_SPAWN_OPEN, number, str(place or os.devnull), flags, 0o644))
+        words = [str(word) for word in words]
+        self.pid = os.posix_spawn(words[0], words, env, file_actions=actions, setsigmask=[])
+        self.started = time.monotonic()
+        self.status = None
+
+    def wait(self, limit_s=PATIENCE_S):
+        """Waits for the end; returns the exit status (negative: the signal)."""
+        if self.status is None:
+            pidfd = os.pidfd_open(self.pid)
+            try:
+                poll = select.poll()
+                poll.register(pidfd, select.POLLIN)
+                if not poll.poll(limit_s * 1000):
+                    raise Failed(f"process {self.pid} still runs after {limit_s} s")
+            finally:
+                os.close(pidfd)
+            self.ended(os.waitpid(self.pid, 0)[1])
+        return self.status
+
+    def ended(self, wait_status):
+        self.status = os.waitstatus_to_exitcode(wait_status)
+
+    def kill(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+class Machine:
+    """Some simulated cards with a lock directory of their own."""
+
+    def __init__(self, arena, folder, cards, lines):
+        self.arena = arena
+        self.folder = folder
+        self.lock_dir = folder / "lock"
+        self.log = folder / "log"  # of bench-job
+        self.file = folder / "machine"
+        self.state = folder / "machine.state"
+        self.file.write_text("\n".join([*lines, *cards * ["gpu"]]) + "\n")
+        self.env = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "GPU_GATE_NVML": str(arena.build / "sim/current/libnvidia-ml.so.1"),
+            "GPU_SIM_MACHINE": str(self.file),
+            "GPU_GATE_LOCK_DIR": str(self.lock_dir),
+        }
+
+    def start(self, *words, **places):
+        child = Child(words, self.env, **places)
+        self.arena.children.append(child)
+        return child
+
+    def start_in_line(self, *words, number, options=()):
+        """A waiter that has said that it stands in line."""
+        notices = self.folder / f"notices.{number}"
+        child = self.start(*self.gate_run(*words, options=options), stderr=notices)
+        wait_until(lambda: notices.exists() and " in line\n" in notices.read_text(),
+                   f"waiter {number} says that it is in line")
+        return child
+
+    def gate_run(self, *words, options=()):
+        return [self.arena.gate, "run", *options, "--", *words]
+
+    def job(self, number, ms, *more):
+        return [self.arena.job, self.log, number, ms, *more]
+
+    def blocker(self, wrap):
+        """A job that runs until the returned descriptor is closed; `wrap` says behind which gate."""
+        ours, theirs = os.pipe()
+        self.start(*wrap(*self.job("blocker", "-")), stdin=ours)
+        os.close(ours)
+        wait_until(lambda: self.log.exists() and self.log.read_text(), "the blocker runs")
+        return theirs
+
+    def log_lines(self):
+        return [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def launch(self, *words):
+        """Runs bench-launch; returns its output as lists of numbers."""
+        output = self.folder / "launch.out"
+        output.unlink(missing_ok=True)
+        if self.start(self.arena.launcher, *words, stdout=output).wait() != 0:
+            raise Failed(f"bench-launch {words[0]} failed")
+        return [[int(word) for word in line.split()] for line in output.read_text().splitlines()]
+
+
+class Arena:
+    """All of a run's folders and processes; leaving it ends and removes them."""
+
+    def __init__(self, build, programs):
+        self.build = pathlib.Path(build).resolve()
+        programs = pathlib.Path(programs).resolve() if programs else self.build / "bench"
+        self.gate = self.build / "gpu-gate"
+        self.sim_job = self.build / "sim/gpu-sim-job"
+        self.launcher = programs / "bench-launch"
+        self.job = programs / "bench-job"
+        for program in (self.gate, self.sim_job, self.launcher, self.job):
+            if not program.is_file():
+                raise Failed(f"{program} is not there: configure with -DGPU_GATE_BENCH=ON and build")
+        self.flock = shutil.which("flock")
+        if self.flock is None:
+            raise Failed("there is no flock(1) to compare with")
+        self.children = []
+        self.machines = 0
+
+    def __enter__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-bench-"))
+        return self
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.end_children()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def machine(self, cards=1, lines=()):
+        self.machines += 1
+        folder = self.folder / str(self.machines)
+        folder.mkdir()
+        return Machine(self, folder, cards, lines)
+
+    def end_children(self):
+        for child in self.children:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+        for child in self.children:
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
+                child.wait()
+        self.children.clear()

@@ -1,0 +1,107 @@
+// bench-launch: starts commands and measures them, where an interpreter's own cost would disturb.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kNotExecuted = 127;
+constexpr int kMostCommands = 32;
+constexpr const char* kSeparator = "---";
+
+constexpr const char* kUsage =
+    "usage: bench-launch each ROUNDS COMMAND... [--- COMMAND...]...\n"
+    "       bench-launch together COUNT COMMAND...\n"
+    "\n"
+    "each: in every round each command once, one after the other. Prints a line for each run:\n"
+    "  which command (from 0), wall ns, peak KiB, CPU us, status as of wait(2)\n"
+    "together: the command COUNT times at once. Prints one line:\n"
+    "  wall ns from the first start to the last end, how many did not exit with 0\n";
+
+[[noreturn]] void stop(const char* call) {
+  fprintf(stderr, "bench-launch: %s: %s\n", call, strerror(errno));
+  exit(kExitFailed);
+}
+
+long long monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+long long microseconds(const timeval& time) { return time.tv_sec * 1'000'000LL + time.tv_usec; }
+
+pid_t start(char** command) {
+  const pid_t pid = fork();
+  if (pid < 0) stop("fork");
+  if (pid > 0) return pid;
+  execvp(command[0], command);
+  _exit(kNotExecuted);
+}
+
+// The peak that wait4(2) reports begins with what this program had at the fork, so it has little.
+void run_and_report(int which, char** command) {
+  int status = 0;
+  rusage usage{};
+  const long long began = monotonic_ns();
+  const pid_t pid = start(command);
+  while (wait4(pid, &status, 0, &usage) < 0) {
+    if (errno != EINTR) stop("wait4");
+  }
+  const long long wall = monotonic_ns() - began;
+  printf("%d %lld %ld %lld %d\n", which, wall, usage.ru_maxrss,
+         microseconds(usage.ru_utime) + microseconds(usage.ru_stime), status);
+}
+
+int run_each(long rounds, char** words) {
+  char** commands[kMostCommands] = {words};
+  int count = 1;
+  for (char** word = words; *word != nullptr; ++word) {
+    if (strcmp(*word, kSeparator) != 0) continue;
+    *word = nullptr;
+    if (count == kMostCommands) return kExitUsage;
+    commands[count++] = word + 1;
+  }
+  for (int i = 0; i < count; ++i) {
+    if (commands[i][0] == nullptr) return kExitUsage;
+  }
+  for (long round = 0; round < rounds; ++round) {
+    for (int i = 0; i < count; ++i) run_and_report(i, commands[i]);
+  }
+  return 0;
+}
+
+int run_together(long count, char** command) {
+  const long long began = monotonic_ns();
+  for (long i = 0; i < count; ++i) start(command);
+  long failed = 0;
+  for (long ended = 0; ended < count;) {
+    int status = 0;
+    if (wait(&status) < 0) {
+      if (errno == EINTR) continue;
+      stop("wait");
+    }
+    ++ended;
+    if (status != 0) ++failed;
+  }
+  printf("%lld %ld\n", monotonic_ns() - began, failed);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const long count = argc >= 4 ? atol(argv[2]) : 0;
+  int result = kExitUsage;
+  if (count > 0 && strcmp(argv[1], "each") == 0) result = run_each(count, argv + 3);
+  if (count > 0 && strcmp(argv[1], "together") == 0) result = run_together(count, argv + 3);
+  if (result == kExitUsage) fputs(kUsage, stderr);
+  return result;
+}

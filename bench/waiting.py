@@ -1,0 +1,74 @@
+"""What a line costs while nothing happens."""
+
+import os
+import pathlib
+import re
+import time
+
+from arena import Failed, wait_until
+from handoff import blocked_on
+from table import Row, at_most
+
+WAITERS = 64
+WINDOW_S, QUICK_WINDOW_S = 20, 5
+CPU_LIMIT_S = 0.1  # in 20 s
+
+
+def measure(arena, options):
+    window_s = QUICK_WINDOW_S if options.quick else WINDOW_S
+    nvml_log = arena.folder / "nvml.log"
+    machine = arena.machine(cards=1, lines=[f"log {nvml_log}"])
+    # The card is busy as it usually is: claimed, with a process and its memory on it.
+    machine.start(*machine.gate_run(arena.sim_job, "--for", "-1"))
+    wait_until(lambda: machine.state.exists() and any(machine.state.iterdir()), "the card is taken")
+    gates = [machine.start_in_line("/bin/true", number=i) for i in range(WAITERS)]
+    flocks = wait_behind_flock(machine)
+
+    time.sleep(1)  # the last arrivals' own work is not waiting
+    seen = nvml_log.stat().st_size
+    before = cpu_s(gates), cpu_s(flocks)
+    time.sleep(window_s)
+    cpu, flock_cpu = cpu_s(gates) - before[0], cpu_s(flocks) - before[1]
+    calls = [line.split()[0] for line in nvml_log.read_text()[seen:].splitlines()]
+    memory, flock_memory = [pss_mib(child) for child in gates], [pss_mib(child) for child in flocks]
+    if any(child.status is not None or not pathlib.Path(f"/proc/{child.pid}").exists() for child in gates):
+        raise Failed("a waiter did not wait")
+    arena.end_children()
+    name = f"waiting, {WAITERS}"
+    return [
+        at_most(f"{name}: CPU in {window_s} s", cpu, CPU_LIMIT_S * window_s / WINDOW_S, "s", flock_cpu),
+        at_most(f"{name}: processes that read NVML", len(set(calls)), 1, ""),
+        Row(f"{name}: NVML calls", len(calls) / window_s, "/s"),
+        at_most(f"{name}: memory (PSS) of the largest but the first", max(memory[1:]), 1, "MiB",
+                max(flock_memory)),
+        Row(f"{name}: memory of the first", memory[0], "MiB", max(flock_memory)),
+        Row(f"{name}: memory of all", sum(memory), "MiB", sum(flock_memory)),
+    ]
+
+
+def wait_behind_flock(machine):
+    lock = machine.folder / "flock"
+    machine.start(machine.arena.flock, lock, "/bin/sleep", "1000")
+    wait_until(lambda: lock.exists() and is_locked(lock), "flock holds")
+    flocks = [machine.start(machine.arena.flock, lock, "/bin/true") for _ in range(WAITERS)]
+    wait_until(lambda: blocked_on(lock) == WAITERS, "all of flock's block")
+    return flocks
+
+
+def is_locked(path):
+    return f":{path.stat().st_ino} " in pathlib.Path("/proc/locks").read_text()
+
+
+def cpu_s(children):
+    """Time on a CPU so far; /proc/PID/stat counts in ticks of 10 ms, which is too coarse."""
+    total_ns = 0
+    for child in children:
+        for task in os.scandir(f"/proc/{child.pid}/task"):
+            total_ns += int(pathlib.Path(task.path, "schedstat").read_text().split()[0])
+    return total_ns / 1e9
+
+
+def pss_mib(child):
+    """Memory, with each page that several processes share divided among them."""
+    text = pathlib.Path(f"/proc/{child.pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[1]) / 1024

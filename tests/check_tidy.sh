@@ -1,0 +1,7 @@
+#!/bin/sh
+# clang-tidy over the program's sources (not the tests), two at a time; findings are errors.
+set -eu
+tidy=$1
+build=$2
+git ls-files -z --cached --others --exclude-standard -- 'src/*.cpp' | grep -zv '_test\.cpp$' |
+  xargs -0 -n 1 -P 2 "$tidy" --quiet -p "$build"
