@@ -1,5 +1,6 @@
 // bench-launch: starts commands and measures them, where an interpreter's own cost would disturb.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,14 @@ long long monotonic_ns() {
 
 long long microseconds(const timeval& time) { return time.tv_sec * 1'000'000LL + time.tv_usec; }
 
+// What the commands print must not come between the report's lines: they get /dev/null.
+FILE* keep_output_for_report() {
+  const int kept = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (kept < 0 || null < 0 || dup2(null, STDOUT_FILENO) < 0) stop("open(/dev/null)");
+  return fdopen(kept, "w");
+}
+
 pid_t start(char** command) {
   const pid_t pid = fork();
   if (pid < 0) stop("fork");
@@ -47,7 +56,7 @@ pid_t start(char** command) {
 }
 
 // The peak that wait4(2) reports begins with what this program had at the fork, so it has little.
-void run_and_report(int which, char** command) {
+void run_and_report(FILE* report, int which, char** command) {
   int status = 0;
   rusage usage{};
   const long long began = monotonic_ns();
@@ -56,11 +65,11 @@ void run_and_report(int which, char** command) {
     if (errno != EINTR) stop("wait4");
   }
   const long long wall = monotonic_ns() - began;
-  printf("%d %lld %ld %lld %d\n", which, wall, usage.ru_maxrss,
-         microseconds(usage.ru_utime) + microseconds(usage.ru_stime), status);
+  fprintf(report, "%d %lld %ld %lld %d\n", which, wall, usage.ru_maxrss,
+          microseconds(usage.ru_utime) + microseconds(usage.ru_stime), status);
 }
 
-int run_each(long rounds, char** words) {
+int run_each(FILE* report, long rounds, char** words) {
   char** commands[kMostCommands] = {words};
   int count = 1;
   for (char** word = words; *word != nullptr; ++word) {
@@ -73,12 +82,12 @@ int run_each(long rounds, char** words) {
     if (commands[i][0] == nullptr) return kExitUsage;
   }
   for (long round = 0; round < rounds; ++round) {
-    for (int i = 0; i < count; ++i) run_and_report(i, commands[i]);
+    for (int i = 0; i < count; ++i) run_and_report(report, i, commands[i]);
   }
   return 0;
 }
 
-int run_together(long count, char** command) {
+int run_together(FILE* report, long count, char** command) {
   const long long began = monotonic_ns();
   for (long i = 0; i < count; ++i) start(command);
   long failed = 0;
@@ -91,7 +100,7 @@ int run_together(long count, char** command) {
     ++ended;
     if (status != 0) ++failed;
   }
-  printf("%lld %ld\n", monotonic_ns() - began, failed);
+  fprintf(report, "%lld %ld\n", monotonic_ns() - began, failed);
   return 0;
 }
 
@@ -100,8 +109,10 @@ int run_together(long count, char** command) {
 int main(int argc, char** argv) {
   const long count = argc >= 4 ? atol(argv[2]) : 0;
   int result = kExitUsage;
-  if (count > 0 && strcmp(argv[1], "each") == 0) result = run_each(count, argv + 3);
-  if (count > 0 && strcmp(argv[1], "together") == 0) result = run_together(count, argv + 3);
+  FILE* report = keep_output_for_report();
+  if (report == nullptr) stop("fdopen");
+  if (count > 0 && strcmp(argv[1], "each") == 0) result = run_each(report, count, argv + 3);
+  if (count > 0 && strcmp(argv[1], "together") == 0) result = run_together(report, count, argv + 3);
   if (result == kExitUsage) fputs(kUsage, stderr);
-  return result;
+  return fclose(report) == 0 ? result : kExitFailed;
 }

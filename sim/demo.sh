@@ -29,12 +29,18 @@ if [ "$(id -u)" -eq 0 ] && id games >/dev/null 2>&1; then
 fi
 
 started=$(date +%s)
-show() { printf '\n\033[1m[%2ds] %s\033[0m\n' "$(($(date +%s) - started))" "$*"; }
+bold=
+plain=
+if [ -t 1 ]; then
+  bold=$(printf '\033[1m')
+  plain=$(printf '\033[0m')
+fi
+show() { printf '\n%s[%2ds] %s%s\n' "$bold" "$(($(date +%s) - started))" "$*" "$plain"; }
 board() { printf '$ gpu-gate status\n'; gpu-gate status; }
 # job NAME SECONDS "gpu-gate options" [as the other user]
 job() {
-  printf '$ gpu-gate run %s -- gpu-sim-job --memory 20000 --for %s000 &      # job %s%s\n' "$3" "$2" "$1" \
-    "${4:+, of another user}"
+  printf '$ gpu-gate run %s-- gpu-sim-job --memory 20000 --for %s000 &   # job %s%s\n' "${3:+$3 }" "$2" \
+    "$1" "${4:+, of another user}"
   # shellcheck disable=SC2086
   ${4:+$other} gpu-gate run $3 -- gpu-sim-job --quiet --memory 20000 --for "${2}000" 2>"$box/log.$1" &
   pids="$pids $!"
@@ -70,7 +76,7 @@ show "Job B ends: job D has its two GPUs, at once. Now E and F are in line."
 sleep 2.5
 board
 
-show "The outsider ends too, and the rest goes through."
+show "The rest goes through, each as soon as it can."
 wait 2>/dev/null || :
 board
 

@@ -1,0 +1,534 @@
+"""The line: first come, first served, across all users."""
+
+import os
+import random
+import re
+import signal
+import time
+
+import pytest
+
+from at_once import at_once
+from harness import ALICE, BOB, LIMIT, wait_until
+
+NEVER = ("--poll", 1000)  # whoever waits for the next look waits for ever
+ANSWER = 5.0              # seconds until a waiter that does not answer is passed over
+SETTLE = 10.0             # seconds that a card is kept for one who cannot use it yet
+
+
+def order_file(box):
+    path = box.folder / "order"
+    path.touch()
+    path.chmod(0o666)
+    return path
+
+
+def signs(path, name):
+    """A command that notes that it ran."""
+    return ("sh", "-c", f"echo {name} >>{path}")
+
+
+def signs_and_stays(path, name):
+    return ("sh", "-c", f"echo {name} >>{path}; exec sleep 1000")
+
+
+def stop(process):
+    process.signal(signal.SIGSTOP)
+    wait_until(lambda: state_of(process.pid) == "T", "the process is stopped")
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def in_line(box):
+    """How many wait, as status tells."""
+    done = box.run("status")
+    assert done.status == 0, done.text
+    match = re.search(r"waiting: (\d+)", done.output)
+    return int(match.group(1)) if match else 0
+
+
+def default_signals():
+    """In the child: a test run that was put into the background ignores SIGINT, and so would it."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def place_of(process):
+    return process.wait_for(r"gpu-gate: (\d+)(?:st|nd|rd|th) in line").group(1)
+
+
+# Order.
+
+
+def test_many_waiters_of_two_users_start_in_the_order_they_came(box):
+    order = order_file(box)
+    holder = box.hold(user=BOB)
+    waiters = [
+        box.wait_in_line(*NEVER, user=(ALICE, BOB)[i % 2], command=signs(order, i)) for i in range(24)
+    ]
+    holder.kill()
+    for waiter in waiters:
+        assert waiter.finish() == 0
+    assert order.read_text().split() == [str(i) for i in range(24)]
+
+
+def test_a_newcomer_never_overtakes_the_one_who_waits(box):
+    for _ in range(15):
+        order = order_file(box)
+        order.write_text("")
+        holder = box.hold(user=ALICE)
+        waiter = box.wait_in_line(*NEVER, user=BOB, command=signs(order, "waiter"))
+        holder.signal(signal.SIGKILL)
+        newcomers = [box.start("run", *NEVER, "--", *signs(order, "newcomer"), user=ALICE) for _ in range(2)]
+        for process in (waiter, *newcomers):
+            assert process.finish() == 0
+        assert order.read_text().split() == ["waiter", "newcomer", "newcomer"]
+
+
+def test_a_newcomer_that_tries_once_does_not_overtake(make_box):
+    box = make_box(cards=2)
+    holder = box.hold()
+    big = box.wait_in_line("-n", 2, user=ALICE)
+    assert box.run("run", "--timeout", 0, "--", "true", user=BOB).status == 124
+    holder.kill()
+    assert big.finish() == 0
+    assert box.run("run", "--timeout", 0, "--", "true", user=BOB).status == 0
+
+
+def test_the_place_in_line_is_told(box):
+    box.hold()
+    waiters = [box.wait_in_line(user=user) for user in (ALICE, BOB, ALICE)]
+    assert [place_of(waiter) for waiter in waiters] == ["1", "2", "3"]
+    waiters[0].signal(signal.SIGTERM)
+    waiters[1].wait_for("1st in line")
+    assert in_line(box) == 2
+
+
+def test_a_request_for_many_cards_is_not_starved_by_small_ones(make_box):
+    box = make_box(cards=2)
+    order = order_file(box)
+    holders = [box.hold(user=BOB), box.hold(user=BOB)]
+    big = box.wait_in_line(*NEVER, "-n", 2, user=ALICE, command=signs(order, "big"))
+    small = [box.wait_in_line(*NEVER, user=BOB, command=signs(order, "small")) for _ in range(3)]
+    holders[0].kill()
+    # One card is free from now on; whoever comes or waits leaves it to the big one.
+    small.append(box.wait_in_line(*NEVER, user=BOB, command=signs(order, "small")))
+    assert any("reserved for an earlier waiter" in line for line in small[-1].lines), small[-1].lines
+    assert box.run("run", "--timeout", 0, "--", *signs(order, "small")).status == 124
+    assert order.read_text() == ""
+    holders[1].kill()
+    for process in (big, *small):
+        assert process.finish() == 0
+    assert order.read_text().split() == ["big"] + 4 * ["small"]
+
+
+def test_a_card_that_nobody_ahead_is_allowed_to_use_goes_to_a_newcomer_at_once(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", 0, user=ALICE)
+    box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    assert box.run("run", "--timeout", 0, "--only", "0,1", "--", "true", user=BOB).status == 0
+
+
+def test_a_card_too_small_for_those_ahead_goes_to_a_newcomer_at_once(make_box):
+    box = make_box(cards=2)
+    box.set(1, memory=12000)
+    box.hold("--only", 0, user=ALICE)
+    box.wait_in_line(*NEVER, "--min-free-mb", 20000, user=ALICE)
+    done = box.run("run", "--timeout", 0, "--min-free-mb", 8000, "--", "sh", "-c", "echo $GPU_GATE_INDICES", user=BOB)
+    assert (done.status, done.output) == (0, "1"), done.text
+
+
+def test_a_released_card_wakes_the_later_waiter_who_alone_can_use_it(make_box):
+    box = make_box(cards=3)
+    box.hold("--only", 0, user=ALICE)
+    other = box.hold("--only", 2, user=ALICE)
+    box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    box.hold("--only", 1)
+    box.wait_in_line(*NEVER, "--only", 1, user=BOB)
+    later = box.wait_in_line(*NEVER, "--only", 2, user=BOB)
+    other.kill()
+    assert later.finish(5) == 0
+
+
+def test_whoever_waits_behind_one_that_gives_up_gets_what_was_kept_for_that_one(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", 0)
+    big = box.wait_in_line(*NEVER, "-n", 2, user=ALICE)
+    small = [box.wait_in_line(*NEVER, "--only", only, user=BOB) for only in (0, 1)]
+    big.signal(signal.SIGKILL)
+    assert small[1].finish(5) == 0
+    assert small[0].alive()
+
+
+# Cards that those ahead could use, but not as they are now.
+
+
+@at_once
+def test_a_card_in_use_in_part_goes_to_a_later_waiter_after_ten_seconds(make_box):
+    box = make_box(cards=1)
+    outsider = box.start_plain(box.sim_job, "--memory", 20000, "--for", -1, user=ALICE, env={"CUDA_VISIBLE_DEVICES": 0})
+    outsider.wait_for("GPU", stdout=True) if outsider.out else wait_until(
+        lambda: box.status()[0]["memory_used_mb"] >= 20000, "the outsider has its memory")
+    first = box.wait_in_line(*NEVER, "--min-free-mb", 40000, user=ALICE)
+    began = time.monotonic()
+    modest = box.start("run", *NEVER, "--min-free-mb", 0, "--", "sleep", 1000, user=BOB)
+    modest.wait_for("kept a moment for an earlier waiter")
+    modest.wait_for("using GPU 0", SETTLE + LIMIT)
+    took = time.monotonic() - began
+    assert SETTLE - 0.2 <= took <= SETTLE + 2
+    assert first.alive()
+
+
+@at_once
+def test_a_card_that_one_ahead_may_soon_use_is_not_taken_before_ten_seconds(make_box):
+    box = make_box(cards=1)
+    order = order_file(box)
+    outsider = box.start_plain(box.sim_job, "--memory", 20000, "--for", -1, env={"CUDA_VISIBLE_DEVICES": 0})
+    wait_until(lambda: box.status()[0]["memory_used_mb"] >= 20000, "the outsider has its memory")
+    first = box.wait_in_line(*NEVER, user=ALICE, command=signs(order, "first"))
+    modest = box.wait_in_line(*NEVER, "--min-free-mb", 0, user=BOB, command=signs(order, "modest"))
+    time.sleep(SETTLE - 2)  # the promise itself: so long nothing happens
+    assert order.read_text() == ""
+    outsider.kill()
+    assert first.finish(5) == 0
+    assert modest.finish(5) == 0
+    assert order.read_text().split() == ["first", "modest"]
+
+
+def test_a_card_whose_memory_is_being_freed_is_not_snatched_from_the_first_in_line(box):
+    box.extra = ["linger_ms 700"]
+    box.write()
+    order = order_file(box)
+    holder = box.start("run", "--", box.sim_job, "--memory", 20000, "--for", -1, "--ready", box.folder / "ready", user=ALICE)
+    wait_until((box.folder / "ready").exists, "the job has its memory")
+    first = box.wait_in_line(*NEVER, user=BOB, command=signs(order, "first"))
+    modest = box.wait_in_line(*NEVER, "--min-free-mb", 0, user=ALICE, command=signs(order, "modest"))
+    holder.kill()
+    first.wait_for("in use by no process")
+    newcomer = box.wait_in_line(*NEVER, "--min-free-mb", 0, user=ALICE, command=signs(order, "newcomer"))
+    for process in (first, modest, newcomer):
+        assert process.finish(5) == 0
+    assert order.read_text().split() == ["first", "modest", "newcomer"]
+
+
+# Waiters that are stopped.
+
+
+def passed_over_after_five_seconds(process, began, slack=3.0):
+    assert process.finish(ANSWER + slack) == 0
+    assert time.monotonic() - began >= ANSWER - 0.3, "it was passed over too soon"
+
+
+@at_once
+def test_the_first_stopped_before_the_release_is_passed_over_and_served_again(make_box):
+    box = make_box(cards=1)
+    order = order_file(box)
+    holder = box.hold(user=BOB)
+    first = box.wait_in_line(*NEVER, user=ALICE, command=signs(order, "first"))
+    second = box.wait_in_line(*NEVER, user=BOB, command=signs_and_stays(order, "second"))
+    third = box.wait_in_line(*NEVER, user=BOB, command=signs(order, "third"))
+    stop(first)
+    began = time.monotonic()
+    holder.kill()
+    second.wait_for("using GPU", ANSWER + 3)
+    assert time.monotonic() - began >= ANSWER - 0.3
+    first.signal(signal.SIGCONT)
+    second.kill()
+    for process in (first, third):
+        assert process.finish(5) == 0
+    assert order.read_text().split() == ["second", "first", "third"]
+
+
+@at_once
+def test_the_first_stopped_after_the_release_is_passed_over(make_box):
+    box = make_box(cards=1)
+    box.extra = ["linger_ms 1500"]
+    box.write()
+    holder = box.start("run", "--", box.sim_job, "--memory", 20000, "--for", -1, "--ready", box.folder / "ready")
+    wait_until((box.folder / "ready").exists, "the job has its memory")
+    first = box.wait_in_line(*NEVER, user=ALICE)
+    second = box.wait_in_line(*NEVER, user=BOB)
+    holder.kill()
+    began = time.monotonic()
+    first.wait_for("in use by no process")  # it has looked; the memory is not free yet
+    stop(first)
+    passed_over_after_five_seconds(second, began, slack=5)
+    first.signal(signal.SIGCONT)
+    assert first.finish(5) == 0
+
+
+@at_once
+def test_the_first_stopped_while_an_outsider_has_the_card_is_passed_over(make_box):
+    box = make_box(cards=1)
+    outsider = box.start_plain(box.sim_job, "--for", -1, env={"CUDA_VISIBLE_DEVICES": 0})
+    wait_until(lambda: box.status()[0]["processes"], "the outsider is on the card")
+    first = box.wait_in_line("--poll", 0.2, user=ALICE)
+    second = box.wait_in_line("--poll", 0.2, user=BOB)
+    stop(first)
+    outsider.kill()
+    passed_over_after_five_seconds(second, time.monotonic())
+    first.signal(signal.SIGCONT)
+    assert first.finish(5) == 0
+
+
+@at_once
+def test_the_second_stopped_is_passed_over_when_its_turn_comes(make_box):
+    box = make_box(cards=1)
+    order = order_file(box)
+    holder = box.hold()
+    first = box.wait_in_line(*NEVER, user=ALICE, command=signs(order, "first"))
+    second = box.wait_in_line(*NEVER, user=ALICE, command=signs(order, "second"))
+    third = box.wait_in_line(*NEVER, user=BOB, command=signs(order, "third"))
+    stop(second)
+    holder.kill()
+    assert first.finish(3) == 0
+    passed_over_after_five_seconds(third, time.monotonic())
+    second.signal(signal.SIGCONT)
+    assert second.finish(5) == 0
+    assert order.read_text().split() == ["first", "third", "second"]
+
+
+@at_once
+def test_one_stopped_in_the_middle_is_passed_over_when_a_long_job_ahead_ends(make_box):
+    box = make_box(cards=1)
+    order = order_file(box)
+    holder = box.hold()
+    first = box.wait_in_line(*NEVER, user=ALICE, command=signs_and_stays(order, "first"))
+    middle = box.wait_in_line(*NEVER, user=ALICE, command=signs(order, "middle"))
+    last = [box.wait_in_line(*NEVER, user=BOB, command=signs(order, "last")) for _ in range(2)]
+    stop(middle)
+    holder.kill()
+    first.wait_for("using GPU")
+    time.sleep(ANSWER + 0.5)  # so long the job runs; meanwhile nobody is called
+    began = time.monotonic()
+    first.kill()
+    passed_over_after_five_seconds(last[0], began)
+    assert last[1].finish(5) == 0
+    middle.signal(signal.SIGCONT)
+    assert middle.finish(5) == 0
+    assert order.read_text().split() == ["first", "last", "last", "middle"]
+
+
+@at_once
+def test_the_first_two_stopped_are_passed_over(make_box):
+    box = make_box(cards=1)
+    holder = box.hold()
+    stopped = [box.wait_in_line(*NEVER, user=ALICE) for _ in range(2)]
+    third = box.wait_in_line(*NEVER, user=BOB)
+    for process in stopped:
+        stop(process)
+    holder.kill()
+    passed_over_after_five_seconds(third, time.monotonic(), slack=ANSWER + 3)
+    for process in stopped:
+        process.signal(signal.SIGCONT)
+    for process in stopped:
+        assert process.finish(5) == 0
+
+
+@at_once
+def test_a_stopped_waiter_keeps_a_newcomer_off_for_five_seconds_only(make_box):
+    box = make_box(cards=1)
+    holder = box.hold()
+    first = box.wait_in_line(*NEVER, user=ALICE)
+    stop(first)
+    holder.kill()
+    began = time.monotonic()
+    newcomer = box.start("run", *NEVER, "--", "true", user=BOB)
+    passed_over_after_five_seconds(newcomer, began)
+    first.signal(signal.SIGCONT)
+    assert first.finish(5) == 0
+
+
+@at_once
+def test_a_waiter_killed_while_stopped_leaves_the_line_at_once(make_box):
+    box = make_box(cards=1)
+    holder = box.hold()
+    first = box.wait_in_line(*NEVER, user=ALICE)
+    second = box.wait_in_line(*NEVER, user=BOB)
+    stop(first)
+    first.kill()
+    holder.kill()
+    assert second.finish(3) == 0
+
+
+# wait.
+
+
+def test_wait_stands_in_the_same_line_and_holds_nothing_afterwards(box):
+    order = order_file(box)
+    holder = box.hold(user=ALICE)
+    first = box.start("wait", *NEVER, user=BOB)
+    first.wait_for("1st in line")
+    behind = box.wait_in_line(*NEVER, user=ALICE, command=signs_and_stays(order, "run"))
+    last = box.start("wait", *NEVER, user=BOB)
+    last.wait_for("3rd in line")
+    assert first.out == []
+    holder.kill()
+    assert first.finish() == 0
+    assert first.out == ["0"]
+    behind.wait_for("using GPU 0")
+    last.wait_for("1st in line")
+    assert last.alive() and last.out == []
+    behind.kill()
+    assert last.finish() == 0
+    assert last.out == ["0"]
+    assert box.status()[0]["claim"] is None
+
+
+def test_wait_for_many_cards_is_not_starved(make_box):
+    box = make_box(cards=2)
+    holders = [box.hold(), box.hold()]
+    both = box.start("wait", *NEVER, "-n", 2, user=ALICE)
+    both.wait_for("in line")
+    small = box.wait_in_line(*NEVER, user=BOB)
+    holders[0].kill()
+    small.wait_for("reserved for an earlier waiter")
+    assert both.alive() and small.alive()
+    holders[1].kill()
+    assert both.finish() == 0
+    assert both.out == ["0,1"]
+    assert small.finish() == 0
+
+
+# Waiters that end.
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_waiter_that_dies_leaves_the_line_at_once(box, number, place):
+    order = order_file(box)
+    holder = box.hold()
+    waiters = {
+        name: box.start("run", *NEVER, "--", *signs(order, name), user=user, preexec_fn=default_signals)
+        for name, user in (("first", ALICE), ("middle", BOB), ("last", ALICE))
+        if place_in_line(box, name)
+    }
+    gone = waiters.pop(place)
+    gone.signal(number)
+    assert gone.finish() == -number
+    assert in_line(box) == 2
+    holder.kill()
+    for waiter in waiters.values():
+        assert waiter.finish(5) == 0
+    assert order.read_text().split() == list(waiters)
+
+
+def place_in_line(box, name):
+    """Lets each waiter stand before the next one starts."""
+    expected = {"first": 0, "middle": 1, "last": 2}[name]
+    return wait_until(lambda: in_line(box) == expected, f"{expected} in line") or True
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_shell_sees_the_signal_that_ended_a_waiter(box, number, status):
+    box.hold()
+    shell = box.start_plain("sh", "-c", f'"{box.gate}" run -- true & echo $!; wait $!; echo status $?',
+                            preexec_fn=default_signals)
+    pid = int(shell.wait_for(r"^(\d+)$", stdout=True).group(1))
+    shell.wait_for("in line")
+    if number == signal.SIGINT:
+        # A shell without job control starts a background command with SIGINT ignored, and so it stays.
+        shell.kill()
+        os.kill(pid, signal.SIGKILL)
+        shell = box.start_plain("sh", "-c", f'"{box.gate}" run -- true; echo status $?', preexec_fn=default_signals)
+        shell.wait_for("in line")
+        pid = int(open(f"/proc/{shell.pid}/task/{shell.pid}/children").read())
+    os.kill(pid, number)
+    shell.wait_for(f"^status {status}$", stdout=True)
+
+
+def test_an_ignored_sighup_is_ignored_while_waiting_and_by_the_command(box):
+    holder = box.hold()
+    waiter = box.start("run", "--", "sh", "-c", "kill -HUP $$; echo alive",
+                       preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    waiter.wait_for("in line")
+    waiter.signal(signal.SIGHUP)
+    assert in_line(box) == 1
+    holder.kill()
+    assert waiter.finish() == 0
+    assert waiter.out == ["alive"]
+
+
+# --timeout.
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.2])
+def test_a_timeout_is_kept_however_long_the_poll_is(box, seconds):
+    box.hold()
+    began = time.monotonic()
+    done = box.run("run", *NEVER, "--timeout", seconds, "--", "true")
+    took = time.monotonic() - began
+    assert done.status == 124
+    assert seconds <= took <= seconds + 0.5
+    assert in_line(box) == 0
+
+
+def test_a_timeout_of_zero_is_one_try(box):
+    holder = box.hold()
+    began = time.monotonic()
+    assert box.run("run", "--timeout", 0, "--", "true").status == 124
+    assert box.run("wait", "--timeout", 0).status == 124
+    assert time.monotonic() - began < 1
+    holder.kill()
+    done = box.run("run", "--timeout", 0, "--", "echo", "ran")
+    assert (done.status, done.output) == (0, "ran")
+    assert box.run("wait", "--timeout", 0).output == "0"
+
+
+def test_a_timeout_never_counts_the_running_command(box):
+    done = box.run("run", "--timeout", 0.2, "--", "sh", "-c", "sleep 0.6; exit 7")
+    assert done.status == 7
+
+
+def test_one_whose_time_is_up_leaves_the_line_to_those_behind(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", 0)
+    big = box.start("run", *NEVER, "-n", 2, "--timeout", 1, "--", "true", user=ALICE)
+    big.wait_for("in line")
+    small = box.wait_in_line(*NEVER, user=BOB)
+    assert big.finish() == 124
+    assert small.finish(3) == 0
+
+
+# Lost wake-ups.
+
+
+def test_no_release_is_ever_missed(make_box):
+    """Hundreds of releases at random moments against newcomers and waiters. The next look never comes
+    by itself, so a release that somebody missed would leave him in line until his time is up."""
+    box = make_box(cards=2)
+    seed = int(os.environ.get("GPU_GATE_SEED", random.randrange(1 << 31)))
+    print("GPU_GATE_SEED", seed)
+    loop = """
+        RANDOM=$1; shift
+        for round in $(seq $1); do
+            "$GATE" "${@:2}" sleep 0.00$((RANDOM % 10)) || { echo "round $round: status $?"; exit 1; }
+            [ $((RANDOM % 3)) = 0 ] || sleep 0.00$((RANDOM % 10))
+        done
+        echo finished"""
+    limits = (*NEVER, "--timeout", 15)
+    requests = [("run", *limits, "--"), ("run", *limits, "--"), ("run", *limits, "-n", 2, "--"),
+                ("run", *limits, "--only", 1, "--"), ("run", *limits, "--min-free-mb", 0, "--")]
+    loops = [
+        box.start_plain("bash", "-c", loop, "loop", (seed + i) % 32768, 80, *request,
+                        user=(ALICE, BOB)[i % 2], env={"GATE": box.gate})
+        for i, request in enumerate(requests)
+    ]
+    for process in loops:
+        assert process.finish(90) == 0, (process.out, process.lines[-20:])
+        assert process.out == ["finished"]
+
+
+def test_no_release_is_missed_by_a_single_waiter(box):
+    """The release comes at any moment between the waiter's start and its sleep."""
+    rng = random.Random(int(os.environ.get("GPU_GATE_SEED", 1)))
+    for _ in range(60):
+        holder = box.hold(user=ALICE)
+        waiter = box.start("run", *NEVER, "--", "true", user=BOB)
+        time.sleep(rng.uniform(0, 0.008))  # the random moment itself
+        holder.signal(signal.SIGKILL)
+        assert waiter.finish(10) == 0
+        holder.wait()
