@@ -58,11 +58,22 @@ std::size_t distance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
+/// Are the letters of `word` in `text`, in this order? Then it may be an abbreviation.
+bool abbreviates(const std::string& word, const std::string& text) {
+  std::size_t at = 0;
+  for (const char c : text) {
+    if (at < word.size() && word[at] == c) ++at;
+  }
+  return at == word.size();
+}
+
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  return *std::min_element(known.begin(), known.end(),
-                           [&](const std::string& a, const std::string& b) {
-                             return distance(word, a) < distance(word, b);
-                           });
+  const auto far = [&](const std::string& name) {
+    return std::make_pair(abbreviates(word, name) ? 0 : 1, distance(word, name));
+  };
+  return *std::min_element(
+      known.begin(), known.end(),
+      [&](const std::string& a, const std::string& b) { return far(a) < far(b); });
 }
 
 /// The option words as they were written; their values are checked by ourselves, so that every
@@ -204,8 +215,8 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   Options options;
   if (words.empty()) {
     return fail(ExitCode::usage,
-                std::string("what shall be done? Write run, wait or status, as in ") + kRightForm +
-                    " (see gpu-gate --help)");
+                std::string("there is no subcommand; write run, wait or status, as in ") +
+                    kRightForm + " (see gpu-gate --help)");
   }
   const std::string& first = words.front();
   if (first == "--help" || first == "-h" || first == "help") {
