@@ -42,6 +42,16 @@ std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>&
   return text;
 }
 
+bool is_one_try(const Options& options) { return options.timeout && options.timeout->count() == 0; }
+
+std::string timeout_text(const Options& options) {
+  const std::string wanted =
+      options.count == 1 ? "no GPU is" : fmt::format("no {} GPUs are", options.count);
+  if (is_one_try(options)) return wanted + " free now (--timeout 0: one try)";
+  const double seconds = std::chrono::duration<double>(*options.timeout).count();
+  return fmt::format("{} free after {:g} s (--timeout)", wanted, seconds);
+}
+
 /// Turns the options into a request for the machine as it is; says at once what can never be.
 class RequestMaker {
  public:
@@ -112,7 +122,7 @@ std::unique_ptr<GpuSource> gpu_source() {
 Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& command,
                         bool claim) {
   const std::unique_ptr<GpuSource> source = gpu_source();
-  Notices notices(options.quiet, options.count);
+  Notices notices(options.quiet, is_one_try(options), options.count);
   WaitOptions wait;
   wait.poll = options.poll;
   wait.timeout = options.timeout;
@@ -123,15 +133,7 @@ Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& 
       wait_for_gpus(lock_dir_places(), *source, RequestMaker(options, notices), wait, notices);
   notices.clear();
   if (!end && end.error().code == ExitCode::timeout) {
-    const double seconds = std::chrono::duration<double>(*options.timeout).count();
-    return fail(
-        ExitCode::timeout,
-        options.timeout->count() == 0
-            ? fmt::format("{} not free now, and --timeout 0 is one try",
-                          options.count == 1 ? "a GPU is" : gpus(options.count) + " are")
-            : fmt::format("no {} within {:g} s (--timeout)",
-                          options.count == 1 ? "free GPU" : "free set of " + gpus(options.count),
-                          seconds));
+    return fail(ExitCode::timeout, timeout_text(options));
   }
   if (end && end->signal != 0) die_of(end->signal);
   return end;

@@ -19,19 +19,19 @@ std::string ordinal(std::size_t n) {
 
 }  // namespace
 
-Notices::Notices(bool quiet, int count)
-    : quiet_(quiet), terminal_(!quiet && stderr_is_terminal()), count_(count) {}
+Notices::Notices(bool quiet, bool one_try, int count)
+    : quiet_(quiet), one_try_(one_try), terminal_(!quiet && stderr_is_terminal()), count_(count) {}
 
 Notices::~Notices() { clear(); }
 
 void Notices::looked(const Outlook& outlook) {
   if (quiet_) return;
   std::string lines;
-  if (!began_) {
+  if (!began_ && !one_try_) {
     lines = count_ == 1 ? "waiting for a free GPU ...\n"
                         : fmt::format("waiting for {} free GPUs ...\n", count_);
-    if (!note_.empty()) lines += note_ + "\n";
   }
+  if (!began_ && !note_.empty()) lines += note_ + "\n";
   keys_.resize(outlook.snapshot.devices.size());
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const Device& device = outlook.snapshot.devices[i];

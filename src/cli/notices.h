@@ -12,7 +12,7 @@ namespace gpu_gate {
 /// only what changed. On a terminal the last line shows the time and the place and is rewritten.
 class Notices final : public WaitObserver {
  public:
-  Notices(bool quiet, int count);
+  Notices(bool quiet, bool one_try, int count);
   ~Notices() override;
 
   void looked(const Outlook& outlook) override;
@@ -32,6 +32,7 @@ class Notices final : public WaitObserver {
   void tell(const std::string& lines);
 
   bool quiet_;
+  bool one_try_;  // it does not wait: only the reasons are told
   bool terminal_;
   int count_;
   std::string note_;

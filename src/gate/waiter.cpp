@@ -156,9 +156,13 @@ class Waiter {
       }
       if (!view) return fail(view.error());
       if (!*view) return true;
-      // Our turn by a stale snapshot, or not our turn by one when there is only one try: look
-      // again.
-      if (!(*view)->turn.granted.empty() || one_try()) continue;
+      // Our turn, or the only try, by a stale snapshot: look again.
+      if (!(*view)->turn.granted.empty() || (one_try() && stale_)) continue;
+      if (one_try()) {
+        observer_.looked(
+            Outlook{*snapshot, request_, (*view)->turn.fits, (*view)->claims, ledger_});
+        return fail(timed_out());
+      }
       after_look(*snapshot, **view);
       return false;
     }
@@ -216,10 +220,7 @@ class Waiter {
     }
     // A release in between must not be slept on: there would be nothing left to wake us.
     stale_ = !view.fresh;
-    if (one_try()) {
-      if (stale_) return view;
-      return fail(timed_out());
-    }
+    if (one_try()) return view;
     if (!standing_) {
       Result<Standing> standing = ledger_.join(*guard, record());
       if (!standing) return fail(standing.error());

@@ -1,0 +1,361 @@
+"""Which cards will do, which are taken first, and what can never be."""
+
+import itertools
+import subprocess
+
+import pytest
+
+from harness import uuid
+
+NOT_NOW = 124  # of --timeout 0
+NEVER = 3
+
+
+def choose(box, *options, env=None):
+    """One try: the cards' indices as a string, or the exit status."""
+    done = box.call("run", "-q", "--timeout", "0", *options, "--", "printenv", "GPU_GATE_INDICES", env=env)
+    return done.stdout.decode().strip() if done.returncode == 0 else done.returncode
+
+
+# Free: nobody else is on the card.
+
+@pytest.mark.parametrize("used,chosen", [(0, "0"), (1, "0"), (511, "0"), (512, "0"), (513, NOT_NOW), (9000, NOT_NOW)])
+def test_up_to_512_mib_in_use_count_as_nobodys(box, used, chosen):
+    box.set(0, used=used)
+    assert choose(box) == chosen
+
+
+@pytest.mark.parametrize("reserved", [0, 600, 4000])
+def test_the_drivers_reserved_memory_does_not_count(box, reserved):
+    box.set(0, reserved=reserved, used=512)
+    assert choose(box) == "0"
+    box.set(0, used=513)
+    assert choose(box) == NOT_NOW
+
+
+@pytest.mark.parametrize("others,chosen", [(0, "0"), (512, "0"), (513, NOT_NOW)])
+def test_memory_of_graphics_processes_does_not_count_and_the_rest_does(box, others, chosen):
+    box.set(0, used=3000 + others)
+    box.list_processes("gpu=0 pid=900001 memory=1000 type=graphics", "gpu=0 pid=900002 memory=2000 type=graphics")
+    assert choose(box) == chosen
+
+
+@pytest.mark.parametrize("memory", ["0", "1", "300", "unknown"])
+def test_any_compute_process_of_others_keeps_a_card_out(box, memory):
+    box.list_processes(f"gpu=0 pid=900001 memory={memory} type=compute")
+    assert choose(box) == NOT_NOW
+
+
+def test_a_process_that_draws_and_computes_counts_as_computing(box):
+    box.list_processes("gpu=0 pid=900001 memory=100 type=graphics", "gpu=0 pid=900001 memory=100 type=compute")
+    assert choose(box) == NOT_NOW
+
+
+def test_a_graphics_process_of_unknown_memory_keeps_no_card_out_by_itself(box):
+    box.list_processes("gpu=0 pid=900001 memory=unknown type=graphics")
+    assert choose(box) == "0"
+
+
+def test_a_busy_card_without_a_process_or_memory_is_free(box):
+    box.set(0, util=97)
+    assert choose(box) == "0"
+
+
+def test_full_and_busy_cards_of_others_are_never_granted_by_default(make_box):
+    box = make_box(cards=2)
+    for card in (0, 1):
+        box.set(card, used=45000, util=100)
+    assert choose(box) == NOT_NOW
+
+
+# --min-free-mb and --max-util are exactly those tests.
+
+@pytest.mark.parametrize("wanted,chosen", [(0, "0"), (7399, "0"), (7400, "0"), (7401, NOT_NOW), (9400, NOT_NOW), (9401, NEVER),
+                                           (99999999, NEVER), (10 ** 30, NEVER)])
+def test_min_free_mb_is_exact(make_box, wanted, chosen):
+    box = make_box(memory=10000, reserved=600)
+    box.set(0, used=2000)
+    assert choose(box, "--min-free-mb", str(wanted)) == chosen
+
+
+@pytest.mark.parametrize("most,chosen", [(0, NOT_NOW), (39, NOT_NOW), (40, "0"), (41, "0"), (100, "0")])
+def test_max_util_is_exact(box, most, chosen):
+    box.set(0, util=40, used=20000)
+    assert choose(box, "--max-util", str(most)) == chosen
+
+
+@pytest.mark.parametrize("free,most,chosen", [(26068, 40, "0"), (26069, 100, NOT_NOW), (0, 39, NOT_NOW)])
+def test_both_together_are_both_tests(box, free, most, chosen):
+    box.set(0, util=40, used=19400)
+    box.set(0, memory=46068, reserved=600)
+    assert choose(box, "--min-free-mb", str(free), "--max-util", str(most)) == chosen
+
+
+@pytest.mark.parametrize("option", [("--min-free-mb", "1000"), ("--max-util", "50"), ("--min-free-mb", "0")])
+def test_with_either_test_the_processes_of_others_do_not_matter(box, option):
+    box.list_processes("gpu=0 pid=900001 memory=3000 type=compute")
+    assert choose(box, *option) == "0"
+
+
+def test_min_free_mb_0_means_any_unclaimed_card(box):
+    box.set(0, used=45468, util=100)
+    box.list_processes("gpu=0 pid=900001 memory=300 type=compute")
+    assert choose(box, "--min-free-mb", "0") == "0"
+    box.hold("--min-free-mb", "0")
+    assert choose(box, "--min-free-mb", "0") == NOT_NOW
+
+
+@pytest.mark.parametrize("option", [("--max-util", "0"), ("--max-util", "0", "--min-free-mb", "1"), ()])
+def test_an_unknown_utilisation_keeps_no_card_out(box, option):
+    box.set(0, util=90, util_error=3)
+    assert choose(box, *option) == "0"
+
+
+# Ranking.
+
+def ranked(box, *options):
+    """All cards in the order in which they are taken, each job keeping its card."""
+    order = []
+    for _ in box.cards:
+        order.append(int(box.hold(*options).held))
+    return order
+
+
+@pytest.mark.parametrize("used", sorted(set(itertools.permutations([0, 100, 200]))), ids=str)
+def test_most_free_memory_comes_first(make_box, used):
+    box = make_box(cards=3)
+    for card, mib in enumerate(used):
+        box.set(card, used=mib)
+    assert ranked(box) == sorted(range(3), key=lambda card: used[card])
+
+
+def test_then_the_lowest_utilisation(make_box):
+    box = make_box(cards=3)
+    for card, percent in enumerate([30, 10, 20]):
+        box.set(card, util=percent)
+    assert ranked(box) == [1, 2, 0]
+
+
+def test_free_memory_counts_before_utilisation(make_box):
+    box = make_box(cards=2)
+    box.set(0, used=100, util=0)
+    box.set(1, used=0, util=99)
+    assert ranked(box) == [1, 0]
+
+
+def test_then_the_lowest_index(make_box):
+    assert ranked(make_box(cards=4)) == [0, 1, 2, 3]
+
+
+def test_an_unknown_utilisation_is_never_taken_for_0(make_box):
+    box = make_box(cards=2)
+    box.set(0, util_error=3)
+    assert ranked(box) == [1, 0]
+
+
+def test_the_larger_card_has_more_free_memory(make_box):
+    box = make_box(cards=3)
+    box.set(2, memory=81559)
+    assert ranked(box) == [2, 0, 1]
+
+
+def test_the_best_n_are_exported_in_ascending_index(make_box):
+    box = make_box(cards=4)
+    for card, mib in enumerate([50, 300, 0, 100]):
+        box.set(card, used=mib)
+    assert choose(box, "-n", "2") == "0,2"
+    assert choose(box, "-n", "3") == "0,2,3"
+
+
+def test_the_same_machine_gives_the_same_choice(make_box):
+    box = make_box(cards=4)
+    box.set(1, used=10)
+    assert {choose(box, "-n", "2") for _ in range(5)} == {"0,2"}
+
+
+# Order.
+
+def test_the_index_is_the_position_in_pci_order_whatever_nvmls_is(make_box):
+    box = make_box(cards=4)
+    for card, address in enumerate(["0001:01:00.0", "0000:c1:00.0", "0000:41:00.0", "0000:05:00.0"]):
+        box.set(card, pci=address)
+    box.set(2, used=0)
+    for card in (0, 1, 3):
+        box.set(card, used=400)
+    done = box.call("run", "--", "printenv", "GPU_GATE_INDICES", "GPU_GATE_UUIDS", "CUDA_VISIBLE_DEVICES")
+    assert done.stdout.decode().split() == ["1", uuid(2), "1"]
+    assert [gpu["uuid"] for gpu in box.status()] == [uuid(3), uuid(2), uuid(1), uuid(0)]
+    assert [gpu["index"] for gpu in box.status()] == [0, 1, 2, 3]
+
+
+def test_buses_and_devices_are_hexadecimal_numbers_not_words(make_box):
+    box = make_box(cards=3)
+    for card, address in enumerate(["0000:80:00.0", "0000:1f:01.0", "0000:1f:00.0"]):
+        box.set(card, pci=address)
+    assert [gpu["uuid"] for gpu in box.status()] == [uuid(2), uuid(1), uuid(0)]
+
+
+def test_only_and_exclude_use_the_same_index(make_box):
+    box = make_box(cards=2)
+    box.set(0, pci="0000:c1:00.0")
+    box.set(1, pci="0000:05:00.0")
+    done = box.call("run", "--only", "0", "--", "printenv", "GPU_GATE_UUIDS")
+    assert done.stdout.decode().strip() == uuid(1)
+    done = box.call("run", "--exclude", "0", "--", "printenv", "GPU_GATE_UUIDS")
+    assert done.stdout.decode().strip() == uuid(0)
+
+
+# Allowed.
+
+@pytest.mark.parametrize("options,chosen", [
+    (("--only", "2"), "2"),
+    (("--only", "1-3", "--exclude", "1,3"), "2"),
+    (("--exclude", "0"), "1"),
+    (("--exclude", "GPU-00000000,0000:11:00.0"), "2"),
+    (("--only", "0000:13:00.0"), "3"),
+    (("--only", "1,2", "-n", "2"), "1,2"),
+])
+def test_only_and_exclude_limit_the_choice(make_box, options, chosen):
+    assert choose(make_box(cards=4), *options) == chosen
+
+
+def test_a_better_card_outside_only_is_not_taken(make_box):
+    box = make_box(cards=2)
+    box.set(1, used=500)
+    assert choose(box, "--only", "1") == "1"
+
+
+def test_a_card_whose_device_node_may_not_be_opened_is_never_chosen(make_box):
+    box = make_box(cards=2)
+    devices = box.folder / "dev"
+    devices.mkdir()
+    for name, mode in (("null", 0o666), ("nvidiactl", 0o666), ("nvidia0", 0o600), ("nvidia1", 0o666)):
+        (devices / name).write_text("")
+        (devices / name).chmod(mode)
+    script = f'mount --bind {devices} /dev && exec setpriv --reuid games --regid games --clear-groups "$@"'
+    words = ["unshare", "-m", "sh", "-c", script, "name", box.gate, "run", "--timeout", "0"]
+    if subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no mount namespaces here")
+
+    done = subprocess.run([*words, "--", "printenv", "GPU_GATE_INDICES"], env=box.env(), capture_output=True, timeout=30,
+                          stdin=subprocess.DEVNULL)
+    assert done.stdout == b"1\n", done.stderr
+    done = subprocess.run([*words, "-n", "2", "--", "true"], env=box.env(), capture_output=True, timeout=30,
+                          stdin=subprocess.DEVNULL)
+    assert done.returncode == NEVER
+    assert b"GPU 0: its device node may not be opened by this user" in done.stderr
+
+
+# What can never be is said at once, with the reason for each card.
+
+IMPOSSIBLE = [
+    ("too_many", ("-n", "3"), ["3 GPUs", "GPU 0: ", "GPU 1: "]),
+    ("far_too_many", ("-n", "99999999999999999999"), ["GPU 0: ", "GPU 1: "]),
+    ("more_memory_than_any_has", ("--min-free-mb", "99999999"),
+     ["GPU 0: has 45468 MiB in all, 99999999 MiB asked for", "GPU 1: has 8000 MiB in all, 99999999 MiB asked for"]),
+    ("more_memory_than_one_has", ("-n", "2", "--min-free-mb", "9000"),
+     ["GPU 0: would do", "GPU 1: has 8000 MiB in all, 9000 MiB asked for"]),
+    ("all_excluded", ("--exclude", "0,1"), ["GPU 0: in --exclude", "GPU 1: in --exclude"]),
+    ("only_and_exclude_contradict", ("--only", "1", "--exclude", "1"), ["GPU 0: not in --only", "GPU 1: in --exclude"]),
+    ("too_few_allowed", ("--only", "1", "-n", "2"), ["GPU 0: not in --only", "GPU 1: would do"]),
+    ("no_such_index", ("--only", "77"), ["--only", "77"]),
+    ("huge_index", ("--only", "99999999999999999999"), ["--only", "99999999999999999999"]),
+    ("one_of_a_range", ("--only", "0-2"), ["--only", "0-2"]),
+    ("no_such_uuid", ("--only", "GPU-abcd"), ["--only", "GPU-abcd"]),
+    ("ambiguous_uuid", ("--only", "GPU-0"), ["--only", "GPU-0"]),
+    ("no_such_address", ("--only", "0000:99:00.0"), ["--only", "0000:99:00.0"]),
+]
+
+
+@pytest.mark.parametrize("verb", ["run", "wait"])
+@pytest.mark.parametrize("state", ["idle", "busy"])
+@pytest.mark.parametrize("options,fragments", [case[1:] for case in IMPOSSIBLE], ids=[case[0] for case in IMPOSSIBLE])
+def test_what_can_never_be_is_3_at_once_with_the_reasons(make_box, options, fragments, state, verb):
+    box = make_box(cards=2)
+    box.set(1, memory=8600)
+    if state == "busy":
+        box.hold("-n", "2")
+    done = box.call(verb, *options, *(("--", "touch", str(box.folder / "ran")) if verb == "run" else ()))
+    text = done.stderr.decode()
+    assert done.returncode == NEVER, text
+    assert done.stdout == b"" and not (box.folder / "ran").exists()
+    assert all(line.startswith("gpu-gate: ") for line in text.splitlines()), text
+    assert "waiting" not in text
+    for fragment in fragments:
+        assert fragment in text
+
+
+def test_a_machine_without_a_gpu_is_3(make_box):
+    box = make_box(cards=0)
+    done = box.call("run", "--", "true")
+    assert done.returncode == NEVER
+    assert done.stderr.decode() == "gpu-gate: there is no GPU on this machine\n"
+
+
+def test_cards_with_mig_on_are_3_with_the_reason(make_box):
+    box = make_box(cards=2)
+    for card in (0, 1):
+        box.set(card, mig=1)
+    done = box.call("run", "--", "true")
+    assert done.returncode == NEVER
+    assert done.stderr.decode().count("MIG is on") == 2
+
+
+def test_reasons_come_in_the_order_of_the_index(make_box):
+    done = make_box(cards=4).call("run", "-n", "5", "--exclude", "1", "--", "true")
+    lines = [line.split(":")[1].strip() for line in done.stderr.decode().splitlines()[1:]]
+    assert lines == ["GPU 0", "GPU 1", "GPU 2", "GPU 3"]
+
+
+# What may come yet is waited for.
+
+PASSING = [{"lost": 1}, {"mode": "prohibited"}, {"recovery": 1}, {"handle_error": 15}, {"handle_error": 4}, {"memory_v2_error": 15}]
+
+
+@pytest.mark.parametrize("trouble", PASSING, ids=str)
+def test_a_card_that_is_unusable_for_now_is_waited_for(box, trouble):
+    box.set(0, **trouble)
+    assert choose(box) == NOT_NOW
+    assert choose(box, "--min-free-mb", "0") == NOT_NOW
+
+
+@pytest.mark.parametrize("trouble", PASSING, ids=str)
+def test_one_usable_and_one_unusable_card_are_two_to_wait_for(make_box, trouble):
+    box = make_box(cards=2)
+    box.set(0, **trouble)
+    assert choose(box, "-n", "2") == NOT_NOW
+    assert choose(box) == "1"
+    assert choose(box, "-n", "3") == NEVER
+
+
+@pytest.mark.parametrize("trouble", PASSING[:3], ids=str)
+def test_a_waiter_for_an_unusable_card_gets_it_when_it_is_well_again(box, trouble):
+    box.set(0, **trouble)
+    waiter = box.wait_in_line("--poll", "0.05")
+    box.set(0, **{key: None for key in trouble})
+    assert waiter.finish() == 0
+
+
+# All or nothing.
+
+def test_never_with_fewer_cards_than_asked_for(make_box):
+    box = make_box(cards=3)
+    box.hold("--only", "1")
+    done = box.call("run", "-n", "3", "--timeout", "0", "--", "touch", str(box.folder / "ran"))
+    assert done.returncode == NOT_NOW
+    assert not (box.folder / "ran").exists()
+    assert choose(box, "-n", "2") == "0,2"
+
+
+def test_a_request_that_must_wait_takes_no_card_meanwhile(make_box):
+    box = make_box(cards=2)
+    holder = box.hold("--only", "1")
+    waiter = box.wait_in_line("-n", "2", command=("printenv", "GPU_GATE_INDICES"))
+    assert [gpu["claim"] is not None for gpu in box.status()] == [False, True]
+    holder.kill()
+    assert waiter.finish() == 0 and waiter.out == ["0,1"]
+
+
+def test_many_cards_are_granted_at_once(make_box):
+    box = make_box(cards=16)
+    assert choose(box, "-n", "16") == ",".join(map(str, range(16)))
