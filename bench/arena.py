@@ -28,6 +28,17 @@ def wait_until(condition, what, limit_s=PATIENCE_S, pause_s=0.0005):
         time.sleep(pause_s)
 
 
+def file_system(folder):
+    """The type of the file system that a folder is on, by /proc/self/mountinfo (proc(5))."""
+    device = os.stat(folder).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, kind = line.partition(" - ")
+        if mount.split()[2] == wanted:
+            return kind.split()[0]
+    return "unknown"
+
+
 class Child:
     """A started process. posix_spawn, because subprocess costs more than what is measured here."""
 
@@ -127,7 +138,8 @@ class Machine:
 class Arena:
     """All of a run's folders and processes; leaving it ends and removes them."""
 
-    def __init__(self, build, programs):
+    def __init__(self, build, programs, parent):
+        self.parent = parent
         self.build = pathlib.Path(build).resolve()
         programs = pathlib.Path(programs).resolve() if programs else self.build / "bench"
         self.gate = self.build / "gpu-gate"
@@ -144,7 +156,7 @@ class Arena:
         self.machines = 0
 
     def __enter__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-bench-"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-bench-", dir=self.parent))
         return self
 
     def __exit__(self, *_):

@@ -12,7 +12,7 @@ QUICK_RUNS = {16: 2, 128: 1}
 
 def measure(arena, options):
     rows = []
-    for waiters, runs in (QUICK_RUNS if options.quick else RUNS).items():
+    for waiters, runs in options.of(RUNS, QUICK_RUNS).items():
         ours, theirs = Latencies(), Latencies()
         for _ in range(runs):
             theirs.add(behind_flock(arena, waiters))
@@ -37,7 +37,10 @@ class Latencies:
                   if what == "start" and number != "blocker"]
         starts.sort(key=lambda start: start[1])
         ends = sorted(int(ns) for what, _, ns in log if what == "end")
-        self.ms += [(start - end) / 1e6 for end, (_, start) in zip(ends, starts)]
+        late_ms = [(start - end) / 1e6 for end, (_, start) in zip(ends, starts)]
+        if min(late_ms) < 0:
+            raise Failed("two jobs ran at once")
+        self.ms += late_ms
         order = [number for number, _ in starts]
         self.inversions += sum(order[i] > later for i in range(len(order)) for later in order[i + 1:])
 

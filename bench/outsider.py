@@ -24,7 +24,7 @@ def measure(arena, options):
     rows = []
     for linger_ms in LINGER_MS:
         late_ms = [start_after_memory(arena, linger_ms + (chance.uniform(0, JITTER_MS) if linger_ms else 0))
-                   for _ in range(QUICK_TIMES if options.quick else TIMES)]
+                   for _ in range(options.of(TIMES, QUICK_TIMES))]
         name = f"outsider, memory free {linger_ms} ms after"
         rows += [
             at_most(f"{name}: worst", max(late_ms), LIMIT_MS, "ms"),

@@ -9,6 +9,7 @@ import platform
 import random
 import signal
 import sys
+import tempfile
 
 import arena
 import chaos
@@ -29,17 +30,32 @@ BENCHMARKS = {
 }
 
 
+def usual_folder():
+    """In memory, as /run/lock is wherever systemd runs; else wherever temporary files go."""
+    for folder in ("/run/lock", "/dev/shm"):
+        if os.access(folder, os.W_OK) and arena.file_system(folder) == "tmpfs":
+            return folder
+    return tempfile.gettempdir()
+
+
+class Options(argparse.Namespace):
+    def of(self, full, quick):
+        return quick if self.quick else full
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=pathlib.Path(__file__).parents[1] / "build",
                         help="where gpu-gate and sim/ were built")
     parser.add_argument("--programs", help="where bench-launch and bench-job are (BUILD/bench)")
+    parser.add_argument("--folder", default=usual_folder(),
+                        help="where the lock directory and all else is made (%(default)s)")
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME",
                         help="only this one, may be repeated: " + ", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="fewer and smaller runs")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of what is random")
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
-    return parser.parse_args()
+    return parser.parse_args(namespace=Options())
 
 
 def stop(*_):
@@ -52,6 +68,7 @@ def write_json(path, options, rows):
         "quick": options.quick,
         "kernel": platform.release(),
         "cores": os.cpu_count(),
+        "file_system": arena.file_system(options.folder),
         "rows": table.as_json(rows),
     }
     pathlib.Path(path).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -60,10 +77,12 @@ def write_json(path, options, rows):
 def main():
     options = parse_options()
     signal.signal(signal.SIGTERM, stop)
+    print(f"{os.cpu_count()} cores, Linux {platform.release()}, files on "
+          f"{arena.file_system(options.folder)}, seed {options.seed}", flush=True)
     rows = []
     failed = False
     try:
-        with arena.Arena(options.build, options.programs) as place:
+        with arena.Arena(options.build, options.programs, options.folder) as place:
             for name in options.only or BENCHMARKS:
                 print(f"{name} ...", file=sys.stderr, flush=True)
                 try:

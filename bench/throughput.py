@@ -12,7 +12,7 @@ TRUE = "/bin/true"
 
 def measure(arena, options):
     ours, theirs, failed = [], [], 0
-    for _ in range(QUICK_RUNS if options.quick else RUNS):
+    for _ in range(options.of(RUNS, QUICK_RUNS)):
         machine = arena.machine(cards=CARDS)
         for rates, command in (
             (theirs, [arena.flock, machine.folder / "flock", TRUE]),

@@ -15,7 +15,7 @@ CPU_LIMIT_S = 0.1  # in 20 s
 
 
 def measure(arena, options):
-    window_s = QUICK_WINDOW_S if options.quick else WINDOW_S
+    window_s = options.of(WINDOW_S, QUICK_WINDOW_S)
     nvml_log = arena.folder / "nvml.log"
     machine = arena.machine(cards=1, lines=[f"log {nvml_log}"])
     # The card is busy as it usually is: claimed, with a process and its memory on it.

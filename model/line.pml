@@ -23,7 +23,10 @@
 #define WANTS(i) ((i) == 0 -> 2 : 1)
 #endif
 #ifndef OUTSIDER
-#define OUTSIDER 0             /* cards that somebody outside of the protocol occupies for ever */
+#define OUTSIDER 0             /* cards that a process outside of the protocol occupies at first */
+#endif
+#ifndef START
+#define START(i) true          /* when waiter i may come */
 #endif
 #ifndef RINGS
 #define RINGS 0                /* how often anybody at all rings some bell ("anybody may ring") */
@@ -47,6 +50,7 @@ byte written;                  /* whose record can be read */
 byte hears;                    /* whose bell exists and has its reader */
 byte bell;                     /* whose bell has an unread byte */
 byte claims;                   /* claims/UUID@T with a writer: bit 2 * waiter + card */
+byte outside = OUTSIDER;       /* cards that the outsider occupies */
 byte busy;                     /* cards that show a job to NVML; free again when the claim ends */
 byte looking, moved;           /* who has read the number of claims made, and since whose reading it
                                   has grown: `grants == before.grants` without the numbers */
@@ -56,6 +60,7 @@ byte awake;                    /* who is about to do something by itself */
 byte pred[N];                  /* predecessor_ */
 byte leads;                    /* leading_ */
 byte watch[N];                 /* claims_, of the leader */
+byte pidfds;                   /* whose pidfds_ have the outsider */
 
 byte harm;
 byte rings;
@@ -67,7 +72,7 @@ byte rings;
 #define ENOUGH(cards, n) ((n) == 1 -> (cards) != 0 : (cards) == 3)
 #define BEST(cards, n) ((n) == 1 -> ((cards) & 1 -> 1 : (cards)) : (cards))
 #define PRED_LEFT(i) (pred[i] < N && !IN(live, pred[i]))
-#define RELEASED(i) (IN(leads, i) && (watch[i] & ~claims))
+#define RELEASED(i) (IN(leads, i) && ((watch[i] & ~claims) || (IN(pidfds, i) && !outside)))
 #define READY(i) (IN(bell, i) || PRED_LEFT(i) || RELEASED(i))
 
 /* SIGKILL at this point. */
@@ -97,7 +102,11 @@ inline apply_rule(from, call) {
         :: ENOUGH(cand, WANTS(who[t])) ->
            taken = taken | BEST(cand, WANTS(who[t]));
            if :: call -> ring(who[t]) :: else fi
+#ifdef NO_RESERVE
+        :: else -> taken = taken | (call -> 0 : cand)
+#else
         :: else -> taken = taken | cand
+#endif
         fi
      :: else
      fi;
@@ -143,13 +152,21 @@ inline find_place() {
   /* The read end is opened after the question: without a writer since then there is no POLLHUP. */
   STEP(d_step { if :: PRED_LEFT(I) -> pred[I] = MUTE :: else fi });
 #endif
-  d_step {
+  d_step {                     /* (nothing here that others see) */
 #ifndef SCANS_APART
     /* Who lived at the first look but not at the second does not lead any more. */
     if :: pred[I] == NONE -> first = NONE :: else fi;
 #endif
     if :: first == NONE -> leads = leads | ME :: else -> DROP(leads, ME) fi
   }
+#ifndef HANGUP_DROPPED
+  /* The old predecessor's end is noticed here, whoever asked: the first has to know of it. */
+  if
+  :: ticket != 0 && first != NONE && was != pred[I] -> STEP(ring(first))
+  :: else
+  fi;
+#endif
+  was = NONE
 }
 
 /* Ledger::leave and the end of Standing: bell, record, name, then the descriptor. */
@@ -162,7 +179,7 @@ inline leave() {
 
 active [N] proctype Waiter() {
   byte first = NONE;           /* first_ */
-  byte was;                    /* the predecessor before */
+  byte was = NONE;             /* the predecessor before */
   byte ticket;                 /* standing_, 0: not in line */
   byte before;                 /* claimed_before, as cards */
   byte snapshot;               /* cards that NVML shows as busy */
@@ -173,10 +190,13 @@ active [N] proctype Waiter() {
 
   pred[I] = NONE;
 
+  START(I);
 look:                          /* Waiter::look */
   STEP(awake = awake | ME; looking = looking | ME; DROP(moved, ME));    /* peek_counters */
-  STEP(before = CARDS(claims));                         /* ledger_.claims(nullptr) */
-  STEP(snapshot = busy | OUTSIDER);                     /* source_.read() */
+  STEP(before = CARDS(claims) & 1);                     /* ledger_.claims(nullptr), card by card */
+  STEP(before = before | (CARDS(claims) & 2));
+  STEP(snapshot = (busy | outside) & 1);                /* source_.read(), card by card */
+  STEP(snapshot = snapshot | ((busy | outside) & 2));
 
   if                           /* Waiter::decide: lock_mutex */
 #ifdef NO_MUTEX
@@ -187,15 +207,15 @@ look:                          /* Waiter::look */
   DIE
   GIVE_UP
   fi;
-  STEP(d_step {                /* ledger_.claims(&*guard) and View::fresh */
-    seen = claims;
+  STEP(seen = claims & 85);    /* ledger_.claims(&*guard) */
+  STEP(d_step {
+    seen = seen | (claims & 170);                       /* View::fresh */
     fresh = !IN(moved, I) && !(before & ~CARDS(seen));
 #ifdef NO_STALE_CHECK
     fresh = true;
 #endif
     DROP(looking, ME); DROP(moved, ME); before = 0;
   });
-  was = NONE;
   if
   :: IN(leads, I) && ticket != 0 && pred[I] == NONE -> first = NONE
   :: else -> find_place()
@@ -221,14 +241,7 @@ look:                          /* Waiter::look */
   :: else
   fi;
   stale = !fresh; fresh = false;
-#ifndef HANGUP_DROPPED
-  /* The predecessor's end was found here and not in sleep: the first has to know of it. */
-  if
-  :: ticket != 0 && !IN(leads, I) && was != pred[I] -> STEP(ring(first))
-  :: else
-  fi;
-#endif
-  was = NONE; first = NONE;
+  first = NONE;
   if
   :: ticket == 0 ->            /* Ledger::join: FIFO, bell, record */
      STEP(last++; ticket = last; who[ticket] = I; live = live | ME; named = named | ME);
@@ -250,8 +263,15 @@ look:                          /* Waiter::look */
        apply_rule(ticket + 1, true);
        free = 0; taken = 0;
        watch[I] = seen;        /* claims_ */
-     })
-  :: else -> watch[I] = 0
+     });
+     /* Waiter::watch_processes; who cannot be watched any more has it look again. */
+     STEP(DROP(pidfds, ME);
+       if
+       :: snapshot & OUTSIDER & CAN(I) & ~CARDS(seen) ->
+          if :: outside -> pidfds = pidfds | ME :: else -> stale = true fi
+       :: else
+       fi)
+  :: else -> watch[I] = 0; DROP(pidfds, ME)
   fi;
   seen = 0; snapshot = 0;
 
@@ -260,13 +280,18 @@ sleep:                         /* Waiter::sleep */
   :: stale -> stale = false; goto look
   :: else
   fi;
+#ifdef ANSWER_LATE
+  DROP(bell, ME);
+#endif
   DROP(awake, ME);
   if
   :: atomic { READY(I) ->
      awake = awake | ME;
      left = PRED_LEFT(I);
      look_now = IN(bell, I) || RELEASED(I);
+#ifndef ANSWER_LATE
      DROP(bell, ME)            /* answer_bell */
+#endif
      }
   DIE
   GIVE_UP
@@ -279,7 +304,7 @@ sleep:                         /* Waiter::sleep */
      :: IN(leads, I) -> look_now = true
      :: else -> STEP(ring(first))
      fi;
-     was = NONE; first = NONE
+     first = NONE
   :: else
   fi;
   if
@@ -288,12 +313,12 @@ sleep:                         /* Waiter::sleep */
   fi;
 
 unlock_and_look:               /* our turn by a stale snapshot */
-  fresh = false; was = NONE; first = NONE;
+  fresh = false; first = NONE;
   STEP(DROP(mutex, ME));
   goto look;
 
 take:                          /* Waiter::take and Ledger::claim */
-  seen = 0; snapshot = 0; was = NONE; fresh = false;
+  seen = 0; snapshot = 0; fresh = false;
 #if !defined(RING_LATE) && !defined(NO_RING)
   STEP(ring(first));
 #endif
@@ -302,7 +327,7 @@ take:                          /* Waiter::take and Ledger::claim */
 #endif
   STEP(d_step {
     assert(!(CARDS(claims) & granted));                          /* (a) no card has two owners */
-    free = 3 & ~CARDS(claims) & ~OUTSIDER;
+    free = 3 & ~CARDS(claims) & ~outside;
     upto = (ticket == 0 -> last : ticket - 1);
     apply_rule(1, false);
     assert(!(taken & granted));                                  /* (c) nobody ahead is passed */
@@ -319,7 +344,7 @@ take:                          /* Waiter::take and Ledger::claim */
   first = NONE;
   if :: ticket != 0 -> leave() :: else fi;
   STEP(DROP(mutex, ME); busy = busy | granted; DROP(awake, ME));
-  pred[I] = NONE; watch[I] = 0; DROP(leads, ME); ticket = 0; granted = 0;
+  pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME); ticket = 0; granted = 0;
 
   /* The command. Its end and that of the claim, one descriptor after the other, is up to it. */
   do
@@ -333,9 +358,9 @@ giving_up:
   if :: ticket != 0 -> leave() :: else fi;
 
 dying:                         /* the kernel closes the descriptors, in no promised order */
-  d_step {
+  atomic {
     awake = awake | ME; DROP(looking, ME); DROP(moved, ME);
-    pred[I] = NONE; watch[I] = 0; DROP(leads, ME);
+    pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME);
     first = NONE; was = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; granted = 0;
     fresh = false; stale = false; left = false; look_now = false;
   }
@@ -367,7 +392,7 @@ end:
 progress:
   do
   :: d_step { QUIET && live ->
-       free = 3 & ~CARDS(claims) & ~OUTSIDER;
+       free = 3 & ~CARDS(claims) & ~outside;
        taken = 0;
        t = 1;
        do
@@ -387,21 +412,18 @@ progress:
   od
 }
 
+#if OUTSIDER
+active proctype Outsider() {
+  outside = 0
+}
+#endif
+
 #if RINGS
 active proctype Anybody() {
+  byte i;
 end:
   do
-  :: atomic { rings < RINGS ->
-       rings++;
-       if
-       :: ring(0)
-       :: ring(1)
-       :: ring(2)
-#if N > 3
-       :: ring(3)
-#endif
-       fi
-     }
+  :: atomic { rings < RINGS -> rings++; select(i : 0 .. N - 1); ring(i); i = 0 }
   od
 }
 #endif

@@ -1,5 +1,5 @@
 #!/bin/sh
 # Is every source file as clang-format would write it? Names the lines that are not.
 set -eu
-git ls-files -z --cached --others --exclude-standard -- '*.cpp' '*.h' |
+find src sim bench tests -name "*.cpp" -print0 -o -name "*.h" -print0 |
   xargs -0 "$1" --dry-run --Werror

@@ -3,5 +3,5 @@
 set -eu
 tidy=$1
 build=$2
-git ls-files -z --cached --others --exclude-standard -- 'src/*.cpp' | grep -zv '_test\.cpp$' |
+find src -name '*.cpp' ! -name '*_test.cpp' -print0 |
   xargs -0 -n 1 -P 2 "$tidy" --quiet -p "$build"

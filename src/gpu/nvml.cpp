@@ -232,8 +232,8 @@ class NvmlSource final : public GpuSource {
                        (pci.device & 0xFF);
       device.pci_bus_id.assign(pci.bus_id, ::strnlen(pci.bus_id, sizeof pci.bus_id));
     }
-    device.uuid = text(api_.uuid, card.handle, nvml::kUuidSize);
     device.name = text(api_.name, card.handle, nvml::kNameSize);
+    device.uuid = text(api_.uuid, card.handle, nvml::kUuidSize);
     if (device.uuid.empty()) note_failure(device, "nvmlDeviceGetUUID", last_text_error_);
     unsigned minor = 0;
     if (api_.minor != nullptr && api_.minor(card.handle, &minor) == nvml::kSuccess) {

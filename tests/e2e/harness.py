@@ -236,6 +236,19 @@ class Box:
         assert done.status == 0, done.text
         return json.loads(done.output)
 
+    def wait_for_looks(self, count):
+        """Waits until gpu-gate has looked at the cards so many times more."""
+        log = self.folder / "nvml.log"
+        if f"log {log}" not in self.extra:
+            self.extra.append(f"log {log}")
+            self.write()
+
+        def seen():
+            return log.read_text().count("nvmlDeviceGetMemoryInfo_v2") if log.exists() else 0
+
+        end = seen() + count * max(1, len(self.cards))
+        wait_until(lambda: seen() >= end, f"{count} looks at the cards")
+
     def hold(self, *options, user=ROOT, env=None):
         """A job that holds its claim until it is told to end: returns once the command runs."""
         process = self.start("run", *options, "--", "sh", "-c", "echo held $CUDA_VISIBLE_DEVICES; exec sleep 1000",

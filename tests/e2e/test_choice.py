@@ -87,7 +87,6 @@ def test_max_util_is_exact(box, most, chosen):
 @pytest.mark.parametrize("free,most,chosen", [(26068, 40, "0"), (26069, 100, NOT_NOW), (0, 39, NOT_NOW)])
 def test_both_together_are_both_tests(box, free, most, chosen):
     box.set(0, util=40, used=19400)
-    box.set(0, memory=46068, reserved=600)
     assert choose(box, "--min-free-mb", str(free), "--max-util", str(most)) == chosen
 
 

@@ -74,11 +74,9 @@ def test_the_command_stays_in_its_process_group_and_session(run, new_session):
 
 def test_no_process_stays_beside_the_command(box):
     process = box.hold()
-    children = (f"/proc/{process.pid}/task/{process.pid}/children")
-    with open(children) as file:
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
         assert file.read() == ""
-    with open(f"/proc/{process.pid}/comm") as file:
-        assert file.read() == "sleep\n"
+    assert os.path.basename(os.readlink(f"/proc/{process.pid}/exe")) != "gpu-gate"
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 3, 7, 124, 127, 255])

@@ -169,9 +169,8 @@ def test_whoever_waits_behind_one_that_gives_up_gets_what_was_kept_for_that_one(
 @at_once
 def test_a_card_in_use_in_part_goes_to_a_later_waiter_after_ten_seconds(make_box):
     box = make_box(cards=1)
-    outsider = box.start_plain(box.sim_job, "--memory", 20000, "--for", -1, user=ALICE, env={"CUDA_VISIBLE_DEVICES": 0})
-    outsider.wait_for("GPU", stdout=True) if outsider.out else wait_until(
-        lambda: box.status()[0]["memory_used_mb"] >= 20000, "the outsider has its memory")
+    box.start_plain(box.sim_job, "--memory", 20000, "--for", -1, user=ALICE, env={"CUDA_VISIBLE_DEVICES": 0})
+    wait_until(lambda: box.status()[0]["memory_used_mb"] >= 20000, "the outsider has its memory")
     first = box.wait_in_line(*NEVER, "--min-free-mb", 40000, user=ALICE)
     began = time.monotonic()
     modest = box.start("run", *NEVER, "--min-free-mb", 0, "--", "sleep", 1000, user=BOB)
@@ -233,7 +232,7 @@ def test_the_first_stopped_before_the_release_is_passed_over_and_served_again(ma
     stop(first)
     began = time.monotonic()
     holder.kill()
-    second.wait_for("using GPU", ANSWER + 3)
+    wait_until(order.read_text, "the second runs", ANSWER + 3)
     assert time.monotonic() - began >= ANSWER - 0.3
     first.signal(signal.SIGCONT)
     second.kill()
@@ -301,7 +300,7 @@ def test_one_stopped_in_the_middle_is_passed_over_when_a_long_job_ahead_ends(mak
     last = [box.wait_in_line(*NEVER, user=BOB, command=signs(order, "last")) for _ in range(2)]
     stop(middle)
     holder.kill()
-    first.wait_for("using GPU")
+    wait_until(order.read_text, "the first runs")
     time.sleep(ANSWER + 0.5)  # so long the job runs; meanwhile nobody is called
     began = time.monotonic()
     first.kill()
@@ -369,7 +368,7 @@ def test_wait_stands_in_the_same_line_and_holds_nothing_afterwards(box):
     holder.kill()
     assert first.finish() == 0
     assert first.out == ["0"]
-    behind.wait_for("using GPU 0")
+    wait_until(order.read_text, "the job runs")
     last.wait_for("1st in line")
     assert last.alive() and last.out == []
     behind.kill()

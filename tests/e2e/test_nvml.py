@@ -1,0 +1,405 @@
+"""What the driver's library may answer, and what becomes of it."""
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from harness import ALICE, uuid, wait_until
+
+VARIANTS = ["current", "r535", "old"]
+
+
+@pytest.fixture(params=VARIANTS)
+def any_driver(request, make_box):
+    """A machine with two idle cards and each kind of driver in turn. The old one has no reserved memory: it cannot tell it
+    from what is in use."""
+    return make_box(cards=2, variant=request.param, reserved=0 if request.param == "old" else 600)
+
+
+def gpus(box, **options):
+    return box.status(**options)
+
+
+def granted(box, *options):
+    """One try: the indices, or nothing."""
+    done = box.call("run", "-q", "--timeout", "0", *options, "--", "printenv", "GPU_GATE_INDICES")
+    assert done.returncode in (0, 124), done.stderr
+    return done.stdout.decode().strip() or None
+
+
+def one_line(box, *words, status=4, **options):
+    """Runs to a failure that is told in one line (the stand-in may add its own)."""
+    done = box.call(*words, **options)
+    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("gpu-gate: ")]
+    assert done.returncode == status, (done.returncode, done.stderr)
+    assert done.stdout == b"" and len(lines) == 1, done.stderr
+    return lines[0]
+
+
+# Every driver.
+
+def test_every_driver_tells_memory_and_processes(any_driver):
+    box = any_driver
+    box.set(0, used=5000)
+    box.list_processes(*(f"gpu=0 pid={900000 + i} memory={100 * i} type={'graphics' if i == 4 else 'compute'}"
+                         for i in range(1, 5)))
+    first, second = gpus(box)
+    reserved = 0 if box.variant == "old" else 600
+    assert (first["memory_total_mb"], first["memory_used_mb"], first["memory_free_mb"]) == (46068, 5000, 41068 - reserved)
+    assert [(p["pid"], p["memory_mb"], p["type"]) for p in first["processes"]] == [
+        (900001, 100, "compute"), (900002, 200, "compute"), (900003, 300, "compute"), (900004, 400, "graphics")]
+    assert second["processes"] == []
+
+
+def test_every_driver_tells_a_real_job_apart_from_an_idle_card(any_driver):
+    box = any_driver
+    job = box.start_plain(box.sim_job, "--memory", 3000, "--util", 77, "--for", -1, user=ALICE,
+                          env={"CUDA_VISIBLE_DEVICES": 0, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    wait_until(lambda: gpus(box)[0]["processes"], "the job on the card")
+    first = gpus(box)[0]
+    assert [(p["pid"], p["user"], p["memory_mb"], p["claimed"]) for p in first["processes"]] == [
+        (job.pid, "games", 3000, False)]
+    assert first["utilization_pct"] == 77
+    assert granted(box) == "1"
+
+
+def test_many_processes_are_all_listed(any_driver):
+    box = any_driver
+    box.list_processes(*(f"gpu=1 pid={900000 + i} memory={i} type=compute" for i in range(200)))
+    found = gpus(box)[1]["processes"]
+    assert [(p["pid"], p["memory_mb"]) for p in found] == [(900000 + i, i) for i in range(200)]
+
+
+def test_a_waiter_is_served_with_every_driver(any_driver):
+    box = any_driver
+    holder = box.hold("-n", "2")
+    waiter = box.wait_in_line("-n", "2", command=("printenv", "GPU_GATE_UUIDS"))
+    holder.kill()
+    assert waiter.finish() == 0
+    assert waiter.out == [f"{uuid(0)},{uuid(1)}"]
+
+
+# Queries that fail.
+
+@pytest.mark.parametrize("error", [1, 2, 3, 13, 25, 999])
+def test_a_failing_new_memory_query_falls_back_to_the_first(box, error):
+    box.set(0, memory_v2_error=error, reserved=300, used=7000)
+    gpu = gpus(box)[0]
+    assert gpu["health"] == "ok"
+    assert gpu["memory_total_mb"] == 46068
+    assert gpu["memory_free_mb"] == 38768
+    assert granted(box, "--min-free-mb", "38768") == "0"
+    assert granted(box, "--min-free-mb", "38769") is None
+
+
+@pytest.mark.parametrize("reserved", [100, 500, 700])
+@pytest.mark.parametrize("how", ["old driver", "new query fails"])
+def test_an_idle_card_is_free_also_where_reserved_memory_cannot_be_told_apart(make_box, how, reserved):
+    box = make_box(cards=1, variant="old" if how == "old driver" else "current", reserved=reserved)
+    if how != "old driver":
+        box.set(0, memory_v2_error=999)
+    assert granted(box) == "0"
+
+
+@pytest.mark.parametrize("error", [4, 15, 16, 28, 999])
+def test_a_card_whose_handle_fails_costs_no_other_card(make_box, error):
+    box = make_box(cards=3)
+    box.set(1, handle_error=error)
+    found = gpus(box)
+    assert [gpu["index"] for gpu in found] == [0, 1, 2]
+    assert [("error" in gpu) for gpu in found] == [False, True, False]
+    assert f"(NVML {error})" in found[1]["error"]
+    assert granted(box, "-n", "2") == "0,2"
+    assert granted(box, "--only", "2") == "2"
+    assert granted(box, "--exclude", "1", "-n", "2") == "0,2"
+
+
+@pytest.mark.parametrize("options,chosen", [((), "0"), (("-n", "2"), "0,2"), (("--only", "0"), "0"), (("--exclude", "1"), "0"),
+                                            (("--only", uuid(2)), "2"), (("--only", "1"), None)])
+def test_a_lost_card_costs_no_other_card(make_box, options, chosen):
+    box = make_box(cards=3)
+    box.set(1, lost=1)
+    assert granted(box, *options) == chosen
+
+
+def test_a_lost_card_is_listed_with_what_is_known(make_box):
+    box = make_box(cards=2)
+    box.set(0, lost=1)
+    first, second = gpus(box)
+    assert first["health"] == "lost" and "15" in first["error"]
+    assert second["health"] == "ok" and "error" not in second
+    text = box.call("status").stdout.decode()
+    assert "lost" in text and "NVIDIA L40S" in text
+
+
+def test_all_cards_lost_is_no_failure_of_status(make_box):
+    box = make_box(cards=2)
+    for card in (0, 1):
+        box.set(card, lost=1)
+    assert [gpu["health"] for gpu in gpus(box)] == ["lost", "lost"]
+
+
+@pytest.mark.parametrize("action", range(1, 8))
+def test_a_card_that_asks_for_a_recovery_is_not_granted(make_box, action):
+    box = make_box(cards=2)
+    box.set(0, recovery=action)
+    assert granted(box) == "1"
+    assert granted(box, "--only", "0", "--min-free-mb", "0") is None
+    assert gpus(box)[0]["health"] == "reset_required"
+
+
+def test_a_prohibited_card_is_not_granted_and_an_exclusive_one_is(make_box):
+    box = make_box(cards=2)
+    box.set(0, mode="prohibited")
+    box.set(1, mode="exclusive")
+    assert granted(box) == "1"
+    assert granted(box, "--only", "0") is None
+    assert gpus(box)[0]["health"] == "prohibited"
+
+
+def test_a_card_with_mig_on_is_not_granted_and_mig_off_is_as_any(make_box):
+    box = make_box(cards=2)
+    box.set(0, mig=1, util=3)
+    box.set(1, mig=0)
+    assert granted(box) == "1"
+    assert box.call("run", "-n", "2", "--", "true").returncode == 3
+    assert gpus(box)[0]["health"] == "mig"
+
+
+def test_a_card_with_mig_on_whose_utilisation_is_unsupported_is_listed(box):
+    box.set(0, mig=1, util_error=3)
+    assert gpus(box)[0]["utilization_pct"] is None
+
+
+@pytest.mark.parametrize("error", [3, 15, 999])
+def test_an_unreadable_utilisation_is_unknown(box, error):
+    box.set(0, util=80, util_error=error)
+    assert gpus(box)[0]["utilization_pct"] is None
+    assert box.call("status").stdout.decode().splitlines()[1].split("MiB")[2].split() == ["-", "-"]
+
+
+@pytest.mark.parametrize("error", [3, 4, 999])
+def test_unreadable_processes_leave_the_memory_to_tell(box, error):
+    box.set(0, process_error=error)
+    assert granted(box) == "0"
+    box.set(0, used=9000)
+    assert granted(box) is None
+    assert gpus(box)[0]["processes"] == []
+
+
+def test_unknown_memory_of_a_process_is_null(box):
+    box.set(0, process_memory="unknown", used=4000)
+    box.list_processes("gpu=0 pid=900001 memory=4000 type=compute")
+    assert gpus(box)[0]["processes"][0]["memory_mb"] is None
+    text = box.call("status").stdout.decode()
+    assert "pid 900001" in text and "184467" not in text and "-1 MiB" not in text
+    assert granted(box) is None
+
+
+def test_a_card_that_shares_the_systems_memory_is_measured_by_that(box):
+    box.set(0, memory_error=3, memory_v2_error=3)
+    with open("/proc/meminfo") as file:
+        total = int(next(line for line in file if line.startswith("MemTotal")).split()[1]) // 1024
+    gpu = gpus(box)[0]
+    assert gpu["memory_total_mb"] == total
+    assert 0 < gpu["memory_free_mb"] <= total
+    assert granted(box) == "0"
+    assert granted(box, "--min-free-mb", "1") == "0"
+    assert box.call("run", "--min-free-mb", str(total + 1), "--", "true").returncode == 3
+    box.list_processes("gpu=0 pid=900001 memory=unknown type=compute")
+    assert granted(box) is None
+
+
+@pytest.mark.parametrize("error", [15, 16, 999])
+def test_a_card_whose_memory_cannot_be_read_is_listed_and_not_granted(make_box, error):
+    box = make_box(cards=2)
+    box.set(0, memory_error=error, memory_v2_error=error)
+    assert f"(NVML {error})" in gpus(box)[0]["error"]
+    assert granted(box) == "1"
+    assert granted(box, "--only", "0") is None
+
+
+# A card that goes and comes back.
+
+def test_a_card_that_is_lost_while_others_wait_comes_back_to_the_first_in_line(box):
+    holder = box.hold()
+    first = box.wait_in_line("--poll", "0.05", command=("sh", "-c", "echo first; exec sleep 1000"))
+    second = box.wait_in_line("--poll", "0.05", command=("echo", "second"))
+    box.set(0, lost=1)
+    holder.kill()
+    first.wait_for(r"GPU 0: .*lost")
+    assert first.alive() and second.alive()
+    assert first.out == [] and second.out == []
+    box.set(0, lost=None)
+    first.wait_for("first", stdout=True)
+    assert second.alive()
+    first.kill()
+    assert second.finish() == 0
+
+
+def test_a_card_whose_handle_fails_while_others_wait_comes_back(box):
+    holder = box.hold()
+    waiter = box.wait_in_line("--poll", "0.05")
+    box.set(0, lost=1, handle_error=999)
+    holder.kill()
+    waiter.wait_for(r"GPU 0: .*999")
+    box.set(0, lost=None, handle_error=None)
+    assert waiter.finish() == 0
+
+
+def test_a_card_that_was_lost_still_belongs_to_its_job(box):
+    box.hold()
+    box.set(0, lost=1)
+    assert granted(box) is None
+    box.set(0, lost=None)
+    assert gpus(box)[0]["claim"]["user"] == "root"
+    assert granted(box) is None
+
+
+def test_a_card_that_vanishes_and_returns_is_granted_to_who_waits(make_box):
+    box = make_box(cards=2)
+    holder = box.hold("-n", "2")
+    waiter = box.wait_in_line("--poll", "0.05", "-n", "2", command=("printenv", "GPU_GATE_INDICES"))
+    box.set(1, lost=1)
+    waiter.wait_for(r"GPU 1: .*lost")
+    gone = box.cards.pop()
+    box.write()
+    box.wait_for_looks(4)  # the driver has been opened anew without the card
+    holder.kill()
+    waiter.wait_for(r"GPU 0: free")
+    box.cards.append(gone)
+    box.set(1, lost=None)
+    assert waiter.finish(limit=5) == 0
+    assert waiter.out == ["0,1"]
+
+
+# No driver at all.
+
+@pytest.mark.parametrize("verb", [("run", "--", "true"), ("wait",), ("status",), ("status", "--json")], ids=" ".join)
+@pytest.mark.parametrize("error,helps", [(9, "modprobe nvidia"), (18, "reboot"), (17, "/dev/nvidiactl"), (4, "/dev/nvidiactl"),
+                                         (999, "nvidia-smi")])
+def test_a_driver_that_does_not_answer_is_4_with_one_line_that_helps(box, error, helps, verb):
+    box.extra = [f"init_error {error}"]
+    box.write()
+    line = one_line(box, *verb)
+    assert helps in line and f"NVML {error}" in line
+
+
+def test_without_a_machine_there_is_no_driver(box):
+    assert "NVML 9" in one_line(box, "run", "--", "true", env={"GPU_SIM_MACHINE": None})
+
+
+@pytest.mark.parametrize("library", ["/nonexistent/libnvidia-ml.so.1", None, "", "libnvidia-ml-no-such.so"])
+def test_no_library_is_4_and_names_it(box, library):
+    line = one_line(box, "run", "--", "true", env={"GPU_GATE_NVML": library})
+    assert (library or "libnvidia-ml.so.1") in line
+    assert "install the NVIDIA driver" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"not a library\n", b"\x7fELF", bytes(4096)], ids=["empty", "text", "cut", "zeros"])
+def test_a_file_that_is_not_a_library_is_4(box, content):
+    file = box.folder / "libnvidia-ml.so.1"
+    file.write_bytes(content)
+    assert str(file) in one_line(box, "status", env={"GPU_GATE_NVML": file})
+
+
+def test_a_directory_in_place_of_the_library_is_4(box):
+    assert str(box.folder) in one_line(box, "status", env={"GPU_GATE_NVML": box.folder})
+
+
+def build(box, source):
+    """Compiles a library of its own."""
+    compiler = shutil.which("cc") or shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no compiler here")
+    file = box.folder / "nvml.c"
+    file.write_text(source)
+    library = box.folder / "libnvidia-ml.so.1"
+    subprocess.run([compiler, "-x", "c", "-shared", "-fPIC", "-o", library, file], check=True, timeout=60)
+    return library
+
+
+LEAST = """
+typedef void* device;
+static int count = 1;
+int nvmlInit_v2(void) { return 0; }
+int nvmlShutdown(void) { return 0; }
+int nvmlDeviceGetCount_v2(unsigned* n) { *n = COUNT; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, device* d) { *d = &count; return 0; }
+int nvmlDeviceGetUUID(device d, char* text, unsigned size) { __builtin_strcpy(text, UUID); return 0; }
+int nvmlDeviceGetName(device d, char* text, unsigned size) { __builtin_strcpy(text, "Least"); return 0; }
+int nvmlDeviceGetMemoryInfo(device d, unsigned long long* m) { m[0] = 8ULL << 30; m[1] = 8ULL << 30; m[2] = 0; return 0; }
+#ifndef NO_PCI
+int nvmlDeviceGetPciInfo_v3(device d, void* p) { __builtin_memset(p, 0, 68); return 0; }
+#endif
+"""
+USUAL = f'#define COUNT 1\n#define UUID "{uuid(0)}"\n'
+
+
+def test_a_library_without_the_symbols_is_4_and_names_the_first(box):
+    library = build(box, "int nothing;\n")
+    line = one_line(box, "run", "--", "true", env={"GPU_GATE_NVML": library})
+    assert str(library) in line and "nvmlInit_v2" in line
+
+
+def test_a_library_that_lacks_one_symbol_is_4_and_names_it(box):
+    library = build(box, "#define NO_PCI\n" + USUAL + LEAST)
+    assert "nvmlDeviceGetPciInfo" in one_line(box, "run", "--", "true", env={"GPU_GATE_NVML": library})
+
+
+def test_a_library_with_nothing_but_the_required_symbols_is_enough(box):
+    env = {"GPU_GATE_NVML": build(box, USUAL + LEAST)}
+    gpu = gpus(box, env=env)[0]
+    assert (gpu["name"], gpu["memory_free_mb"], gpu["utilization_pct"], gpu["processes"]) == ("Least", 8192, None, [])
+    assert box.call("run", "--timeout", "0", "--", "true", env=env).returncode == 0
+
+
+def test_a_library_that_tells_of_a_million_cards_is_4(box):
+    library = build(box, f'#define COUNT 1000000\n#define UUID "{uuid(0)}"\n' + LEAST)
+    assert "1000000" in one_line(box, "status", env={"GPU_GATE_NVML": library})
+
+
+@pytest.mark.parametrize("name", ["../../escape", "a/b", ""], ids=repr)
+def test_a_card_whose_uuid_is_no_uuid_is_not_granted_and_names_no_file(box, name):
+    library = build(box, f'#define COUNT 1\n#define UUID "{name}"\n' + LEAST)
+    done = box.call("run", "--timeout", "0", "--", "true", env={"GPU_GATE_NVML": library}, limit=5)
+    assert done.returncode in (3, 124), done.stderr
+    assert set(os.listdir(box.folder)) <= {"machine.txt", "nvml.c", "libnvidia-ml.so.1", "lock"}
+
+
+@pytest.mark.parametrize("content", ["gpu memory=lots\n", "\x00\xff" * 100, "nonsense\n", "gpu " * 1000])
+def test_a_broken_machine_is_4_with_one_line(box, content):
+    box.machine.write_text(content)
+    assert "NVML 999" in one_line(box, "run", "--", "true")
+
+
+# What each look costs the driver.
+
+def test_refused_invocations_and_typos_never_ask_the_driver(box):
+    box.extra = [f"log {box.folder}/nvml.log"]
+    box.write()
+    box.call("run", "-n", "0", "--", "true")
+    box.call("run", "--", "no-such-command")
+    box.call("--version")
+    assert not (box.folder / "nvml.log").exists()
+
+
+def test_only_the_first_in_line_asks_the_driver(box):
+    box.hold()
+    box.wait_in_line("--poll", "0.05")
+    others = [box.wait_in_line("--poll", "0.05") for _ in range(4)]
+    box.wait_for_looks(5)
+    asked = {int(line.split()[0]) for line in (box.folder / "nvml.log").read_text().splitlines()}
+    assert not asked & {process.pid for process in others}
+
+
+def test_a_driver_that_answers_slowly_delays_but_breaks_nothing(box):
+    box.extra = ["delay_ms 20"]
+    box.write()
+    holder = box.hold()
+    waiter = box.wait_in_line()
+    holder.signal(signal.SIGKILL)
+    assert waiter.finish() == 0

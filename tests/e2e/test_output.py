@@ -1,0 +1,630 @@
+"""What is printed, where, and that nothing in it can hurt a terminal."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+
+from harness import ALICE, BOB, LIMIT, ROOT, Process, uuid, wait_until
+
+PIPE_ENV = {"TERM": "xterm"}
+HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "x\ngpu-gate: using GPU 9", "\r\b\t", "\u202egnp", "\u009b31m", "\u200b\u2066", "\x7f"]
+# Characters that never reach a terminal as they are: controls but the line break, and what hides or turns text.
+FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+def clean(raw):
+    """The text, which must be valid and harmless."""
+    text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+    assert not FORBIDDEN.search(text), FORBIDDEN.search(text)
+    return text
+
+
+class Terminal(Process):
+    """gpu-gate with a terminal for its stderr (and stdout, if asked): what it wrote there is in .screen."""
+
+    def __init__(self, box, *words, columns=80, stdout=False, env=None):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.screen = b""
+        self.popen = subprocess.Popen([box.gate, *words], env=box.env(**{"TERM": "xterm", **(env or {})}), stderr=slave,
+                                      stdout=slave if stdout else subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        os.close(slave)
+        box.processes.append(self)
+
+    def shows(self, pattern, limit=LIMIT):
+        """Reads until the pattern has been written."""
+        end = time.monotonic() + limit
+        while not re.search(pattern, self.screen):
+            left = end - time.monotonic()
+            assert left > 0, f"{pattern} is not on the terminal: {self.screen}"
+            if select.select([self.master], [], [], left)[0] and not self._take():
+                assert re.search(pattern, self.screen), f"{pattern} is not on the terminal: {self.screen}"
+
+    def _take(self):
+        try:
+            more = os.read(self.master, 65536)
+        except OSError:  # EIO: the last slave is closed
+            return False
+        self.screen += more
+        return bool(more)
+
+    def finish(self, limit=LIMIT):
+        while self._take():
+            pass
+        os.close(self.master)
+        return self.popen.wait(limit)
+
+    def wait_for(self, *_, **__):
+        raise NotImplementedError
+
+    @property
+    def words(self):
+        return self.popen.args
+
+    @property
+    def lines(self):
+        return [self.screen]
+
+
+# status, the table.
+
+def table(box, **options):
+    done = box.call("status", **options)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return clean(done.stdout).splitlines()
+
+
+def test_the_table_of_idle_cards(make_box):
+    box = make_box(cards=2)
+    box.set(1, used=45256, util=97, name='"NVIDIA H100 80GB HBM3"')
+    assert table(box) == [
+        "  idx  name                        free      total  util  used by",
+        "    0  NVIDIA L40S            45468 MiB  46068 MiB    0%  -",
+        "    1  NVIDIA H100 80GB HBM3    212 MiB  46068 MiB   97%  -",
+    ]
+
+
+def test_the_table_names_the_holder(box):
+    process = box.hold(user=ALICE)
+    line = table(box)[1]
+    assert re.search(rf"  games: sh -c echo held .* \(pid {process.pid}, \d+s\)$", line), line
+
+
+def test_the_table_shows_processes_without_a_claim_with_user_pid_and_memory(box):
+    outsider = box.start_plain("sleep", "1000", user=ALICE)
+    box.list_processes(f"gpu=0 pid={outsider.pid} memory=300 type=compute", "gpu=0 pid=4000001 memory=unknown type=compute",
+                       f"gpu=0 pid={os.getpid()} memory=20 type=graphics")
+    lines = table(box)
+    assert lines[1].endswith(f"games: sleep 1000 (pid {outsider.pid}, 300 MiB) (no claim)")
+    assert lines[2].strip() == "pid 4000001 (no claim)"
+    assert f"(pid {os.getpid()}, 20 MiB) (graphics)" in lines[3]
+
+
+def test_the_table_does_not_call_a_jobs_own_process_unclaimed(box):
+    process = box.hold(user=ALICE)
+    box.list_processes(f"gpu=0 pid={process.pid} memory=300 type=compute")
+    lines = table(box)
+    assert len(lines) == 2 and "no claim" not in lines[1], lines
+    assert box.status()[0]["processes"][0]["claimed"] is True
+
+
+def test_the_table_calls_a_strangers_process_on_a_claimed_card_unclaimed(box):
+    box.hold(user=ALICE)
+    stranger = box.start_plain("sleep", "1000", user=BOB)
+    box.list_processes(f"gpu=0 pid={stranger.pid} memory=300 type=compute")
+    lines = table(box)
+    assert lines[2].strip() == f"man: sleep 1000 (pid {stranger.pid}, 300 MiB) (no claim)"
+
+
+def test_the_table_lists_who_waits_in_order_with_what_they_want(make_box):
+    box = make_box(cards=2)
+    box.hold("-n", "2")
+    first = box.wait_in_line("-n", "2", "--min-free-mb", "8000", user=BOB, command=("sleep", "7"))
+    second = box.wait_in_line("--max-util", "20", user=ALICE, command=("sleep", "8"))
+    lines = table(box)
+    assert lines[3] == "  waiting: 2"
+    assert re.fullmatch(rf"    1  man +2 GPUs, 8000 MiB free +\d+s  sleep 7 \(pid {first.pid}\)", lines[4]), lines
+    assert re.fullmatch(rf"    2  games +1 GPU, at most 20% busy +\d+s  sleep 8 \(pid {second.pid}\)", lines[5]), lines
+
+
+def test_unknown_utilisation_is_a_dash(box):
+    box.set(0, util_error=3)
+    assert table(box)[1].split("MiB")[2].split() == ["-", "-"]
+
+
+def test_a_machine_without_a_gpu_says_so(make_box):
+    box = make_box(cards=0)
+    assert table(box) == ["no GPU on this machine"]
+    assert box.status() == []
+
+
+def test_a_card_that_is_not_well_says_why(make_box):
+    box = make_box(cards=4)
+    box.set(0, lost=1)
+    box.set(1, recovery=1)
+    box.set(2, mode="prohibited")
+    box.set(3, mig=1)
+    lines = table(box)
+    for line, word in zip(lines[1:], ("lost", "reset", "PROHIBITED", "MIG")):
+        assert word in line
+
+
+def test_status_without_a_lock_directory_makes_nothing(box):
+    before = sorted(os.listdir(box.folder))
+    table(box)
+    box.status()
+    assert sorted(os.listdir(box.folder)) == before
+
+
+def test_status_changes_nothing_in_the_lock_directory(box):
+    box.hold()
+    box.wait_in_line()
+    before = {path: path.lstat().st_mtime_ns for path in box.lock.rglob("*")}
+    table(box)
+    box.status()
+    assert {path: path.lstat().st_mtime_ns for path in box.lock.rglob("*")} == before
+
+
+# status --json.
+
+KEYS = {"index": int, "name": str, "uuid": str, "memory_total_mb": int, "memory_used_mb": int, "memory_free_mb": int,
+        "utilization_pct": int, "pci_bus_id": str, "processes": list, "claim": dict, "health": str}
+
+
+def test_the_json_has_every_key_with_its_type(box):
+    process = box.hold(user=ALICE)
+    box.list_processes(f"gpu=0 pid={process.pid} memory=300 type=compute")
+    gpu, = box.status()
+    assert {key: type(gpu[key]) for key in KEYS} == KEYS
+    assert "error" not in gpu
+    claim = gpu["claim"]
+    assert (claim["user"], claim["uid"], claim["pid"], claim["devices"]) == ("games", ALICE.uid, process.pid, [uuid(0)])
+    assert claim["command"].startswith("sh -c echo held")
+    assert abs(claim["since"] - time.time()) < 60
+    listed, = gpu["processes"]
+    assert (listed["pid"], listed["user"], listed["memory_mb"], listed["type"]) == (process.pid, "games", 300, "compute")
+
+
+def test_the_json_of_an_idle_card(make_box):
+    box = make_box(cards=2)
+    box.set(0, util_error=3)
+    first, second = box.status()
+    assert (first["index"], first["utilization_pct"], first["claim"], first["processes"]) == (0, None, None, [])
+    assert (first["memory_total_mb"], first["memory_used_mb"], first["memory_free_mb"]) == (46068, 0, 45468)
+    assert (first["name"], first["uuid"], first["health"]) == ("NVIDIA L40S", uuid(0), "ok")
+    assert first["pci_bus_id"].endswith("0000:10:00.0")
+    assert second["utilization_pct"] == 0
+
+
+def test_the_json_lists_a_card_that_cannot_be_read_with_an_error(make_box):
+    box = make_box(cards=2)
+    box.set(0, handle_error=4)
+    first, second = box.status()
+    assert set(KEYS) <= set(first) and isinstance(first["error"], str) and first["health"] != "ok"
+    assert "error" not in second
+
+
+def test_the_json_has_all_cards_of_a_claim(make_box):
+    box = make_box(cards=3)
+    box.hold("-n", "2")
+    assert [gpu["claim"] and gpu["claim"]["devices"] for gpu in box.status()] == [[uuid(0), uuid(1)]] * 2 + [None]
+
+
+# wait.
+
+@pytest.mark.parametrize("options,out", [
+    ((), "0\n"),
+    (("-n", "2"), "0,2\n"),
+    (("-n", "2", "--ids", "uuid"), f"{uuid(0)},{uuid(2)}\n"),
+    (("-n", "2", "--json"), f'{{"indices":[0,2],"uuids":["{uuid(0)}","{uuid(2)}"],"cuda_visible_devices":"0,2"}}\n'),
+    (("--json", "--ids=uuid"), f'{{"indices":[0],"uuids":["{uuid(0)}"],"cuda_visible_devices":"{uuid(0)}"}}\n'),
+], ids=str)
+def test_wait_prints_the_cards_and_nothing_else(make_box, options, out):
+    box = make_box(cards=3)
+    box.set(1, used=400)
+    done = box.call("wait", *options)
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, out, b"")
+
+
+def test_wait_holds_nothing_afterwards(box):
+    assert box.call("wait").returncode == 0
+    assert box.status()[0]["claim"] is None
+    assert box.call("run", "--timeout", "0", "--", "true").returncode == 0
+
+
+def test_wait_keeps_its_notices_off_stdout(box):
+    holder = box.hold()
+    waiter = box.start("wait")
+    waiter.wait_for("in line")
+    holder.kill()
+    assert waiter.finish() == 0
+    assert waiter.out == ["0"]
+
+
+# Notices on a pipe.
+
+def test_a_free_card_is_one_line(box):
+    done = box.call("run", "--", "true")
+    assert done.stderr == b"gpu-gate: using GPU 0 (NVIDIA L40S, 45468 MiB free)\n"
+
+
+def test_several_free_cards_are_one_line(make_box):
+    done = make_box(cards=2).call("run", "-n", "2", "--", "true")
+    assert done.stderr == (b"gpu-gate: using GPUs 0 (NVIDIA L40S, 45468 MiB free), 1 (NVIDIA L40S, 45468 MiB free)\n")
+
+
+@pytest.mark.parametrize("count,first", [("1", "gpu-gate: waiting for a free GPU ..."),
+                                         ("3", "gpu-gate: waiting for 3 free GPUs ...")])
+def test_a_wait_begins_with_a_line_a_reason_for_each_card_and_the_place(make_box, count, first):
+    box = make_box(cards=3)
+    holder = box.hold("-n", "3", user=ALICE)
+    waiter = box.start("run", "-n", count, "--", "true", env=PIPE_ENV)
+    waiter.wait_for("in line")
+    clean("\n".join(waiter.lines))
+    assert waiter.lines[0] == first
+    for index, line in enumerate(waiter.lines[1:4]):
+        pattern = rf"gpu-gate:   GPU {index}: claimed by games: sh -c echo held .* \(pid {holder.pid}, \d+s\)"
+        assert re.fullmatch(pattern, line), line
+    assert waiter.lines[4:] == ["gpu-gate: 1st in line"]
+
+
+def test_the_start_after_a_wait_tells_how_long(box):
+    holder = box.hold()
+    waiter = box.wait_in_line()
+    holder.kill()
+    assert waiter.finish() == 0
+    assert re.fullmatch(r"gpu-gate: using GPU 0 \(NVIDIA L40S, 45468 MiB free\) after \d+s", waiter.lines[-1])
+
+
+def test_the_reason_tells_the_memory_and_what_was_asked_for(box):
+    box.set(0, used=45256)
+    waiter = box.wait_in_line("--min-free-mb", "8000")
+    assert "gpu-gate:   GPU 0: 212 MiB free of the 8000 MiB asked for" in waiter.lines
+
+
+def test_the_reason_tells_the_utilisation_and_what_was_asked_for(box):
+    box.set(0, util=97)
+    waiter = box.wait_in_line("--max-util", "20")
+    assert "gpu-gate:   GPU 0: 97% busy, at most 20% asked for" in waiter.lines
+
+
+def test_the_reason_tells_the_processes_of_others_with_user_and_pid(box):
+    outsider = box.start_plain("sleep", "1000", user=ALICE)
+    box.list_processes(f"gpu=0 pid={outsider.pid} memory=300 type=compute", "gpu=0 pid=4000001 memory=5 type=compute")
+    waiter = box.wait_in_line()
+    line = next(line for line in waiter.lines if "GPU 0" in line)
+    assert f"games: sleep 1000 (pid {outsider.pid}, 300 MiB)" in line
+    assert "pid 4000001, 5 MiB" in line
+
+
+def test_the_reason_tells_of_memory_that_belongs_to_no_process(box):
+    box.set(0, used=9000)
+    assert any("GPU 0: 9000 MiB in use by no process" in line for line in box.wait_in_line().lines)
+
+
+def test_the_reason_tells_that_a_card_is_excluded(make_box):
+    box = make_box(cards=3)
+    box.hold("--only", "2")
+    waiter = box.wait_in_line("--exclude", "0", "--only", "0,2")
+    assert "gpu-gate:   GPU 0: excluded" in waiter.lines
+    assert "gpu-gate:   GPU 1: excluded" in waiter.lines
+
+
+def test_the_reason_tells_that_a_card_is_reserved_for_an_earlier_waiter(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", "0")
+    box.wait_in_line("-n", "2")
+    waiter = box.wait_in_line()
+    assert "gpu-gate:   GPU 1: reserved for an earlier waiter" in waiter.lines
+    assert "gpu-gate: 2nd in line" in waiter.lines
+
+
+def test_the_reason_tells_that_a_card_is_not_well(make_box):
+    box = make_box(cards=2)
+    box.set(0, mode="prohibited")
+    box.set(1, lost=1)
+    lines = box.wait_in_line().lines
+    assert any("GPU 0" in line and "PROHIBITED" in line for line in lines)
+    assert any("GPU 1" in line and "lost" in line for line in lines)
+
+
+def test_the_place_is_told_again_when_it_changes(box):
+    box.hold()
+    first = box.wait_in_line()
+    second = box.wait_in_line()
+    third = box.wait_in_line()
+    assert third.lines[-1] == "gpu-gate: 3rd in line"
+    first.kill()
+    second.wait_for("1st in line")
+    second.kill()
+    third.wait_for("1st in line")
+
+
+def test_the_place_is_told_again_also_far_back_in_line(box):
+    box.hold()
+    first = box.wait_in_line()
+    box.wait_in_line()
+    third = box.wait_in_line()
+    first.kill()
+    third.wait_for("2nd in line", limit=5)
+
+
+def test_later_a_line_comes_when_something_changed_and_not_with_each_look(box):
+    box.set(0, used=45256)
+    waiter = box.wait_in_line("--min-free-mb", "8000", "--poll", "0.05")
+    before = list(waiter.lines)
+    box.wait_for_looks(4)
+    box.set(0, used=45300, util=50)
+    box.wait_for_looks(4)
+    assert waiter.lines == before
+    box.set(0, lost=1)
+    waiter.wait_for("lost")
+    assert len(waiter.lines) == len(before) + 1
+
+
+def test_a_claim_that_changes_hands_is_told(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", "0")
+    short = box.hold("--only", "1", user=ALICE)
+    waiter = box.wait_in_line("-n", "2", "--poll", "0.05")
+    short.kill()
+    waiter.wait_for("GPU 1: free")
+
+
+# --quiet.
+
+def test_quiet_says_nothing_while_it_waits_and_starts(box):
+    holder = box.hold()
+    waiter = box.start("run", "-q", "--", "echo", "ran")
+    wait_until(lambda: "waiting: 1" in box.call("status").stdout.decode(), "the waiter in line")
+    holder.kill()
+    assert waiter.finish() == 0
+    assert (waiter.lines, waiter.out) == ([], ["ran"])
+
+
+@pytest.mark.parametrize("words,status", [
+    (("run", "-q", "-n", "7", "--", "true"), 3),
+    (("run", "-q", "--timeout", "0", "--only", "0", "--", "true"), 124),
+    (("run", "-q", "--", "no-such-command"), 127),
+    (("wait", "--quiet", "-n", "7"), 3),
+], ids=str)
+def test_quiet_keeps_the_errors(box, words, status):
+    box.hold()
+    done = box.call(*words)
+    assert done.returncode == status
+    assert done.stderr.startswith(b"gpu-gate: ")
+
+
+def test_a_timeout_is_one_more_line(box):
+    box.hold()
+    done = box.call("run", "-q", "--timeout", "0.05", "--", "true")
+    assert done.returncode == 124
+    assert done.stderr.count(b"\n") == 1 and b"0.05" in done.stderr and b"--timeout" in done.stderr
+
+
+# On a terminal.
+
+def test_on_a_terminal_one_line_is_rewritten_with_time_and_place(box):
+    holder = box.hold()
+    waiter = Terminal(box, "run", "--", "true")
+    waiter.shows(rb"\r\x1b\[Kgpu-gate: waited 0s, 1st in line")
+    waiter.shows(rb"\r\x1b\[Kgpu-gate: waited 1s, 1st in line")
+    assert waiter.screen.startswith(b"gpu-gate: waiting for a free GPU ...\r\ngpu-gate:   GPU 0: claimed by")
+    holder.kill()
+    assert waiter.finish() == 0
+    # The rewritten line is gone before the next one comes, which stays.
+    assert re.search(rb"\r\x1b\[K(gpu-gate: using GPU 0 \(.*\) after 1s\r\n)$", waiter.screen), waiter.screen
+    assert waiter.screen.count(b"\n") == 3
+
+
+def test_a_narrow_terminal_gets_a_line_that_fits(box):
+    holder = box.hold()
+    waiter = Terminal(box, "run", "--", "true", columns=24)
+    waiter.shows(rb"\x1b\[Kgpu-gate: waited 0s")
+    holder.kill()
+    waiter.finish()
+    for line in re.findall(rb"\x1b\[K(gpu-gate: waited [^\r]*)\r", waiter.screen):
+        assert len(line) < 24
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": None}], ids=["dumb", "unset"])
+def test_a_terminal_that_cannot_rewrite_gets_plain_lines(box, env):
+    holder = box.hold()
+    waiter = Terminal(box, "run", "--", "true", env=env)
+    waiter.shows(rb"1st in line\r\n")
+    holder.kill()
+    assert waiter.finish() == 0
+    clean(waiter.screen.replace(b"\r\n", b"\n"))
+
+
+def test_quiet_is_quiet_on_a_terminal_too(box):
+    holder = box.hold()
+    waiter = Terminal(box, "run", "-q", "--", "true")
+    wait_until(lambda: "waiting: 1" in box.call("status").stdout.decode(), "the waiter in line")
+    holder.kill()
+    assert waiter.finish() == 0
+    assert waiter.screen == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_interrupted_wait_leaves_no_half_line_on_the_terminal(box, number):
+    box.hold()
+    waiter = Terminal(box, "run", "--", "true")
+    waiter.shows(rb"waited 0s")
+    waiter.popen.send_signal(number)
+    assert waiter.finish() == -number
+    assert waiter.screen.endswith(b"\r\x1b[K") or waiter.screen.endswith(b"\n"), waiter.screen
+
+
+def test_a_hostile_command_does_not_reach_the_terminal_of_a_waiter(box):
+    box.start("run", "--", "sh", "-c", "echo held; exec sleep 1000", *HOSTILE, user=ALICE).wait_for("held", stdout=True)
+    waiter = Terminal(box, "run", "--", "true")
+    waiter.shows(rb"waited 0s")
+    text = waiter.screen.replace(b"\r\x1b[K", b"").replace(b"\r\n", b"\n")
+    clean(text)
+    assert b"using GPU 9" in text and not re.search(rb"(^|\n)gpu-gate: using GPU 9", text)
+
+
+# Colour.
+
+def test_colour_and_bar_come_only_on_a_terminal(box):
+    status = Terminal(box, "status", stdout=True)
+    assert status.finish() == 0
+    assert b"\x1b[32m" in status.screen and "░".encode() in status.screen
+    assert all(line.count(b"\x1b[32m") == line.count(b"\x1b[0m") for line in status.screen.splitlines())
+    piped = box.call("status", env=PIPE_ENV).stdout
+    assert b"\x1b" not in piped and "░".encode() not in piped
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"NO_COLOR": "no"}], ids=str)
+def test_no_color_turns_it_off(box, env):
+    status = Terminal(box, "status", stdout=True, env=env)
+    assert status.finish() == 0
+    assert b"\x1b" not in status.screen
+
+
+def test_json_has_no_colour_on_a_terminal(box):
+    status = Terminal(box, "status", "--json", stdout=True)
+    assert status.finish() == 0
+    assert b"\x1b" not in status.screen
+    json.loads(status.screen)
+
+
+# Text of other users.
+
+@pytest.fixture
+def hostile_box(make_box):
+    """Three cards: a claim, and a process without one, both with hostile words; and a hostile waiter."""
+    box = make_box(cards=2)
+    words = [word.encode() for word in HOSTILE] + [b"\xff\xfe", b"\xe2\x80", b"\xed\xa0\x80"]
+    job = subprocess.Popen([box.gate, "run", "-q", "--only", "0", "--", "sh", "-c", "echo; exec sleep 1000", *words],
+                           env=box.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **ALICE.options())
+    assert job.stdout.read(1) == b"\n"
+    outsider = subprocess.Popen(["sh", "-c", "read x; :", *words], env=box.env(), stdin=subprocess.PIPE, **ALICE.options())
+    box.list_processes(f"gpu=1 pid={outsider.pid} memory=300 type=compute")
+    waiter = subprocess.Popen([box.gate, "run", "-q", "--", "echo", *words], env=box.env(), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **ALICE.options())
+    wait_until(lambda: b"waiting: 1" in box.call("status").stdout, "the hostile waiter in line")
+    yield box
+    for process in (job, outsider, waiter):
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                stream.close()
+
+
+def test_hostile_text_is_shown_escaped_in_the_table(hostile_box):
+    text = clean(hostile_box.call("status").stdout)
+    assert len(text.splitlines()) == 5, text
+    assert text.count("\\x1b[2J") == 3, text
+    assert "\\n" in text and "\\xff" in text and "202e" in text
+
+
+def test_hostile_text_is_shown_escaped_in_notices(hostile_box):
+    waiter = hostile_box.wait_in_line()
+    text = clean("\n".join(waiter.lines))
+    assert all(line.startswith("gpu-gate: ") for line in waiter.lines)
+    assert "\\x1b[2J" in text and "\\x07" in text and "\\xff" in text
+    assert len(waiter.lines) == 4, waiter.lines
+
+
+def test_hostile_text_is_harmless_in_the_json_too(hostile_box):
+    raw = hostile_box.call("status", "--json").stdout
+    json.loads(raw)
+    clean(raw)
+
+
+def test_a_huge_command_line_does_not_flood_the_table(box):
+    process = box.start("run", "--", "sh", "-c", "echo held; exec sleep 1000", *["x" * 100_000] * 5)
+    process.wait_for("held", stdout=True)
+    assert len(box.call("status").stdout) < 10_000
+
+
+# Streams that are closed or full.
+
+WRITERS = [("status",), ("status", "--json"), ("wait",), ("wait", "--json"), ("--help",), ("run", "--help"), ("--version",)]
+
+
+@pytest.mark.parametrize("words", WRITERS, ids=" ".join)
+def test_a_full_stdout_is_told_and_is_no_success(box, words):
+    with open("/dev/full", "wb") as full:
+        done = box.call(*words, stdout=full)
+    assert done.returncode not in (0, -signal.SIGPIPE)
+    assert re.fullmatch(rb"gpu-gate: .*standard output.*\n", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("words", WRITERS, ids=" ".join)
+def test_a_closed_stdout_is_told_and_is_no_success(box, words):
+    done = box.call(*words, preexec_fn=lambda: os.close(1))
+    assert done.returncode != 0
+    assert re.fullmatch(rb"gpu-gate: .*standard output.*\n", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("words", WRITERS, ids=" ".join)
+def test_a_reader_that_went_away_ends_it_without_a_mess(box, words):
+    read, write = os.pipe()
+    os.close(read)
+    done = box.call(*words, stdout=write)
+    os.close(write)
+    assert done.returncode != 0
+    assert done.stderr.count(b"\n") <= 1, done.stderr
+
+
+@contextlib.contextmanager
+def broken(kind):
+    if kind == "full":
+        with open("/dev/full", "wb") as full:
+            yield {"stderr": full}
+    elif kind == "closed":
+        yield {"stderr": subprocess.DEVNULL, "preexec_fn": lambda: os.close(2)}
+    else:
+        read, write = os.pipe()
+        os.close(read)
+        yield {"stderr": write}
+        os.close(write)
+
+
+@pytest.mark.parametrize("when", ["at_once", "after_a_wait"])
+@pytest.mark.parametrize("kind", ["full", "closed", "broken_pipe"])
+def test_a_stderr_that_cannot_be_written_does_not_stop_the_job(box, kind, when):
+    words = ("run", "--", "sh", "-c", "grep -E 'SigIgn|SigBlk|SigPnd' /proc/self/status; exit 7")
+    plain = subprocess.run(words[2:], stdout=subprocess.PIPE).stdout
+    with broken(kind) as options:
+        if when == "at_once":
+            done = box.call(*words, **options)
+        else:
+            holder = box.hold()
+            process = subprocess.Popen([box.gate, *words], env=box.env(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                       **options)
+            wait_until(lambda: b"waiting: 1" in box.call("status").stdout, "the waiter in line")
+            holder.kill()
+            out, _ = process.communicate(timeout=LIMIT)
+            done = subprocess.CompletedProcess(words, process.returncode, out)
+    assert done.returncode == 7
+    assert done.stdout == plain
+
+
+def test_a_stderr_that_nobody_reads_any_more_does_not_stop_a_waiter(box):
+    holder = box.hold()
+    read, write = os.pipe()
+    process = subprocess.Popen([box.gate, "run", "--", "echo", "ran"], env=box.env(), stdout=subprocess.PIPE, stderr=write,
+                               stdin=subprocess.DEVNULL, **ROOT.options())
+    os.close(write)
+    assert os.read(read, 10).startswith(b"gpu-gate")
+    wait_until(lambda: b"waiting: 1" in box.call("status").stdout, "the waiter in line")
+    os.close(read)
+    holder.kill()
+    assert process.communicate(timeout=LIMIT)[0] == b"ran\n"
+    assert process.returncode == 0
