@@ -28,6 +28,9 @@
 #ifndef START
 #define START(i) true          /* when waiter i may come */
 #endif
+#ifndef LEAVES
+#define LEAVES true            /* when the outsider goes */
+#endif
 #ifndef RINGS
 #define RINGS 0                /* how often anybody at all rings some bell ("anybody may ring") */
 #endif
@@ -385,6 +388,12 @@ ended:
 #define QUIET (RESTS(0) && RESTS(1) && RESTS(2) && RESTS(3))
 #endif
 
+#if OUTSIDER
+active proctype Outsider() {
+  LEAVES -> outside = 0
+}
+#endif
+
 /* (b) Whenever nothing more happens by itself, nobody sleeps whose turn it is. */
 active proctype Check() {
   byte t, free, taken, cand;
@@ -411,12 +420,6 @@ progress:
      }
   od
 }
-
-#if OUTSIDER
-active proctype Outsider() {
-  outside = 0
-}
-#endif
 
 #if RINGS
 active proctype Anybody() {
