@@ -69,6 +69,11 @@ class Child:
             self.ended(os.waitpid(self.pid, 0)[1])
         return self.status
 
+    def running(self):
+        if self.status is not None:
+            return False
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
     def ended(self, wait_status):
         self.status = os.waitstatus_to_exitcode(wait_status)
 
@@ -105,8 +110,10 @@ class Machine:
         """A waiter that has said that it stands in line."""
         notices = self.folder / f"notices.{number}"
         child = self.start(*self.gate_run(*words, options=options), stderr=notices)
-        wait_until(lambda: notices.exists() and " in line\n" in notices.read_text(),
+        wait_until(lambda: notices.exists() and (" in line\n" in notices.read_text() or not child.running()),
                    f"waiter {number} says that it is in line")
+        if " in line\n" not in notices.read_text():
+            raise Failed(f"waiter {number} does not wait: {notices.read_text()}")
         return child
 
     def gate_run(self, *words, options=()):
@@ -118,9 +125,11 @@ class Machine:
     def blocker(self, wrap):
         """A job that runs until the returned descriptor is closed; `wrap` says behind which gate."""
         ours, theirs = os.pipe()
-        self.start(*wrap(*self.job("blocker", "-")), stdin=ours)
+        child = self.start(*wrap(*self.job("blocker", "-")), stdin=ours)
         os.close(ours)
-        wait_until(lambda: self.log.exists() and self.log.read_text(), "the blocker runs")
+        wait_until(lambda: self.log_lines() or not child.running(), "the blocker runs")
+        if not child.running():
+            raise Failed("the blocker does not run")
         return theirs
 
     def log_lines(self):

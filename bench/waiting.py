@@ -28,11 +28,11 @@ def measure(arena, options):
     seen = nvml_log.stat().st_size
     before = cpu_s(gates), cpu_s(flocks)
     time.sleep(window_s)
+    if not all(child.running() for child in gates + flocks):
+        raise Failed("a waiter did not wait")
     cpu, flock_cpu = cpu_s(gates) - before[0], cpu_s(flocks) - before[1]
     calls = [line.split()[0] for line in nvml_log.read_text()[seen:].splitlines()]
     memory, flock_memory = [pss_mib(child) for child in gates], [pss_mib(child) for child in flocks]
-    if any(child.status is not None or not pathlib.Path(f"/proc/{child.pid}").exists() for child in gates):
-        raise Failed("a waiter did not wait")
     arena.end_children()
     name = f"waiting, {WAITERS}"
     return [

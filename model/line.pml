@@ -7,32 +7,39 @@
  * Deliberate errors, one -D each: see README.md.
  */
 
-#ifndef N
-#define N 3                    /* waiters; each comes once, in any order */
-#endif
+/* The scenes. CAN(i): the cards, bit 0 and bit 1, that waiter i can use (Request::allowed); WANTS(i):
+ * how many of them (Request::count); each waiter comes once, in any order. HARM: how many may be
+ * killed or give up. OUTSIDER: cards on which a process outside of the protocol runs at first. */
+#if defined(LONG_LINE)         /* four in line; the second may end; anybody rings any bell once */
+#define N 4
+#define CAN(i) ((i) == 1 -> 3 : ((i) == 3 -> 2 : 1))
+#define WANTS(i) ((i) == 1 -> 2 : 1)
+#define HARM 1
+#define MAY_HARM(i) ((i) == 1)
+#define OUTSIDER 1
+#define RINGS 1
+#define MAY_COME(i) ((last >= (i) && !(awake & (1 << ((i) - 1)))) || !outside)
+#define OUTSIDER_MAY_GO (QUIET && rings == RINGS && harm == HARM)
+#elif defined(STRANGER)        /* three that want one; one of them card 0 only, which is not claimed */
+#define N 3
+#define CAN(i) ((i) == 1 -> 1 : 3)
+#define WANTS(i) 1
+#define HARM 1
+#define OUTSIDER 1
+#else                          /* three: one wants two cards, one card 0 only, one any */
+#define N 3
+#define CAN(i) ((i) == 1 -> 1 : 3)
+#define WANTS(i) ((i) == 0 -> 2 : 1)
 #ifndef HARM
-#define HARM 2                 /* how many of them may be killed or give up */
+#define HARM 2
+#endif
+#define OUTSIDER 0
 #endif
 #ifndef MAY_HARM
-#define MAY_HARM(i) true       /* which */
-#endif
-#ifndef CAN                    /* Request::allowed: the cards that waiter i can use, bit 0 and bit 1 */
-#define CAN(i) ((i) == 1 -> 1 : 3)
-#endif
-#ifndef WANTS                  /* Request::count */
-#define WANTS(i) ((i) == 0 -> 2 : 1)
-#endif
-#ifndef OUTSIDER
-#define OUTSIDER 0             /* cards that a process outside of the protocol occupies at first */
-#endif
-#ifndef START
-#define START(i) true          /* when waiter i may come */
-#endif
-#ifndef LEAVES
-#define LEAVES true            /* when the outsider goes */
-#endif
-#ifndef RINGS
-#define RINGS 0                /* how often anybody at all rings some bell ("anybody may ring") */
+#define MAY_HARM(i) true
+#define MAY_COME(i) true
+#define OUTSIDER_MAY_GO true
+#define RINGS 0
 #endif
 
 #define NONE N                 /* no waiter */
@@ -193,7 +200,7 @@ active [N] proctype Waiter() {
 
   pred[I] = NONE;
 
-  START(I);
+  MAY_COME(I);
 look:                          /* Waiter::look */
   STEP(awake = awake | ME; looking = looking | ME; DROP(moved, ME));    /* peek_counters */
   STEP(before = CARDS(claims) & 1);                     /* ledger_.claims(nullptr), card by card */
@@ -292,7 +299,7 @@ sleep:                         /* Waiter::sleep */
      awake = awake | ME;
      left = PRED_LEFT(I);
      look_now = IN(bell, I) || RELEASED(I);
-#ifndef ANSWER_LATE
+#if !defined(ANSWER_LATE) && !defined(NO_ANSWER)
      DROP(bell, ME)            /* answer_bell */
 #endif
      }
@@ -390,15 +397,15 @@ ended:
 
 #if OUTSIDER
 active proctype Outsider() {
-  LEAVES -> outside = 0
+  OUTSIDER_MAY_GO -> outside = 0
 }
 #endif
 
+#ifndef LIVELOCK               /* (d), the part about going round for ever, is checked without it */
 /* (b) Whenever nothing more happens by itself, nobody sleeps whose turn it is. */
 active proctype Check() {
   byte t, free, taken, cand;
 end:
-progress:
   do
   :: d_step { QUIET && live ->
        free = 3 & ~CARDS(claims) & ~outside;
@@ -420,6 +427,7 @@ progress:
      }
   od
 }
+#endif
 
 #if RINGS
 active proctype Anybody() {

@@ -19,6 +19,18 @@ class SignalBlock {
   sigset_t before_{};
 };
 
+/// Lets signals through for its own lifetime where the caller has them blocked.
+class SignalsThrough {
+ public:
+  explicit SignalsThrough(const sigset_t& set) { ::sigprocmask(SIG_UNBLOCK, &set, &before_); }
+  SignalsThrough(const SignalsThrough&) = delete;
+  SignalsThrough& operator=(const SignalsThrough&) = delete;
+  ~SignalsThrough() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
 /// Every signal that can be caught: nothing may end or stop the process while it holds the mutex.
 sigset_t catchable_signals();
 

@@ -28,28 +28,29 @@ Ticket outer_claim() {
 std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>& barred,
                             const Request& request, int possible) {
   if (snapshot.devices.empty()) return "there is no GPU on this machine";
-  std::string text = fmt::format("{} asked for, but only {} of this machine's {} could ever do:\n",
-                                 gpus(request.count), possible, snapshot.devices.size());
-  if (possible == 0) {
-    text = fmt::format("{} asked for, but none of this machine's {} could ever do:\n",
-                       gpus(request.count), snapshot.devices.size());
-  }
+  std::string text =
+      fmt::format("{} asked for, but {} of the {} here can ever be used for this:\n",
+                  gpus(request.count), possible == 0 ? "none" : "only " + std::to_string(possible),
+                  gpus(static_cast<int>(snapshot.devices.size())));
+  bool hidden = false;
   for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
     const Device& device = snapshot.devices[i];
-    text += fmt::format("  GPU {}: {}\n", device.index,
-                        never_reason(device, barred[i], fit(device, request, false), request));
+    const std::string never = never_reason(device, barred[i], fit(device, request, false), request);
+    text += fmt::format("  GPU {}: {}\n", device.index, never.empty() ? "could be used" : never);
+    hidden = hidden || barred[i] == Barred::not_visible;
   }
+  if (hidden) text += "unset CUDA_VISIBLE_DEVICES to choose among all GPUs\n";
   return text;
 }
 
 bool is_one_try(const Options& options) { return options.timeout && options.timeout->count() == 0; }
 
 std::string timeout_text(const Options& options) {
-  const std::string wanted =
-      options.count == 1 ? "no GPU is" : fmt::format("no {} GPUs are", options.count);
-  if (is_one_try(options)) return wanted + " free now (--timeout 0: one try)";
   const double seconds = std::chrono::duration<double>(*options.timeout).count();
-  return fmt::format("{} free after {:g} s (--timeout)", wanted, seconds);
+  const std::string wanted =
+      options.count == 1 ? "no GPU was" : fmt::format("{} GPUs were not", options.count);
+  if (is_one_try(options)) return wanted + " free (--timeout 0: one try)";
+  return fmt::format("{} free within {:g} s (--timeout)", wanted, seconds);
 }
 
 /// Turns the options into a request for the machine as it is; says at once what can never be.
@@ -80,20 +81,15 @@ class RequestMaker {
     request.count = options_.count;
     request.min_free_mib = options_.min_free_mib;
     request.max_util_pct = options_.max_util_pct;
-    int hidden = 0;
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
       const std::string& uuid = snapshot.devices[i].uuid;
       if ((*barred)[i] == Barred::no && !uuid.empty()) request.allowed.push_back(uuid);
-      if ((*barred)[i] == Barred::not_visible) ++hidden;
     }
     const int possible = could_ever_count(snapshot, *barred, request);
     if (possible < request.count) {
       return fail(ExitCode::impossible, impossible_text(snapshot, *barred, request, possible));
     }
-    if (hidden > 0) {
-      notices_.note(fmt::format("  limited to {} by the CUDA_VISIBLE_DEVICES that was inherited",
-                                gpus(static_cast<int>(snapshot.devices.size()) - hidden)));
-    }
+    notices_.set_barred(*barred);
     return request;
   }
 
@@ -132,10 +128,12 @@ Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& 
   Result<WaitEnd> end =
       wait_for_gpus(lock_dir_places(), *source, RequestMaker(options, notices), wait, notices);
   notices.clear();
+
   if (!end && end.error().code == ExitCode::timeout) {
     return fail(ExitCode::timeout, timeout_text(options));
   }
   if (end && end->signal != 0) die_of(end->signal);
+  if (end && claim) notices.granted(*end);
   return end;
 }
 

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <exception>
+#include <initializer_list>
 
 #include "cli/console.h"
 #include "cli/version.h"
@@ -12,11 +14,12 @@ namespace gpu_gate {
 namespace {
 
 /// No file that is opened later may become 0, 1 or 2: where the caller closed one, it stays
-/// occupied until exec closes it again.
+/// occupied until exec closes it again, in a mode in which what is not there cannot be used.
 void occupy_standard_descriptors() {
-  for (int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC); fd >= 0 && fd <= STDERR_FILENO;) {
-    fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (fd > STDERR_FILENO) ::close(fd);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // open takes the lowest free number: this one.
+    ::open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
   }
 }
 

@@ -9,6 +9,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// ASCII only, so that no text of other people does anything to a terminal.
+std::string text_of(const Json& json, int indent) {
+  std::string text = json.dump(indent, ' ', true, Json::error_handler_t::replace) + "\n";
+  for (std::size_t at = 0; (at = text.find('\x7f', at)) != std::string::npos;) {
+    text.replace(at, 1, "\\u007f");  // the one control character that JSON does not escape
+  }
+  return text;
+}
+
 const char* health_word(Health health) {
   switch (health) {
     case Health::ok:
@@ -83,7 +92,7 @@ std::string status_json(const Board& board) {
     if (!device.error.empty()) json["error"] = device.error;
     list.push_back(std::move(json));
   }
-  return list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return text_of(list, 2);
 }
 
 std::string wait_json(const std::vector<Device>& devices, const std::string& visible) {
@@ -93,7 +102,7 @@ std::string wait_json(const std::vector<Device>& devices, const std::string& vis
     json["indices"].push_back(device.index);
     json["uuids"].push_back(device.uuid);
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return text_of(json, -1);
 }
 
 }  // namespace gpu_gate

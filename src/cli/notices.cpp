@@ -3,6 +3,8 @@
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/process.h"
 #include "cli/console.h"
 #include "cli/text.h"
@@ -15,6 +17,21 @@ std::string ordinal(std::size_t n) {
   const bool teen = n / 10 % 10 == 1;
   const char* ending = teen ? "th" : last == 1 ? "st" : last == 2 ? "nd" : last == 3 ? "rd" : "th";
   return std::to_string(n) + ending;
+}
+
+std::string using_text(const WaitEnd& end) {
+  std::string text = end.devices.size() == 1 ? "using GPU " : "using GPUs ";
+  for (std::size_t i = 0; i < end.devices.size(); ++i) {
+    const Device& device = end.devices[i];
+    text += fmt::format("{}{} ({}, {} MiB free)", i == 0 ? "" : ", ", device.index,
+                        printable(device.name), device.memory_free_mib);
+  }
+  if (end.waited) {
+    text +=
+        fmt::format(" after {}",
+                    human_duration(std::chrono::duration_cast<std::chrono::seconds>(end.duration)));
+  }
+  return text;
 }
 
 }  // namespace
@@ -31,16 +48,17 @@ void Notices::looked(const Outlook& outlook) {
     lines = count_ == 1 ? "waiting for a free GPU ...\n"
                         : fmt::format("waiting for {} free GPUs ...\n", count_);
   }
-  if (!began_ && !note_.empty()) lines += note_ + "\n";
+
   keys_.resize(outlook.snapshot.devices.size());
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const Device& device = outlook.snapshot.devices[i];
     std::string key = reason_key(device, outlook.fits[i], outlook.claims);
     if (key == keys_[i]) continue;
     keys_[i] = std::move(key);
+    const Barred barred = i < barred_.size() ? barred_[i] : Barred::no;
     lines += fmt::format(
         "  GPU {}: {}\n", device.index,
-        reason(device, outlook.fits[i], outlook.request, outlook.claims, outlook.ledger));
+        reason(device, outlook.fits[i], barred, outlook.request, outlook.claims, outlook.ledger));
   }
   began_ = true;
   if (!lines.empty()) tell(lines);
@@ -79,6 +97,13 @@ void Notices::mutex_delayed(std::optional<pid_t> holder) {
   }
   tell("everybody waits for " + who +
        ", which holds the lock directory's mutex and does not go on\n");
+}
+
+void Notices::granted(const WaitEnd& end) {
+  if (quiet_) return;
+  const bool narrowed = std::count(barred_.begin(), barred_.end(), Barred::not_visible) > 0;
+  tell(using_text(end) + (narrowed ? ", within the CUDA_VISIBLE_DEVICES that was inherited" : "") +
+       "\n");
 }
 
 void Notices::tell(const std::string& lines) {

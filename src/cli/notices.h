@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gate/waiter.h"
+#include "policy/selection.h"
 
 namespace gpu_gate {
 
@@ -22,8 +23,11 @@ class Notices final : public WaitObserver {
   void ticked() override;
   void mutex_delayed(std::optional<pid_t> holder) override;
 
-  /// A further line about the choice, told together with the first notice ("limited to ...").
-  void note(std::string line) { note_ = std::move(line); }
+  /// Why cards are not among the allowed ones, an entry for each, for the reasons that are told.
+  void set_barred(std::vector<Barred> barred) { barred_ = std::move(barred); }
+
+  /// Tells which cards the wait brought.
+  void granted(const WaitEnd& end);
 
   /// Takes the rewritten line off the terminal: other text follows.
   void clear();
@@ -35,7 +39,7 @@ class Notices final : public WaitObserver {
   bool one_try_;  // it does not wait: only the reasons are told
   bool terminal_;
   int count_;
-  std::string note_;
+  std::vector<Barred> barred_;
   std::vector<std::string> keys_;  // of the reasons told last, one for each device
   std::size_t place_ = 0;
   std::size_t told_place_ = 0;

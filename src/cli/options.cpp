@@ -7,6 +7,8 @@
 #include <limits>
 #include <string_view>
 
+#include "base/printable.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -16,8 +18,22 @@ constexpr const char* kRightForm = "gpu-gate run [options] -- COMMAND [ARG ...]"
 constexpr double kLeastPollSeconds = 0.05;
 constexpr double kMostSeconds = 1e9;  // some thirty years: longer is for ever, and fits nanoseconds
 
-tl::unexpected<Error> bad(const std::string& option, const std::string& value, const char* wanted) {
-  return fail(ExitCode::usage, option + ": '" + value + "' will not do; " + wanted);
+std::string quoted(const std::string& word) { return "'" + printable(word) + "'"; }
+
+/// What would do as the value of an option.
+const char* wanted(const std::string& option) {
+  if (option == "--count") return "write a whole number, 1 or more";
+  if (option == "--min-free-mb") return "write a whole number of MiB, 0 or more";
+  if (option == "--max-util") return "write a whole number of percent, 0 to 100";
+  if (option == "--poll") return "write seconds, 0 or more";
+  if (option == "--timeout") return "write seconds, 0 or more (0: one try)";
+  if (option == "--ids") return "write index or uuid";
+  return "write indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or PCI addresses (0000:17:00.0), "
+         "separated by commas";
+}
+
+tl::unexpected<Error> bad(const std::string& option, const std::string& value) {
+  return fail(ExitCode::usage, option + ": " + quoted(value) + " will not do; " + wanted(option));
 }
 
 /// A whole number of decimal digits, saturated: what is too large for the type is too large for any
@@ -89,8 +105,8 @@ void describe(CLI::App& app, Verb verb, Words& words) {
   app.set_help_flag("");
   app.allow_extras();
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.add_flag("-h,--help", words.help);
-  if (verb != Verb::run) app.add_flag("--json", words.json);
+  app.add_flag("-h,--help", words.help)->disable_flag_override();
+  if (verb != Verb::run) app.add_flag("--json", words.json)->disable_flag_override();
   if (verb == Verb::status) return;
   const auto add = [&](const char* names, std::optional<std::string>& value) {
     app.add_option_function<std::string>(names,
@@ -104,20 +120,17 @@ void describe(CLI::App& app, Verb verb, Words& words) {
   add("--poll", words.poll);
   add("--timeout", words.timeout);
   add("--ids", words.ids);
-  app.add_flag("-q,--quiet", words.quiet);
+  app.add_flag("-q,--quiet", words.quiet)->disable_flag_override();
 }
 
-Result<std::vector<GpuRef>> gpu_list(const char* option, const std::string& text) {
+Result<std::vector<GpuRef>> gpu_list(const std::string& option, const std::string& text) {
   if (text.find_first_not_of(" \t") == std::string::npos) {
-    return fail(ExitCode::usage, std::string(option) +
-                                     ": the list is empty; write indices (2), ranges (0-3), UUIDs "
-                                     "or PCI addresses, separated by commas");
+    return fail(ExitCode::usage, option + ": the list is empty; " + wanted(option));
   }
   Result<std::vector<GpuRef>> list = parse_gpu_list(text);
-  if (!list) {
-    return fail(ExitCode::usage, std::string(option) + ": '" + text + "': " + list.error().text);
-  }
-  return list;
+  if (list) return list;
+  return fail(ExitCode::usage, option + ": " + quoted(text) + ": " + list.error().text +
+                                   " is not a GPU; " + wanted(option));
 }
 
 Status read_values(const Words& words, Options& options) {
@@ -125,20 +138,19 @@ Status read_values(const Words& words, Options& options) {
   options.json = words.json;
   if (words.count) {
     const auto count = whole_number<int>(*words.count);
-    if (!count || *count < 1)
-      return bad("--count", *words.count, "write a whole number, 1 or more");
+    if (!count || *count < 1) return bad("--count", *words.count);
     options.count = *count;
   }
   if (words.min_free) {
     options.min_free_mib = whole_number<std::int64_t>(*words.min_free);
     if (!options.min_free_mib) {
-      return bad("--min-free-mb", *words.min_free, "write a whole number of MiB, 0 or more");
+      return bad("--min-free-mb", *words.min_free);
     }
   }
   if (words.max_util) {
     options.max_util_pct = whole_number<int>(*words.max_util);
     if (!options.max_util_pct || *options.max_util_pct > 100) {
-      return bad("--max-util", *words.max_util, "write a whole number of percent, 0 to 100");
+      return bad("--max-util", *words.max_util);
     }
   }
   if (words.only) {
@@ -153,18 +165,18 @@ Status read_values(const Words& words, Options& options) {
   }
   if (words.poll) {
     const auto poll = duration(*words.poll);
-    if (!poll) return bad("--poll", *words.poll, "write seconds, 0 or more");
+    if (!poll) return bad("--poll", *words.poll);
     options.poll = std::max(*poll, nanoseconds(static_cast<std::int64_t>(kLeastPollSeconds * 1e9)));
   }
   if (words.timeout) {
     options.timeout = duration(*words.timeout);
     if (!options.timeout) {
-      return bad("--timeout", *words.timeout, "write seconds, 0 or more (0: one try)");
+      return bad("--timeout", *words.timeout);
     }
   }
   if (words.ids) {
     if (*words.ids != "index" && *words.ids != "uuid") {
-      return bad("--ids", *words.ids, "write index or uuid");
+      return bad("--ids", *words.ids);
     }
     options.ids = *words.ids == "uuid" ? Ids::uuid : Ids::index;
   }
@@ -193,20 +205,50 @@ std::vector<std::string> known_options(const CLI::App& app) {
   return names;
 }
 
+/// "; the nearest is --count ", if one is near enough to be meant.
+std::string nearest_hint(const std::string& word, const std::vector<std::string>& known) {
+  const std::string name = nearest(word, known);
+  const bool near = word.size() > 2 && (abbreviates(word, name) || distance(word, name) <= 3);
+  return near ? "; the nearest is " + name + " " : "; ";
+}
+
 tl::unexpected<Error> unexpected_word(const CLI::App& app, Verb verb, const std::string& word) {
+  const std::string name = name_of(verb);
+  if (verb == Verb::run && word == "--json") {
+    return fail(ExitCode::usage,
+                "run: '--json' belongs to wait and status; run's output is the command's");
+  }
   if (word.size() > 1 && word[0] == '-') {
-    const std::string option = word.substr(0, word.find('='));
-    return fail(ExitCode::usage, std::string(name_of(verb)) + ": there is no option '" + option +
-                                     "'; the nearest is " + nearest(option, known_options(app)) +
-                                     " (see gpu-gate " + name_of(verb) + " --help)");
+    const auto equals = word.find('=');
+    const std::string option = equals > 1 ? word.substr(0, equals) : word;
+    return fail(ExitCode::usage, name + ": there is no option " + quoted(option) +
+                                     nearest_hint(option, known_options(app)) + "(see gpu-gate " +
+                                     name + " --help)");
   }
   if (verb == Verb::run) {
     return fail(
         ExitCode::usage,
-        "run: '" + word + "' is not an option; the command comes after `--`: " + kRightForm);
+        "run: " + quoted(word) + " is not an option; the command comes after `--`: " + kRightForm);
   }
-  return fail(ExitCode::usage, std::string(name_of(verb)) + ": '" + word + "' is not an option; " +
-                                   name_of(verb) + " takes no command");
+  return fail(ExitCode::usage,
+              name + ": " + quoted(word) + " is not an option; " + name + " takes no arguments");
+}
+
+/// A refusal of CLI11 in our words: it names the option first, "--count: 1 required TEXT
+/// missing".
+tl::unexpected<Error> refused(Verb verb, const CLI::ParseError& error) {
+  const std::string name = name_of(verb);
+  const std::string text = error.what();
+  const auto override_at = text.find(" was given a disallowed flag override");
+  if (override_at != std::string::npos) {
+    return fail(ExitCode::usage, name + ": --" + text.substr(0, override_at) + ": takes no value");
+  }
+  const std::string option = text.substr(0, text.find(':'));
+  if (option.rfind("--", 0) == 0 && option.find(' ') == std::string::npos) {
+    return fail(ExitCode::usage,
+                name + ": " + option + ": the value is missing; " + wanted(option));
+  }
+  return fail(ExitCode::usage, name + ": " + printable(text));
 }
 
 }  // namespace
@@ -234,12 +276,13 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   } else if (first == "status") {
     options.verb = Verb::status;
   } else if (first[0] == '-' && first != "-") {
-    return fail(ExitCode::usage, "options come after the subcommand: '" + first +
-                                     "' will not do; " + "write " + kRightForm);
+    return fail(ExitCode::usage, quoted(first) + " will not do here" +
+                                     nearest_hint(first, {"--help", "--version"}) +
+                                     "a subcommand comes first: " + kRightForm);
   } else {
-    return fail(ExitCode::usage, "there is no subcommand '" + first + "'; the nearest is " +
-                                     nearest(first, {"run", "wait", "status", "help"}) +
-                                     " (see gpu-gate --help)");
+    return fail(ExitCode::usage, "there is no subcommand " + quoted(first) +
+                                     nearest_hint(first, {"run", "wait", "status", "help"}) +
+                                     "(run, wait or status; see gpu-gate --help)");
   }
 
   const auto separator = std::find(words.begin() + 1, words.end(), "--");
@@ -252,11 +295,7 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   try {
     app.parse(before);
   } catch (const CLI::ParseError& error) {
-    // CLI11's own words name the option: a missing value, a flag with one.
-    std::string text = error.what();
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return fail(ExitCode::usage, std::string(name_of(options.verb)) + ": " + text +
-                                     " (see gpu-gate " + name_of(options.verb) + " --help)");
+    return refused(options.verb, error);
   }
   if (values.help) {
     options.help_topic = name_of(options.verb);
@@ -264,7 +303,17 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
     return options;
   }
   if (const std::vector<std::string> extras = app.remaining(); !extras.empty()) {
-    return unexpected_word(app, options.verb, extras.front());
+    const std::string& extra = extras.front();
+    // Of "-q=5" CLI11 takes the flag and leaves "-=5".
+    const auto whole = std::find_if(words.begin() + 1, separator, [&](const std::string& word) {
+      return extra.rfind("-=", 0) == 0 && word.size() == extra.size() + 1 && word[0] == '-' &&
+             word.substr(2) == extra.substr(1);
+    });
+    if (whole != separator) {
+      return fail(ExitCode::usage, std::string(name_of(options.verb)) + ": " + whole->substr(0, 2) +
+                                       ": takes no value");
+    }
+    return unexpected_word(app, options.verb, extra);
   }
   if (Status read = read_values(values, options); !read) {
     read.error().text = std::string(name_of(options.verb)) + ": " + read.error().text;

@@ -11,41 +11,6 @@
 namespace gpu_gate {
 namespace {
 
-struct Character {
-  std::uint32_t code = 0;
-  std::size_t bytes = 0;  // 0: not valid UTF-8
-};
-
-/// The character at the start of `text` (not empty), by RFC 3629: no overlong forms, no surrogates.
-Character decode(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return {first, 1};
-  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4) return {};
-  std::uint32_t code = first & (0x7FU >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {};
-    code = (code << 6) | (byte(i) & 0x3F);
-  }
-  const std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < least[length] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return {};
-  return {code, length};
-}
-
-/// Characters that show nothing or change how others are shown: C1 controls, zero-width and
-/// direction marks, line separators, tags, the byte order mark.
-bool is_invisible(std::uint32_t code) {
-  constexpr std::pair<std::uint32_t, std::uint32_t> kRanges[] = {
-      {0x7F, 0x9F},     {0xAD, 0xAD},     {0x061C, 0x061C}, {0x180E, 0x180E}, {0x200B, 0x200F},
-      {0x2028, 0x202E}, {0x2060, 0x206F}, {0xFEFF, 0xFEFF}, {0xFFF0, 0xFFFB}, {0xE0000, 0xE0FFF}};
-  return std::any_of(std::begin(kRanges), std::end(kRanges), [code](const auto& range) {
-    return code >= range.first && code <= range.second;
-  });
-}
-
 std::string join(const std::vector<std::string>& parts, const char* between) {
   std::string text;
   for (const std::string& part : parts) {
@@ -56,27 +21,6 @@ std::string join(const std::vector<std::string>& parts, const char* between) {
 }
 
 }  // namespace
-
-std::string printable(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const Character character = decode(text);
-    const std::size_t length = std::max<std::size_t>(character.bytes, 1);
-    if (text[0] == '\n') {
-      result += "\\n";
-    } else if (text[0] == '\t') {
-      result += "\\t";
-    } else if (character.bytes == 0 || character.code < 0x20 || character.code == 0x7F) {
-      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
-    } else if (is_invisible(character.code)) {
-      result += fmt::format("\\u{{{:x}}}", character.code);
-    } else {
-      result += text.substr(0, length);
-    }
-    text.remove_prefix(length);
-  }
-  return result;
-}
 
 std::string human_duration(std::chrono::seconds duration) {
   const auto s = std::max<std::int64_t>(duration.count(), 0);
@@ -126,21 +70,20 @@ std::string health_text(const Device& device) {
   return "";
 }
 
-std::string reason(const Device& device, Fit fit, const Request& request,
+std::string reason(const Device& device, Fit fit, Barred barred, const Request& request,
                    const std::vector<Claim>& claims, const Ledger& ledger) {
+  const std::string never = never_reason(device, barred, fit, request);
+  if (!never.empty()) return never;
   const std::int64_t now = std::time(nullptr);
   switch (fit) {
     case Fit::usable:
-      return "free";
+      return request.count == 1 ? "free" : fmt::format("free, but {} are asked for", request.count);
     case Fit::not_allowed:
-      return "excluded";
     case Fit::mig:
+    case Fit::too_small:
+      return "";  // never_reason has said it
     case Fit::unhealthy:
       return health_text(device);
-    case Fit::too_small:
-      return fmt::format("has {} MiB in all, {} MiB asked for",
-                         device.memory_total_mib - device.memory_reserved_mib,
-                         request.min_free_mib.value_or(0));
     case Fit::claimed: {
       for (const Claim& claim : claims) {
         if (claim.uuid != device.uuid || claim.ticket <= request.within) continue;
@@ -205,10 +148,10 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
   if (fit == Fit::mig) return health_text(device);
   if (fit == Fit::too_small) {
     return fmt::format("has {} MiB in all, {} MiB asked for",
-                       device.memory_total_mib - device.memory_reserved_mib,
+                       device.memory_total_mib - device.memory_reserved_mib.value_or(0),
                        request.min_free_mib.value_or(0));
   }
-  return "would do";
+  return "";
 }
 
 }  // namespace gpu_gate

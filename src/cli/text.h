@@ -7,15 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/printable.h"
 #include "gate/waiter.h"
 #include "policy/grant.h"
 #include "policy/selection.h"
 
 namespace gpu_gate {
-
-/// Text of other people (commands, names, UUIDs) made safe for a terminal: control characters,
-/// invalid UTF-8 and invisible or direction-changing characters are shown as escapes.
-std::string printable(std::string_view text);
 
 /// "5s", "12m", "2h13m", "3d4h".
 std::string human_duration(std::chrono::seconds duration);
@@ -30,14 +27,14 @@ std::string holder(const Owner& owner, std::int64_t now);
 std::string process_holder(const GpuProcess& process);
 
 /// Why this GPU will not do for the request, without its index: "812 MiB free of the 8000 MiB asked
-/// for". `claims` and `ledger` tell who holds it.
-std::string reason(const Device& device, Fit fit, const Request& request,
+/// for". `claims` and `ledger` tell who holds it; `barred` why it is not among the allowed ones.
+std::string reason(const Device& device, Fit fit, Barred barred, const Request& request,
                    const std::vector<Claim>& claims, const Ledger& ledger);
 
 /// The parts of that reason that make it another reason: numbers that change all the time left out.
 std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims);
 
-/// Why this GPU can never do: its bar, or its fit.
+/// The part of it that lasts: why this GPU can never do, or "" where it could.
 std::string never_reason(const Device& device, Barred barred, Fit fit, const Request& request);
 
 /// Why a device is unhealthy, in words.

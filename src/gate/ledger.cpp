@@ -14,6 +14,7 @@
 #include <memory>
 #include <set>
 
+#include "base/printable.h"
 #include "base/process.h"
 #include "base/umask.h"
 
@@ -160,7 +161,7 @@ bool may_remove(uid_t owner) { return ::geteuid() == 0 || ::geteuid() == owner; 
 /// A failure to make a file, in words for the user; a directory that vanished becomes ESTALE.
 tl::unexpected<Error> cannot_make(const LockDir& dir, Error error) {
   if (error.errnum == ENOENT) error.errnum = ESTALE;
-  error.text = "cannot use the lock directory " + dir.path() + ": " + error.text;
+  error.text = "cannot use the lock directory " + printable(dir.path()) + ": " + error.text;
   return fail(std::move(error));
 }
 

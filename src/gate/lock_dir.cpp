@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/printable.h"
 #include "base/process.h"
 #include "base/umask.h"
 
@@ -92,7 +93,7 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
   if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
   if (is_network_file_system(info)) {
     return fail(ExitCode::lock_dir,
-                "cannot use the lock directory: " + path +
+                "cannot use the lock directory: " + printable(path) +
                     " is on a network file system, where a lock would not hold for this machine "
                     "alone; set GPU_GATE_LOCK_DIR to a local directory");
   }

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "base/printable.h"
 #include "base/process.h"
 #include "base/umask.h"
 
@@ -48,7 +49,7 @@ Result<UniqueFd> open_file(const LockDir& dir) {
     struct stat info{};
     if (::fstat(fd.get(), &info) != 0) return failed("fstat", dir, errno);
     if (!S_ISREG(info.st_mode)) {
-      return fail(ExitCode::lock_dir, "cannot use the lock directory: " + dir.path() +
+      return fail(ExitCode::lock_dir, "cannot use the lock directory: " + printable(dir.path()) +
                                           "/mutex is not a regular file; " +
                                           user_name(info.st_uid) + " put it there");
     }
@@ -95,7 +96,7 @@ std::optional<pid_t> lock_holder(int fd) {
 /// The kernel's queue for flock is fair and wakes at once; polling LOCK_NB would be neither.
 class Ticker {
  public:
-  Ticker() {
+  explicit Ticker(sigset_t let_through) {
     struct sigaction action{};
     action.sa_handler = [](int) {};  // without SA_RESTART: flock returns EINTR
     ::sigaction(kSignal, &action, &before_);
@@ -104,10 +105,8 @@ class Ticker {
     event.sigev_signo = kSignal;
     event._sigev_un._tid = static_cast<pid_t>(::syscall(SYS_gettid));
     made_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
-    sigset_t set;
-    ::sigemptyset(&set);
-    ::sigaddset(&set, kSignal);
-    ::sigprocmask(SIG_UNBLOCK, &set, &mask_);
+    ::sigaddset(&let_through, kSignal);
+    ::sigprocmask(SIG_UNBLOCK, &let_through, &mask_);
   }
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
@@ -135,10 +134,10 @@ class Ticker {
 
 /// flock(LOCK_EX) up to the deadline. False: the deadline passed.
 Result<bool> lock_file(const LockDir& dir, int fd, std::optional<Clock::time_point> deadline,
-                       const MutexDelay& delayed) {
+                       const sigset_t& ending, const MutexDelay& delayed) {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
   if (errno != EWOULDBLOCK && errno != EINTR) return failed("flock", dir, errno);
-  Ticker ticker;
+  Ticker ticker(ending);
   for (;;) {
     std::chrono::nanoseconds wait = std::chrono::seconds(1);
     if (deadline) wait = std::min<std::chrono::nanoseconds>(wait, *deadline - Clock::now());
@@ -183,11 +182,11 @@ Status MutexGuard::write(const Counters& counters) const {
 }
 
 Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_point> deadline,
-                              const MutexDelay& delayed) {
+                              const sigset_t& ending, const MutexDelay& delayed) {
   for (;;) {
     Result<UniqueFd> file = open_file(dir);
     if (!file) return fail(file.error());
-    const Result<bool> locked = lock_file(dir, file->get(), deadline, delayed);
+    const Result<bool> locked = lock_file(dir, file->get(), deadline, ending, delayed);
     if (!locked) return fail(locked.error());
     if (!*locked) return fail(ExitCode::timeout, "");
     auto block = std::make_unique<SignalBlock>(catchable_signals());

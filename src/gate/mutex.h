@@ -45,10 +45,11 @@ class MutexGuard {
 using MutexDelay = std::function<void(std::optional<pid_t> holder)>;
 
 /// Takes the mutex. Blocks until it is free; calls `delayed` once a second meanwhile (holding
-/// nothing); ends with exit code 124 at the deadline, if there is one. Errors: exit code 5.
-/// The errnum ESTALE says that the directory was removed or replaced: open it anew.
+/// nothing), and lets the signals in `ending` through, should the caller have blocked them; ends
+/// with exit code 124 at the deadline, if there is one. Errors: exit code 5. The errnum ESTALE says
+/// that the directory was removed or replaced: open it anew.
 Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_point> deadline,
-                              const MutexDelay& delayed);
+                              const sigset_t& ending, const MutexDelay& delayed);
 
 /// The counters without the mutex: good enough to compare with later.
 Counters peek_counters(const LockDir& dir);

@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "base/printable.h"
 #include "base/signals.h"
 
 namespace gpu_gate {
@@ -38,6 +39,8 @@ constexpr seconds kOftenFor{5};
 constexpr milliseconds kSeldom{250};
 constexpr seconds kSeldomFor{30};
 constexpr std::size_t kMostPidfds = 64;
+/// Of a lock directory that was replaced.
+constexpr int kMostReopens = 100;
 
 /// When to look again after something was released.
 class Relook {
@@ -88,6 +91,12 @@ class Waiter {
   Waiter& operator=(const Waiter&) = delete;
 
   Result<WaitEnd> wait() {
+    // Only the sleep takes note of them; but where the driver or the mutex may block for long, they
+    // end
+    // the process as they always did.
+    const SignalBlock block(ending_);
+    signals_ = UniqueFd(::signalfd(-1, &ending_, SFD_NONBLOCK | SFD_CLOEXEC));
+    if (!signals_) return fail(system_error(ExitCode::lock_dir, "signalfd", "", errno));
     if (Status opened = open_dir(); !opened) return fail(opened.error());
     for (;;) {
       Result<bool> granted = look();
@@ -137,7 +146,7 @@ class Waiter {
       if (!claims_before) return fail(claims_before.error());
       const std::vector<std::string> claim_devices = devices_of_outer_claim(*claims_before);
 
-      Result<Snapshot> snapshot = source_.read();
+      Result<Snapshot> snapshot = read_cards();
       if (!snapshot) return fail(snapshot.error());
       Result<Request> request = make_request_(*snapshot, within_ != 0 ? &claim_devices : nullptr);
       if (!request) return fail(request.error());
@@ -150,9 +159,13 @@ class Waiter {
         if (claim.ticket > within_) claimed_before.insert(claim.uuid);
       }
       Result<std::optional<View>> view = decide(*snapshot, before, claimed_before, changed);
-      if (!view && view.error().errnum == ESTALE) {
+      if (!view && view.error().errnum == ESTALE && ++reopened_ <= kMostReopens) {
         if (Status opened = open_dir(); !opened) return fail(opened.error());
         continue;
+      }
+      if (!view && view.error().text.empty() && view.error().errnum == ESTALE) {
+        return fail(ExitCode::lock_dir, "cannot use the lock directory: somebody keeps replacing " +
+                                            printable(dir_.path()));
       }
       if (!view) return fail(view.error());
       if (!*view) return true;
@@ -166,6 +179,11 @@ class Waiter {
       after_look(*snapshot, **view);
       return false;
     }
+  }
+
+  Result<Snapshot> read_cards() {
+    const SignalsThrough through(ending_);
+    return source_.read();
   }
 
   /// The claim that this job is a part of, if it lives and is this user's; else the job is like any
@@ -189,8 +207,9 @@ class Waiter {
   /// Nothing: granted. A view with a grant: it is our turn, but the snapshot is stale.
   Result<std::optional<View>> decide(const Snapshot& snapshot, const Counters& before,
                                      const std::set<std::string>& claimed_before, bool changed) {
-    Result<MutexGuard> guard = lock_mutex(
-        dir_, lock_deadline(), [this](std::optional<pid_t> pid) { observer_.mutex_delayed(pid); });
+    Result<MutexGuard> guard =
+        lock_mutex(dir_, lock_deadline(), ending_,
+                   [this](std::optional<pid_t> pid) { observer_.mutex_delayed(pid); });
     if (!guard && guard.error().code == ExitCode::timeout) return fail(timed_out());
     if (!guard) return fail(guard.error());
 
@@ -529,12 +548,8 @@ class Waiter {
       fds.push_back({fd, events, 0});
       return fds.size() - 1;
     };
-    const sigset_t ending = ending_signals();
-    const SignalBlock block(ending);
-    const UniqueFd signals(::signalfd(-1, &ending, SFD_NONBLOCK | SFD_CLOEXEC));
-    if (!signals) return fail(system_error(ExitCode::lock_dir, "signalfd", "", errno));
 
-    const std::size_t at_signals = add(signals.get(), POLLIN);
+    const std::size_t at_signals = add(signals_.get(), POLLIN);
     const std::size_t at_bell = add(standing_->bell.get(), POLLIN);
     const std::size_t at_predecessor = add(predecessor_.get(), 0);  // poll skips -1
     const std::size_t at_claims = fds.size();
@@ -557,7 +572,7 @@ class Waiter {
 
     if (fds[at_signals].revents != 0) {
       struct signalfd_siginfo info{};
-      if (::read(signals.get(), &info, sizeof info) == sizeof info) {
+      if (::read(signals_.get(), &info, sizeof info) == sizeof info) {
         leave();
         end_.signal = static_cast<int>(info.ssi_signo);
         return true;
@@ -614,7 +629,7 @@ class Waiter {
     const auto now = Clock::now();
     next_check_ = now + kSlowLook;
     if (leading_) return true;
-    if (predecessor_left) tell_place();
+    tell_place();
     if (second_) {
       Result<std::vector<Claim>> claims = ledger_.claims(nullptr);
       if (!claims) return fail(claims.error());
@@ -637,6 +652,8 @@ class Waiter {
   const WaitOptions& options_;
   WaitObserver& observer_;
 
+  const sigset_t ending_ = ending_signals();
+  UniqueFd signals_;
   LockDir dir_;
   Ledger ledger_{dir_};
   Ticket within_;
@@ -664,6 +681,7 @@ class Waiter {
   std::optional<Clock::time_point> settle_look_;
   std::optional<Clock::time_point> called_until_;  // when someone who was called is passed over
   Relook relook_;
+  int reopened_ = 0;
   bool stale_ = false;     // the last look's snapshot was older than a release
   bool checking_ = false;  // as second: the first one has to show that it is awake
 

@@ -31,10 +31,10 @@ struct Device {
   int index = 0;     // position in PCI bus order, as nvidia-smi shows it
   std::string uuid;  // "GPU-..."; empty when even that cannot be read
   std::string name;
-  std::string pci_bus_id;                // "00000000:17:00.0"
-  std::int64_t memory_total_mib = 0;     // 0: unknown
-  std::int64_t memory_reserved_mib = 0;  // the driver's own, 0 where it does not tell
-  std::int64_t memory_used_mib = 0;  // allocated; includes `reserved` only where that is unknown
+  std::string pci_bus_id;                           // "00000000:17:00.0"
+  std::int64_t memory_total_mib = 0;                // 0: unknown
+  std::optional<std::int64_t> memory_reserved_mib;  // the driver's own; nothing: a part of `used`
+  std::int64_t memory_used_mib = 0;                 // allocated
   std::int64_t memory_free_mib = 0;
   std::optional<int> utilization_pct;  // nothing where the driver cannot tell
   std::vector<GpuProcess> processes;

@@ -6,6 +6,8 @@
 #include <limits>
 #include <optional>
 
+#include "base/printable.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -69,6 +71,13 @@ bool is_pci_address(std::string_view text) {
          all_of(rest.substr(3, 2), std::isxdigit) && all_of(rest.substr(6), std::isdigit);
 }
 
+/// "it has GPUs 0-3".
+std::string present(const Snapshot& snapshot) {
+  const std::size_t count = snapshot.devices.size();
+  if (count == 0) return "it has none";
+  return count == 1 ? "it has GPU 0" : "it has GPUs 0-" + std::to_string(count - 1);
+}
+
 Result<GpuRef> parse_item(std::string_view item) {
   GpuRef ref;
   ref.text = item;
@@ -92,7 +101,7 @@ Result<GpuRef> parse_item(std::string_view item) {
     ref.last = *last;
     return ref;
   }
-  return fail(ExitCode::usage, "'" + ref.text + "'");
+  return fail(ExitCode::usage, "'" + printable(item) + "'");
 }
 
 }  // namespace
@@ -102,12 +111,7 @@ Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list) {
   for (std::string_view rest = list;;) {
     const auto comma = rest.find(',');
     Result<GpuRef> ref = parse_item(trimmed(rest.substr(0, comma)));
-    if (!ref) {
-      return fail(ExitCode::usage, ref.error().text +
-                                       " is not a GPU: write indices (2), ranges (0-3), UUIDs "
-                                       "(GPU-3f2a...) or PCI addresses (0000:17:00.0), separated "
-                                       "by commas");
-    }
+    if (!ref) return fail(ref.error());
     refs.push_back(std::move(*ref));
     if (comma == std::string_view::npos) return refs;
     rest.remove_prefix(comma + 1);
@@ -141,9 +145,8 @@ Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& lis
     const bool range = ref.kind == GpuRef::Kind::index;
     const auto wanted = range ? static_cast<std::int64_t>(ref.last) - ref.first + 1 : 1;
     if (matches < wanted) {
-      return fail(ExitCode::impossible, "there is no GPU " + ref.text +
-                                            " on this machine (it has " +
-                                            std::to_string(snapshot.devices.size()) + ")");
+      return fail(ExitCode::impossible,
+                  "there is no GPU " + ref.text + " on this machine (" + present(snapshot) + ")");
     }
     if (matches > wanted) {
       return fail(ExitCode::impossible, ref.text + " names " + std::to_string(matches) +

@@ -59,7 +59,7 @@ TEST(GpuList, AnIndexTooLargeForAnyMachineIsMissingNotMalformed) {
 
 TEST(GpuList, SaysWhatTheMachineLacksAndWhatIsAmbiguous) {
   EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("0-3"), machine()).error().text,
-            "there is no GPU 0-3 on this machine (it has 3)");
+            "there is no GPU 0-3 on this machine (it has GPUs 0-2)");
   EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("GPU-3f2"), machine()).error().text,
             "GPU-3f2 names 2 GPUs of this machine: write more of the UUID");
 }

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <limits>
 #include <tuple>
 
+#include "base/printable.h"
 #include "base/unique_fd.h"
 #include "gpu/nvml_abi.h"
 
@@ -127,6 +129,13 @@ bool node_accessible(const std::string& devices, unsigned minor) {
   return fd || (errno != EACCES && errno != EPERM && errno != ENOENT);
 }
 
+/// "GPU-" and what a UUID is written with.
+bool is_uuid(const std::string& text) {
+  return text.rfind("GPU-", 0) == 0 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-';
+         });
+}
+
 std::int64_t to_mib(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes / kMiB); }
 
 /// A field of /proc/meminfo in MiB, 0 if it is not there.
@@ -151,7 +160,8 @@ class NvmlSource final : public GpuSource {
   ~NvmlSource() override { close(); }
 
   Result<Snapshot> read() override {
-    // Handles do not survive a GPU's reset or return: a machine with a fault is opened anew.
+    // Handles do not survive a GPU's reset or return, and a library that was opened while a GPU was
+    // away does not see it come back: a machine with a fault is opened anew.
     if (faulty_) close();
     if (library_ == nullptr) {
       if (Status opened = open(); !opened) {
@@ -162,9 +172,13 @@ class NvmlSource final : public GpuSource {
     Snapshot snapshot;
     snapshot.devices.reserve(cards_.size());
     for (const Card& card : cards_) snapshot.devices.push_back(look(card));
-    faulty_ = std::any_of(snapshot.devices.begin(), snapshot.devices.end(), [](const Device& d) {
-      return d.health == Health::lost || d.health == Health::unreadable;
-    });
+    most_cards_ = std::max(most_cards_, cards_.size());
+    faulty_ = cards_.size() < most_cards_ || std::any_of(
+                                                 snapshot.devices.begin(), snapshot.devices.end(),
+                                                 [](const Device& d) {
+                                                   return d.health == Health::lost ||
+                                                          d.health == Health::unreadable;
+                                                 });
     return snapshot;
   }
 
@@ -183,12 +197,13 @@ class NvmlSource final : public GpuSource {
     if (library_ == nullptr) {
       const char* reason = ::dlerror();
       return fail(ExitCode::gpu_state,
-                  std::string("no NVIDIA driver library: ") + (reason != nullptr ? reason : "") +
-                      " (install the NVIDIA driver, or name the library in GPU_GATE_NVML)");
+                  "cannot load the NVIDIA driver's library: " +
+                      printable(reason != nullptr ? reason : places_.library) +
+                      "; install the NVIDIA driver, or name its library in GPU_GATE_NVML");
     }
     api_ = Api{};
     if (const char* missing = load_api(library_, api_); missing != nullptr) {
-      return fail(ExitCode::gpu_state, places_.library + " has no " + missing +
+      return fail(ExitCode::gpu_state, printable(places_.library) + " has no " + missing +
                                            ": it is not the NVIDIA driver's library, or older "
                                            "than any that gpu-gate knows");
     }
@@ -234,7 +249,14 @@ class NvmlSource final : public GpuSource {
     }
     device.name = text(api_.name, card.handle, nvml::kNameSize);
     device.uuid = text(api_.uuid, card.handle, nvml::kUuidSize);
-    if (device.uuid.empty()) note_failure(device, "nvmlDeviceGetUUID", last_text_error_);
+    if (last_text_error_ != nvml::kSuccess) {
+      note_failure(device, "nvmlDeviceGetUUID", last_text_error_);
+    } else if (!is_uuid(device.uuid)) {
+      // It becomes a part of file names.
+      device.health = Health::unreadable;
+      device.error = "nvmlDeviceGetUUID: says '" + device.uuid + "', which is no UUID";
+      device.uuid.clear();
+    }
     unsigned minor = 0;
     if (api_.minor != nullptr && api_.minor(card.handle, &minor) == nvml::kSuccess) {
       device.accessible = node_accessible(places_.devices, minor);
@@ -359,6 +381,9 @@ class NvmlSource final : public GpuSource {
                     : code == nvml::kResetRequired ? Health::reset_required
                                                    : Health::unreadable;
     device.error = std::string(call) + ": " + describe(code);
+    if (code == nvml::kNoPermission) {
+      device.error += "; this user or container may not open its /dev/nvidia<minor>";
+    }
     return false;
   }
 
@@ -386,7 +411,8 @@ class NvmlSource final : public GpuSource {
   NvmlPlaces places_;
   void* library_ = nullptr;
   bool initialised_ = false;
-  bool faulty_ = false;  // some card failed at the last look
+  bool faulty_ = false;         // some card failed or was missing at the last look
+  std::size_t most_cards_ = 0;  // seen so far
   Api api_;
   std::vector<Card> cards_;
   std::vector<std::byte> records_;

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/printable.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -27,8 +29,9 @@ int executable_errno(const std::string& file) {
 bool is_missing(int errnum) { return errnum == ENOENT || errnum == ENOTDIR; }
 
 Error cannot_run(const std::string& name, int errnum) {
-  if (is_missing(errnum)) return Error{ExitCode::not_found, name + ": command not found", errnum};
-  return Error{ExitCode::not_executable, name + ": " + std::strerror(errnum), errnum};
+  if (is_missing(errnum))
+    return Error{ExitCode::not_found, printable(name) + ": command not found", errnum};
+  return Error{ExitCode::not_executable, printable(name) + ": " + std::strerror(errnum), errnum};
 }
 
 std::vector<char*> pointers(const std::vector<std::string>& words) {
@@ -95,7 +98,7 @@ Error exec_command(const std::string& file, const std::vector<std::string>& word
   }
   const int errnum = errno;
   if (is_missing(errnum) && executable_errno(file) == 0) {
-    return Error{ExitCode::not_found, file + ": its interpreter is not there", errnum};
+    return Error{ExitCode::not_found, printable(file) + ": its interpreter is not there", errnum};
   }
   return cannot_run(file, errnum);
 }

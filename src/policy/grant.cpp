@@ -12,6 +12,13 @@ auto rank(const Device& device) {
                          device.index);
 }
 
+/// What the driver may have reserved of the memory that is said to be in use, where it does not
+/// tell the two apart: up to a fiftieth of the card (0.8 % of 80 GB, 1.3 % of 46 GB, 2 % of 24 GB
+/// were seen).
+std::int64_t hidden_reserve_mib(const Device& device) {
+  return device.memory_reserved_mib ? 0 : device.memory_total_mib / 50;
+}
+
 /// With neither memory nor utilisation asked for, nobody else may be on the card. Inside a claim
 /// the card is the job's own, so what runs there already is no stranger.
 Fit idle_fit(const Device& device, const Request& request) {
@@ -21,7 +28,9 @@ Fit idle_fit(const Device& device, const Request& request) {
     if (!process.graphics) return Fit::occupied;
     graphics_mib += process.memory_mib.value_or(0);
   }
-  return device.memory_used_mib - graphics_mib > kIdleMemoryMib ? Fit::memory_held : Fit::usable;
+  return device.memory_used_mib - graphics_mib > kIdleMemoryMib + hidden_reserve_mib(device)
+             ? Fit::memory_held
+             : Fit::usable;
 }
 
 }  // namespace
@@ -33,7 +42,7 @@ Fit fit(const Device& device, const Request& request, bool claimed) {
     return Fit::not_allowed;
   }
   if (device.health == Health::mig) return Fit::mig;
-  const std::int64_t usable_mib = device.memory_total_mib - device.memory_reserved_mib;
+  const std::int64_t usable_mib = device.memory_total_mib - device.memory_reserved_mib.value_or(0);
   if (device.memory_total_mib > 0 && request.min_free_mib.value_or(0) > usable_mib) {
     return Fit::too_small;
   }

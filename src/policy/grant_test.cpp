@@ -81,6 +81,15 @@ TEST(Fit, AGraphicsProcessAndItsMemoryDoNot) {
   EXPECT_EQ(fit(machine.devices[0], wish(1, machine), false), Fit::memory_held);
 }
 
+TEST(Fit, WhatTheDriverReservesDoesNotCountAlsoWhereItDoesNotTell) {
+  Snapshot machine = idle_machine(1);
+  machine.devices[0].memory_reserved_mib.reset();
+  machine.devices[0].memory_used_mib = kIdleMemoryMib + 46068 / 50;
+  EXPECT_EQ(fit(machine.devices[0], wish(1, machine), false), Fit::usable);
+  machine.devices[0].memory_used_mib += 1;
+  EXPECT_EQ(fit(machine.devices[0], wish(1, machine), false), Fit::memory_held);
+}
+
 TEST(Fit, AskingForMemoryTestsMemoryAndNothingElse) {
   Snapshot machine;
   machine.devices.push_back(card(0, 8000));

@@ -14,7 +14,8 @@ _tests = {}    # module -> {name: function}
 _futures = {}  # (module, name) -> future
 
 
-def _run(function):
+def run_alone(function):
+    """Calls a test outside of pytest's fixtures, with a make_box that cleans up."""
     boxes = []
 
     def make(*args, **options):
@@ -33,7 +34,7 @@ def _start(module, session):
     chosen = {name: test for name, test in _tests[module].items() if name in selected}
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(len(chosen), 1))
     for name, test in chosen.items():
-        _futures[module, name] = pool.submit(_run, test)
+        _futures[module, name] = pool.submit(run_alone, test)
     pool.shutdown(wait=False)
 
 

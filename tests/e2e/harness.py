@@ -63,6 +63,7 @@ class Process:
         self.lines = []
         self.out = []
         self._changed = threading.Condition()
+        self._ended = 0  # of the two streams
         options.setdefault("stdin", subprocess.DEVNULL)
         self.popen = subprocess.Popen(
             words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **user.options(), **options
@@ -80,6 +81,7 @@ class Process:
                 lines.append(raw.decode("utf-8", "backslashreplace").rstrip("\n"))
                 self._changed.notify_all()
         with self._changed:
+            self._ended += 1
             self._changed.notify_all()
 
     @property
@@ -99,6 +101,8 @@ class Process:
                 left = end - time.monotonic()
                 if left <= 0:
                     raise AssertionError(f"no line {pattern!r} within {limit} s; stderr: {self.lines}, stdout: {self.out}")
+                if self._ended == len(self._threads):
+                    raise AssertionError(f"ended without a line {pattern!r}; stderr: {self.lines}, stdout: {self.out}")
                 self._changed.wait(min(left, 0.5))
 
     def wait(self, limit=LIMIT):

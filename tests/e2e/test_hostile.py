@@ -4,6 +4,7 @@ What BOB does here he does with his own rights, in a process of his own. Everybo
 or is told in one line what is wrong and what helps.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import re
@@ -15,7 +16,7 @@ import time
 
 import pytest
 
-from at_once import at_once
+from at_once import at_once, run_alone
 from harness import ALICE, BOB, ROOT, uuid, wait_until
 
 NEVER = ("--poll", 1000)  # whoever waits for the next look waits for ever
@@ -195,9 +196,6 @@ def test_a_place_ahead_of_all_that_never_answers_is_passed_over(make_box, place,
 @pytest.fixture(scope="module")
 def slow_places(request, binaries):
     """Each takes up to the five seconds of the promise: all at once."""
-    import concurrent.futures
-    import at_once as runner
-
     def one(place, asks):
         def scenario(make_box):
             box = made_by_root(make_box)
@@ -206,12 +204,12 @@ def slow_places(request, binaries):
             first = box.wait_in_line(*NEVER, user=ALICE)
             second = box.wait_in_line(*NEVER, user=ROOT)
             holder.kill()
-            assert first.finish(8) == 0
-            assert second.finish(8) == 0
-            newcomer = box.run("run", *NEVER, "--timeout", 8, "--", "true", user=ALICE)
+            assert first.finish(12) == 0
+            assert second.finish(12) == 0
+            newcomer = box.run("run", *NEVER, "--timeout", 12, "--", "true", user=ALICE)
             assert newcomer.status == 0, newcomer.text
 
-        return lambda: runner._run(scenario)
+        return lambda: run_alone(scenario)
 
     selected = {item.name for item in request.session.items}
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=16)

@@ -216,9 +216,12 @@ def test_a_card_whose_memory_is_being_freed_is_not_snatched_from_the_first_in_li
 # Waiters that are stopped.
 
 
-def passed_over_after_five_seconds(process, began, slack=3.0):
+def passed_over_after_five_seconds(process, began, slack=2.0):
     assert process.finish(ANSWER + slack) == 0
     assert time.monotonic() - began >= ANSWER - 0.3, "it was passed over too soon"
+
+
+NOTICE = 5.0  # where nobody was about to look: as long again until somebody asks whether the first does
 
 
 @at_once
@@ -232,7 +235,7 @@ def test_the_first_stopped_before_the_release_is_passed_over_and_served_again(ma
     stop(first)
     began = time.monotonic()
     holder.kill()
-    wait_until(order.read_text, "the second runs", ANSWER + 3)
+    wait_until(order.read_text, "the second runs", ANSWER + 2)
     assert time.monotonic() - began >= ANSWER - 0.3
     first.signal(signal.SIGCONT)
     second.kill()
@@ -254,7 +257,7 @@ def test_the_first_stopped_after_the_release_is_passed_over(make_box):
     began = time.monotonic()
     first.wait_for("in use by no process")  # it has looked; the memory is not free yet
     stop(first)
-    passed_over_after_five_seconds(second, began, slack=5)
+    passed_over_after_five_seconds(second, began, slack=NOTICE + 3.5)  # 1.5 s of it the memory's
     first.signal(signal.SIGCONT)
     assert first.finish(5) == 0
 
@@ -268,7 +271,7 @@ def test_the_first_stopped_while_an_outsider_has_the_card_is_passed_over(make_bo
     second = box.wait_in_line("--poll", 0.2, user=BOB)
     stop(first)
     outsider.kill()
-    passed_over_after_five_seconds(second, time.monotonic())
+    passed_over_after_five_seconds(second, time.monotonic(), slack=NOTICE + 2)
     first.signal(signal.SIGCONT)
     assert first.finish(5) == 0
 
@@ -284,7 +287,7 @@ def test_the_second_stopped_is_passed_over_when_its_turn_comes(make_box):
     stop(second)
     holder.kill()
     assert first.finish(3) == 0
-    passed_over_after_five_seconds(third, time.monotonic())
+    passed_over_after_five_seconds(third, time.monotonic(), slack=NOTICE + 2)
     second.signal(signal.SIGCONT)
     assert second.finish(5) == 0
     assert order.read_text().split() == ["first", "third", "second"]
@@ -301,10 +304,9 @@ def test_one_stopped_in_the_middle_is_passed_over_when_a_long_job_ahead_ends(mak
     stop(middle)
     holder.kill()
     wait_until(order.read_text, "the first runs")
-    time.sleep(ANSWER + 0.5)  # so long the job runs; meanwhile nobody is called
-    began = time.monotonic()
+    time.sleep(ANSWER + 0.5)  # so long the job runs
     first.kill()
-    passed_over_after_five_seconds(last[0], began)
+    assert last[0].finish(ANSWER + NOTICE + 2) == 0  # at once, if the silent one has been asked before
     assert last[1].finish(5) == 0
     middle.signal(signal.SIGCONT)
     assert middle.finish(5) == 0
@@ -320,7 +322,7 @@ def test_the_first_two_stopped_are_passed_over(make_box):
     for process in stopped:
         stop(process)
     holder.kill()
-    passed_over_after_five_seconds(third, time.monotonic(), slack=ANSWER + 3)
+    passed_over_after_five_seconds(third, time.monotonic(), slack=ANSWER + NOTICE + 2)
     for process in stopped:
         process.signal(signal.SIGCONT)
     for process in stopped:
