@@ -69,7 +69,7 @@ if ! grep -A1 'unreached in proctype Waiter' out | grep -q '(0 of '; then
   report FAILED 'reached: every step of a waiter'
 fi
 prove 'four waiters, the second may end (a-d)' "$safety" '' -DLONG_LINE
-prove 'three waiters, one may end: nobody goes round for ever (d)' -DNP -l -DLIVELOCK -DHARM=1
+prove 'three waiters, one may end: no endless round (d)' -DNP -l -DLIVELOCK -DHARM=1
 
 find_error b PROBE_BEFORE_OPEN "$sooner" '' -DHARM=1
 find_error b SCANS_APART "$sooner" '' -DHARM=1

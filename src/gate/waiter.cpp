@@ -292,42 +292,32 @@ class Waiter {
     return {};
   }
 
-  /// Our turn by the line's rule. The others' records are read only if that could matter: most of
-  /// the time there is nothing to be had, or nobody ahead.
+  /// Our turn by the line's rule. The others' records are read only as far as they matter: most of
+  /// the time there is nothing to be had, nobody ahead, or nothing left behind the first few.
   Result<Turn> my_turn(const Snapshot& snapshot, const std::vector<bool>& claimed) {
-    std::vector<InLine> line{InLine{&request_, false}};
-    Turn alone = std::move(grant(snapshot, claimed, line, {}).front());
+    const InLine me{&request_, false};
+    Turn alone = Granting(snapshot, claimed, {}).next(me);
     if (leading_ || alone.granted.empty()) {
       since_contested_.clear();
       return alone;
     }
     Result<std::vector<Place>> places = ledger_.line(within_);
     if (!places) return fail(places.error());
-    std::vector<Place> ahead;
-    std::vector<WaiterRecord> records;
-    std::vector<bool> passed_over;
+    Granting granting(snapshot, claimed, settled());
     for (const Place& place : *places) {
       if (standing_ && place.ticket >= standing_->place.ticket) break;
+      if (!granting.leaves_any_for(request_)) break;
       const Result<bool> live = ledger_.is_live(place);
       if (!live) return fail(live.error());
       if (!*live) continue;
-      if (std::optional<WaiterRecord> other = ledger_.waiter_record(place)) {
-        ahead.push_back(place);
-        records.push_back(std::move(*other));
-        passed_over.push_back(ledger_.is_passed_over(place));
-      }
+      const std::optional<WaiterRecord> other = ledger_.waiter_record(place);
+      if (!other) continue;
+      const Turn turn = granting.next(InLine{&other->request, ledger_.is_passed_over(place)});
+      if (!turn.granted.empty()) call(place);
     }
-    line.clear();
-    for (std::size_t i = 0; i < records.size(); ++i) {
-      line.push_back(InLine{&records[i].request, passed_over[i]});
-    }
-    line.push_back(InLine{&request_, false});
-    std::vector<Turn> turns = grant(snapshot, claimed, line, settled());
-    for (std::size_t i = 0; i < ahead.size(); ++i) {
-      if (!turns[i].granted.empty()) call(ahead[i]);
-    }
-    note_contested(snapshot, turns.back());
-    return std::move(turns.back());
+    Turn turn = granting.next(me);
+    note_contested(snapshot, turn);
+    return turn;
   }
 
   /// Rings a waiter whose turn it is, and notes when it is passed over if it does not answer.
@@ -437,51 +427,39 @@ class Waiter {
     if (!any_free) return;
     Result<std::vector<Place>> places = ledger_.line(within_);
     if (!places) return;
+    // As if the contested cards had settled: whoever would get one must know, to begin its own
+    // count.
+    std::set<std::string> all;
+    for (const Device& device : snapshot.devices) all.insert(device.uuid);
+    Granting granting(snapshot, claimed, std::move(all));
+    granting.next(InLine{&request_, false});
     std::map<Ticket, WaiterRecord> known;
-    std::vector<Place> behind;
-    std::vector<InLine> line{InLine{&request_, false}};
+    std::map<Ticket, std::vector<std::size_t>> told;
     for (const Place& place : *places) {
       if (place.ticket <= standing_->place.ticket) continue;
       const Result<bool> live = ledger_.is_live(place);
       if (!live || !*live) continue;
       auto record = records_.extract(place.ticket);
-      if (record.empty()) {
-        if (auto fresh = ledger_.waiter_record(place))
-          known.emplace(place.ticket, std::move(*fresh));
-      } else {
+      if (!record.empty()) {
         known.insert(std::move(record));
-      }
-      const auto found = known.find(place.ticket);
-      if (found == known.end()) continue;
-      line.push_back(InLine{&found->second.request, ledger_.is_passed_over(place)});
-      behind.push_back(place);
-    }
-    records_ = std::move(known);  // map nodes do not move: the line's pointers stay good
-
-    // As if the contested cards had settled: whoever would get one must know, to begin its own
-    // count.
-    std::set<std::string> all;
-    for (const Device& device : snapshot.devices) all.insert(device.uuid);
-    const std::vector<Turn> turns = grant(snapshot, claimed, line, all);
-    std::map<Ticket, std::vector<std::size_t>> told;
-    for (std::size_t i = 1; i < turns.size(); ++i) {
-      const std::vector<std::size_t>& granted = turns[i].granted;
-      if (granted.empty()) continue;
-      const Place& place = behind[i - 1];
-      const bool contested = std::any_of(granted.begin(), granted.end(), [&](std::size_t device) {
-        return turns[i].contested[device];
-      });
-      if (contested) {
-        told[place.ticket] = granted;
-        const auto before = told_.find(place.ticket);
-        if (before != told_.end() && before->second == granted) continue;
-      }
-      if (contested) {
-        ledger_.ring_bell(place);
+      } else if (auto fresh = ledger_.waiter_record(place)) {
+        known.emplace(place.ticket, std::move(*fresh));
       } else {
-        call(place);
+        continue;
       }
+      const Turn turn =
+          granting.next(InLine{&known.at(place.ticket).request, ledger_.is_passed_over(place)});
+      if (turn.granted.empty()) continue;
+      if (std::none_of(turn.granted.begin(), turn.granted.end(),
+                       [&](std::size_t device) { return turn.contested[device]; })) {
+        call(place);
+        continue;
+      }
+      told[place.ticket] = turn.granted;
+      const auto before = told_.find(place.ticket);
+      if (before == told_.end() || before->second != turn.granted) ledger_.ring_bell(place);
     }
+    records_ = std::move(known);
     told_ = std::move(told);
   }
 
@@ -588,7 +566,8 @@ class Waiter {
     bool look = false;
     if (fds[at_bell].revents != 0) {
       if (now - last_look_ < kLeastBetweenRings) {
-        const struct timespec pause{0, nanoseconds(kLeastBetweenRings).count()};
+        const struct timespec pause{0,
+                                    nanoseconds(kLeastBetweenRings - (now - last_look_)).count()};
         ::nanosleep(&pause, nullptr);
       }
       answer_bell(standing_->bell.get());

@@ -67,48 +67,54 @@ int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred
   return count;
 }
 
-std::vector<Turn> grant(const Snapshot& snapshot, const std::vector<bool>& claimed,
-                        const std::vector<InLine>& line, const std::set<std::string>& settled) {
-  const std::vector<Device>& devices = snapshot.devices;
-  std::vector<bool> taken(devices.size(), false);         // granted to or reserved for one ahead
-  std::vector<bool> wanted_ahead(devices.size(), false);  // one ahead could use it, but not now
-  std::vector<Turn> turns;
-  turns.reserve(line.size());
+Granting::Granting(const Snapshot& snapshot, std::vector<bool> claimed,
+                   std::set<std::string> settled)
+    : devices_(snapshot.devices),
+      claimed_(std::move(claimed)),
+      settled_(std::move(settled)),
+      taken_(devices_.size(), false),
+      wanted_ahead_(devices_.size(), false) {}
 
-  for (const InLine& waiter : line) {
-    const Request& request = *waiter.request;
-    const auto count = static_cast<std::size_t>(request.count);
-    Turn& turn = turns.emplace_back();
-    turn.contested.resize(devices.size(), false);
-    std::vector<std::size_t> candidates;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-      Fit f = fit(devices[i], request, claimed[i]);
-      if (f == Fit::usable && taken[i]) f = Fit::reserved;
-      if (f == Fit::usable && wanted_ahead[i]) {
-        turn.contested[i] = true;
-        if (settled.count(devices[i].uuid) == 0) f = Fit::settling;
-      }
-      if (f == Fit::usable) candidates.push_back(i);
-      turn.fits.push_back(f);
+Turn Granting::next(const InLine& waiter) {
+  const Request& request = *waiter.request;
+  const auto count = static_cast<std::size_t>(request.count);
+  Turn turn;
+  turn.contested.resize(devices_.size(), false);
+  std::vector<std::size_t> candidates;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    Fit f = fit(devices_[i], request, claimed_[i]);
+    if (f == Fit::usable && taken_[i]) f = Fit::reserved;
+    if (f == Fit::usable && wanted_ahead_[i]) {
+      turn.contested[i] = true;
+      if (settled_.count(devices_[i].uuid) == 0) f = Fit::settling;
     }
-    if (waiter.passed_over) continue;
-    if (candidates.size() >= count) {
-      std::sort(candidates.begin(), candidates.end(),
-                [&](std::size_t a, std::size_t b) { return rank(devices[a]) < rank(devices[b]); });
-      candidates.resize(count);
-      std::sort(candidates.begin(), candidates.end());
-      for (std::size_t i : candidates) taken[i] = true;
-      turn.granted = std::move(candidates);
-      continue;
-    }
-    for (std::size_t i : candidates) taken[i] = true;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-      if (!claimed[i] && turn.fits[i] != Fit::usable && could_ever(turn.fits[i])) {
-        wanted_ahead[i] = true;
-      }
+    if (f == Fit::usable) candidates.push_back(i);
+    turn.fits.push_back(f);
+  }
+  if (waiter.passed_over) return turn;
+  if (candidates.size() >= count) {
+    std::sort(candidates.begin(), candidates.end(),
+              [&](std::size_t a, std::size_t b) { return rank(devices_[a]) < rank(devices_[b]); });
+    candidates.resize(count);
+    std::sort(candidates.begin(), candidates.end());
+    for (std::size_t i : candidates) taken_[i] = true;
+    turn.granted = std::move(candidates);
+    return turn;
+  }
+  for (std::size_t i : candidates) taken_[i] = true;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (!claimed_[i] && turn.fits[i] != Fit::usable && could_ever(turn.fits[i])) {
+      wanted_ahead_[i] = true;
     }
   }
-  return turns;
+  return turn;
+}
+
+bool Granting::leaves_any_for(const Request& request) const {
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (!taken_[i] && fit(devices_[i], request, claimed_[i]) == Fit::usable) return true;
+  }
+  return false;
 }
 
 }  // namespace gpu_gate

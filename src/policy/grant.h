@@ -59,12 +59,29 @@ Fit fit(const Device& device, const Request& request, bool claimed);
 int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
                      const Request& request);
 
-/// The line's rule (README, "The line"). Goes through the waiters in order; each takes the best
-/// cards that it can use (most free memory, then lowest utilisation, then lowest index), or, if
-/// there are not enough, keeps those it could use from all behind it. `claimed` has an entry for
-/// each device. `settled` has the UUIDs of those cards that the caller has seen unusable for the
-/// waiters ahead for long enough; they are no longer kept for them. Pure.
-std::vector<Turn> grant(const Snapshot& snapshot, const std::vector<bool>& claimed,
-                        const std::vector<InLine>& line, const std::set<std::string>& settled);
+/// The line's rule (README, "The line"), applied to one waiter after the other in order. Each takes
+/// the best cards that it can use (most free memory, then lowest utilisation, then lowest index),
+/// or, if there are not enough, keeps those it could use from all behind it. Pure: a function of
+/// what it is given.
+class Granting {
+ public:
+  /// `claimed` has an entry for each device. `settled` has the UUIDs of those cards that the caller
+  /// has seen unusable for the waiters ahead for long enough; they are no longer kept for them. The
+  /// snapshot must outlive this.
+  Granting(const Snapshot& snapshot, std::vector<bool> claimed, std::set<std::string> settled);
+
+  /// What the next waiter in line gets.
+  Turn next(const InLine& waiter);
+
+  /// Is there still a card for this request that nobody so far has taken or reserved?
+  bool leaves_any_for(const Request& request) const;
+
+ private:
+  const std::vector<Device>& devices_;
+  std::vector<bool> claimed_;
+  std::set<std::string> settled_;
+  std::vector<bool> taken_;         // granted to or reserved for one ahead
+  std::vector<bool> wanted_ahead_;  // one ahead could use it, but not as it is now
+};
 
 }  // namespace gpu_gate

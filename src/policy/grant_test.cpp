@@ -38,11 +38,12 @@ std::vector<Turn> decide(const Snapshot& snapshot, const std::vector<Request>& r
                          std::vector<bool> claimed = {}, const std::set<std::string>& settled = {},
                          const std::vector<bool>& passed_over = {}) {
   claimed.resize(snapshot.devices.size(), false);
-  std::vector<InLine> line;
+  Granting granting(snapshot, claimed, settled);
+  std::vector<Turn> turns;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    line.push_back(InLine{&requests[i], i < passed_over.size() && passed_over[i]});
+    turns.push_back(granting.next(InLine{&requests[i], i < passed_over.size() && passed_over[i]}));
   }
-  return grant(snapshot, claimed, line, settled);
+  return turns;
 }
 
 using Cards = std::vector<std::size_t>;
@@ -258,6 +259,17 @@ TEST(Line, WhoIsPassedOverIsNeitherServedNorReservedFor) {
 TEST(Line, NeverFewerCardsThanAskedFor) {
   const Snapshot machine = idle_machine(3);
   EXPECT_TRUE(decide(machine, {wish(4, machine)})[0].granted.empty());
+}
+
+TEST(Line, TellsWhenThereIsNothingLeft) {
+  const Snapshot machine = idle_machine(2);
+  const Request one = wish(1, machine);
+  Granting granting(machine, {false, false}, {});
+  EXPECT_TRUE(granting.leaves_any_for(one));
+  granting.next(InLine{&one, false});
+  EXPECT_TRUE(granting.leaves_any_for(one));
+  granting.next(InLine{&one, false});
+  EXPECT_FALSE(granting.leaves_any_for(one));
 }
 
 // Every line of three waiters with requests for 1 to 3 of 3 cards, over every set of cards that is
