@@ -25,7 +25,9 @@
 #define CAN(i) ((i) == 1 -> 1 : 3)
 #define WANTS(i) 1
 #define HARM 1
+#ifndef OUTSIDER
 #define OUTSIDER 1
+#endif
 #else                          /* three: one wants two cards, one card 0 only, one any */
 #define N 3
 #define CAN(i) ((i) == 1 -> 1 : 3)
@@ -164,7 +166,7 @@ inline find_place() {
 #endif
   d_step {                     /* (nothing here that others see) */
 #ifndef SCANS_APART
-    /* Who lived at the first look but not at the second does not lead any more. */
+    /* Who lived in the first loop but not in the second does not lead any more. */
     if :: pred[I] == NONE -> first = NONE :: else fi;
 #endif
     if :: first == NONE -> leads = leads | ME :: else -> DROP(leads, ME) fi
