@@ -71,7 +71,7 @@ fi
 prove 'four waiters, the second may end (a-d)' "$safety" '' -DLONG_LINE
 prove 'three waiters, one may end: no endless round (d)' -DNP -l -DLIVELOCK -DHARM=1
 
-find_error b PROBE_BEFORE_OPEN "$sooner" '' -DHARM=1
+find_error b PROBE_BEFORE_OPEN "$sooner" '' -DLONG_LINE
 find_error b SCANS_APART "$sooner" '' -DHARM=1
 find_error b COUNT_FIRST "$sooner" '' -DHARM=1
 find_error b NO_STALE_CHECK "$sooner" '' -DHARM=1

@@ -20,6 +20,13 @@
 #define RINGS 1
 #define MAY_COME(i) ((last >= (i) && !(awake & (1 << ((i) - 1)))) || !outside)
 #define OUTSIDER_MAY_GO (QUIET && rings == RINGS && harm == HARM)
+#elif defined(ASKED)           /* as STRANGER, and two others at once ask the first for an answer */
+#define N 3
+#define CAN(i) ((i) == 1 -> 1 : 3)
+#define WANTS(i) 1
+#define HARM 0
+#define OUTSIDER 1
+#define ASKS 2
 #elif defined(STRANGER)        /* three that want one; one of them card 0 only, which is not claimed */
 #define N 3
 #define CAN(i) ((i) == 1 -> 1 : 3)
@@ -60,7 +67,8 @@ byte live;                     /* whose held FIFO has a writer */
 byte named;                    /* whose held FIFO has its name in the directory */
 byte written;                  /* whose record can be read */
 byte hears;                    /* whose bell exists and has its reader */
-byte bell;                     /* whose bell has an unread byte */
+byte bell;                     /* whose bell has an unread Ring::look */
+byte asked, asked_twice;       /* whose bell has an unread Ring::answer, and more than one */
 byte claims;                   /* claims/UUID@T with a writer: bit 2 * waiter + card */
 byte outside = OUTSIDER;       /* cards that the outsider occupies */
 byte busy;                     /* cards that show a job to NVML; free again when the claim ends */
@@ -85,7 +93,7 @@ byte rings;
 #define BEST(cards, n) ((n) == 1 -> ((cards) & 1 -> 1 : (cards)) : (cards))
 #define PRED_LEFT(i) (pred[i] < N && !IN(live, pred[i]))
 #define RELEASED(i) (IN(leads, i) && ((watch[i] & ~claims) || (IN(pidfds, i) && !outside)))
-#define READY(i) (IN(bell, i) || PRED_LEFT(i) || RELEASED(i))
+#define READY(i) (IN(bell | asked, i) || PRED_LEFT(i) || RELEASED(i))
 
 /* SIGKILL at this point. */
 #define DIE :: atomic { harm < HARM && MAY_HARM(I) -> harm++; goto dying }
@@ -93,20 +101,24 @@ byte rings;
 #define GIVE_UP :: atomic { harm < HARM && MAY_HARM(I) -> harm++; awake = awake | ME; goto giving_up }
 #define STEP(...) if :: atomic { __VA_ARGS__ } DIE fi
 
-/* fifo.cpp ring(): lost where nobody is there to hear it, no second byte where one is pending. */
+/* fifo.cpp ring() with Ring::look: lost where nobody is there to hear it, none where two bytes are
+ * pending. That one of three bytes says so already makes no difference. */
 inline ring(i) {
   if
-  :: (i) < N && IN(hears, i) -> bell = bell | BIT(i)
+  :: (i) < N && IN(hears, i) && !IN(asked_twice, i) -> bell = bell | BIT(i)
   :: else
   fi
 }
 
-/* grant() of policy/grant.cpp for the waiters with tickets from..upto, where `free` is what they can
- * have; leaves in `taken` what is granted to or reserved for them, and calls those whose turn it is. */
-inline apply_rule(from, call) {
+#define HUSH DROP(bell, ME); DROP(asked, ME); DROP(asked_twice, ME)
+
+/* Granting of policy/grant.cpp over the waiters with tickets from..upto, where `free` is what they can
+ * have, as long as it leaves any of `mine`; leaves in `taken` what is granted to or reserved for them,
+ * and calls those whose turn it is. */
+inline apply_rule(from, mine, call) {
   t = from;
   do
-  :: t <= upto ->
+  :: t <= upto && (mine & free & ~taken) ->
      if
      :: IN_LINE(who[t]) ->
         cand = CAN(who[t]) & free & ~taken;
@@ -128,8 +140,8 @@ inline apply_rule(from, call) {
   t = 0; cand = 0; upto = 0
 }
 
-/* Ledger::ahead_of, the first loop: the first that lives. One step although it opens several FIFOs:
- * who was found dead stays dead, so it is as if all were asked when the living one was. */
+/* Ledger::ahead_of: the first that lives. One step although it opens several FIFOs: who was found dead
+ * stays dead, so it is as if all were asked when the living one was. */
 inline scan_first() {
   first = NONE;
   t = 1;
@@ -142,9 +154,10 @@ inline scan_first() {
   t = 0
 }
 
-/* Ledger::ahead_of, the second loop: the nearest that lives, and its read end. open_if_held opens
+/* Ledger::ahead_of: the nearest that lives, and its read end. open_if_held opens
  * first and asks second, so one that is found alive will report its end. */
 inline scan_predecessor() {
+  was = pred[I];
   pred[I] = NONE;
   t = (ticket == 0 -> last : ticket - 1);
   do
@@ -156,21 +169,25 @@ inline scan_predecessor() {
   t = 0
 }
 
-/* Waiter::find_place and Ledger::ahead_of. */
-inline find_place() {
-  STEP(d_step { was = pred[I]; scan_first() });
+inline scan_predecessor_and_open() {
   STEP(d_step { scan_predecessor() });
 #ifdef PROBE_BEFORE_OPEN
   /* The read end is opened after the question: without a writer since then there is no POLLHUP. */
-  STEP(d_step { if :: PRED_LEFT(I) -> pred[I] = MUTE :: else fi });
+  STEP(d_step { if :: PRED_LEFT(I) -> pred[I] = MUTE :: else fi })
 #endif
-  d_step {                     /* (nothing here that others see) */
-#ifndef SCANS_APART
-    /* Who lived in the first loop but not in the second does not lead any more. */
-    if :: pred[I] == NONE -> first = NONE :: else fi;
+}
+
+/* Waiter::find_place and Ledger::ahead_of. The predecessor before the first: who dies between the two
+ * is watched. The other way round it could be the first and not be watched. */
+inline find_place() {
+#ifdef SCANS_APART
+  STEP(d_step { scan_first() });
+  scan_predecessor_and_open();
+#else
+  scan_predecessor_and_open();
+  STEP(d_step { scan_first() });
 #endif
-    if :: first == NONE -> leads = leads | ME :: else -> DROP(leads, ME) fi
-  }
+  d_step { if :: first == NONE -> leads = leads | ME :: else -> DROP(leads, ME) fi };
 #ifndef HANGUP_DROPPED
   /* The old predecessor's end is noticed here, whoever asked: the first has to know of it. */
   if
@@ -183,7 +200,7 @@ inline find_place() {
 
 /* Ledger::leave and the end of Standing: bell, record, name, then the descriptor. */
 inline leave() {
-  STEP(DROP(hears, ME); DROP(bell, ME));
+  STEP(DROP(hears, ME); HUSH);
   STEP(DROP(written, ME));
   STEP(DROP(named, ME));
   STEP(DROP(live, ME))
@@ -239,7 +256,7 @@ look:                          /* Waiter::look */
     if
     :: !IN(leads, I) && ENOUGH(granted, WANTS(I)) ->
        upto = (ticket == 0 -> last : ticket - 1);
-       apply_rule(1, true);
+       apply_rule(1, CAN(I), true);
        granted = granted & ~taken
     :: else
     fi;
@@ -272,18 +289,26 @@ look:                          /* Waiter::look */
        cand = CAN(I) & free;
        taken = (ENOUGH(cand, WANTS(I)) -> BEST(cand, WANTS(I)) : cand);
        upto = last;
-       apply_rule(ticket + 1, true);
+       apply_rule(ticket + 1, 3, true);
        free = 0; taken = 0;
        watch[I] = seen;        /* claims_ */
      });
      /* Waiter::watch_processes; who cannot be watched any more has it look again. */
      STEP(DROP(pidfds, ME);
        if
-       :: snapshot & OUTSIDER & CAN(I) & ~CARDS(seen) ->
+       :: snapshot & OUTSIDER & ~CARDS(seen) ->
           if :: outside -> pidfds = pidfds | ME :: else -> stale = true fi
        :: else
        fi)
-  :: else -> watch[I] = 0; DROP(pidfds, ME)
+  :: else ->
+     watch[I] = 0; DROP(pidfds, ME);
+#ifndef JOINS_UNSEEN
+     /* A process that ended before this waiter stood in line woke nobody for it. */
+     if
+     :: snapshot & OUTSIDER & ~CARDS(seen) -> STEP(stale = stale || !outside)
+     :: else
+     fi
+#endif
   fi;
   seen = 0; snapshot = 0;
 
@@ -293,7 +318,7 @@ sleep:                         /* Waiter::sleep */
   :: else
   fi;
 #ifdef ANSWER_LATE
-  DROP(bell, ME);
+  HUSH;
 #endif
   DROP(awake, ME);
   if
@@ -301,8 +326,11 @@ sleep:                         /* Waiter::sleep */
      awake = awake | ME;
      left = PRED_LEFT(I);
      look_now = IN(bell, I) || RELEASED(I);
+#ifndef ASKS_HIDE
+     look_now = look_now || IN(asked_twice, I);     /* a Ring::look may have found no room */
+#endif
 #if !defined(ANSWER_LATE) && !defined(NO_ANSWER)
-     DROP(bell, ME)            /* answer_bell */
+     HUSH                      /* answer_bell */
 #endif
      }
   DIE
@@ -314,7 +342,11 @@ sleep:                         /* Waiter::sleep */
      find_place();
      if
      :: IN(leads, I) -> look_now = true
-     :: else -> STEP(ring(first))
+#ifdef HANGUP_DROPPED
+     :: else -> STEP(ring(first))         /* here, but not in a look */
+#else
+     :: else
+#endif
      fi;
      first = NONE
   :: else
@@ -341,7 +373,7 @@ take:                          /* Waiter::take and Ledger::claim */
     assert(!(CARDS(claims) & granted));                          /* (a) no card has two owners */
     free = 3 & ~CARDS(claims) & ~outside;
     upto = (ticket == 0 -> last : ticket - 1);
-    apply_rule(1, false);
+    apply_rule(1, 3, false);
     assert(!(taken & granted));                                  /* (c) nobody ahead is passed */
     free = 0; taken = 0;
     claims = claims | MINE(granted & 1 -> 1 : granted)
@@ -378,7 +410,7 @@ dying:                         /* the kernel closes the descriptors, in no promi
   }
   do
   :: atomic { mutex & ME -> DROP(mutex, ME) }
-  :: atomic { hears & ME -> DROP(hears, ME); DROP(bell, ME) }
+  :: atomic { hears & ME -> DROP(hears, ME); HUSH }
   :: atomic { live & ME -> DROP(live, ME); DROP(named, ME); DROP(written, ME) }
   :: atomic { claims & MINE(1) -> DROP(claims, MINE(1)) }
   :: atomic { claims & MINE(2) -> DROP(claims, MINE(2)) }
@@ -438,5 +470,29 @@ end:
   do
   :: atomic { rings < RINGS -> rings++; select(i : 0 .. N - 1); ring(i); i = 0 }
   od
+}
+#endif
+
+#if ASKS
+/* Waiter::ping_first of others: Ring::answer, if nothing is pending. It asks and then writes. */
+active [ASKS] proctype Ping() {
+  byte i;
+  atomic {
+    if
+    :: IN(leads & hears & ~(bell | asked), 0) -> i = 0
+    :: IN(leads & hears & ~(bell | asked), 1) -> i = 1
+    :: IN(leads & hears & ~(bell | asked), 2) -> i = 2
+    :: true -> goto over
+    fi
+  }
+  atomic {
+    if
+    :: IN(hears & asked, i) -> asked_twice = asked_twice | BIT(i)
+    :: IN(hears & ~asked, i) -> asked = asked | BIT(i)
+    :: else
+    fi;
+  }
+over:
+  i = 0
 }
 #endif

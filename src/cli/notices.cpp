@@ -85,7 +85,7 @@ void Notices::ticked() {
 }
 
 void Notices::mutex_delayed(std::optional<pid_t> holder) {
-  if (delay_told_) return;
+  if (delay_told_ || quiet_) return;
   delay_told_ = true;
   std::string who = "somebody";
   if (holder) {

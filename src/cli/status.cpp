@@ -19,7 +19,7 @@ Status status_command(const Options& options) {
   std::optional<Ledger> ledger;
   if (*dir) ledger.emplace(**dir);
   const Result<Board> board = make_board(*snapshot, ledger ? &*ledger : nullptr);
-  if (!board) return fail(board.error());
+  if (!board) return fail(explain_lock_error(board.error(), (*dir)->path()));
 
   const char* no_colour = std::getenv("NO_COLOR");  // no-color.org: set and not empty
   BoardStyle style;

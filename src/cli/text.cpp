@@ -72,7 +72,7 @@ std::string health_text(const Device& device) {
 
 std::string reason(const Device& device, Fit fit, Barred barred, const Request& request,
                    const std::vector<Claim>& claims, const Ledger& ledger) {
-  const std::string never = never_reason(device, barred, fit, request);
+  std::string never = never_reason(device, barred, fit, request);
   if (!never.empty()) return never;
   const std::int64_t now = std::time(nullptr);
   switch (fit) {

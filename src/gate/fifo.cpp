@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
@@ -67,20 +68,26 @@ bool about_the_file(int errnum) {
 
 /// Opens a bell for writing; nothing where nobody reads it. The write end is closed at once after
 /// use, so that it never keeps the bell alive.
-UniqueFd open_bell(int dir, const std::string& name) {
+Result<UniqueFd> open_bell(int dir, const std::string& name) {
   UniqueFd fd(::openat(dir, name.c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd && !about_the_file(errno)) {
+    return fail(system_error(ExitCode::lock_dir, "open", name, errno));
+  }
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) return UniqueFd();
   return fd;
 }
 
-/// Pending bytes, and the time of the last write, which a FIFO keeps as its modification time
-/// (fs/pipe.c, pipe_write).
+/// How many rings are pending.
+int pending_rings(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
+}
+
+/// The time of the last write is a FIFO's modification time (fs/pipe.c, pipe_write).
 BellState state_of(int fd) {
   BellState state;
-  int bytes = 0;
-  if (::ioctl(fd, FIONREAD, &bytes) != 0 || bytes == 0) return state;
-  state.pending = true;
+  state.pending = pending_rings(fd) > 0;
   struct stat info{};
   struct timespec now{};
   if (::fstat(fd, &info) == 0 && ::clock_gettime(CLOCK_REALTIME, &now) == 0) {
@@ -124,17 +131,19 @@ Result<UniqueFd> create_bell(int dir, const std::string& name) {
   return create_fifo(dir, name, kBellMode);
 }
 
-std::optional<BellState> ring(int dir, const std::string& name) {
-  const UniqueFd fd = open_bell(dir, name);
-  if (!fd) return std::nullopt;
+std::optional<BellState> ring(int dir, const std::string& name, Ring what) {
+  const Result<UniqueFd> opened = open_bell(dir, name);
+  if (!opened || !*opened) return std::nullopt;
+  const UniqueFd& fd = *opened;
   const BellState before = state_of(fd.get());
-  if (before.pending) return before;
+  constexpr int kMostPending = 2;  // the first may only ask for an answer
+  if (pending_rings(fd.get()) >= (what == Ring::look ? kMostPending : 1)) return before;
   sigset_t pipe;
   ::sigemptyset(&pipe);
   ::sigaddset(&pipe, SIGPIPE);
   {
     const SignalBlock block(pipe);  // its reader may end between the open and the write
-    const char byte = '!';
+    const char byte = static_cast<char>(what);
     if (::write(fd.get(), &byte, 1) < 0 && errno == EPIPE) {
       const struct timespec none{};
       ::sigtimedwait(&pipe, nullptr, &none);
@@ -143,18 +152,25 @@ std::optional<BellState> ring(int dir, const std::string& name) {
   return before;
 }
 
-std::optional<BellState> look_at_bell(int dir, const std::string& name) {
-  const UniqueFd fd = open_bell(dir, name);
-  if (!fd) return std::nullopt;
-  return state_of(fd.get());
+Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) {
+  const Result<UniqueFd> fd = open_bell(dir, name);
+  if (!fd) return fail(fd.error());
+  if (!*fd) return std::nullopt;
+  return state_of(fd->get());
 }
 
-void answer_bell(int bell) {
+bool answer_bell(int bell) {
+  bool look = false;
   std::array<char, 512> bytes{};
-  ssize_t got = 0;
-  do {
-    got = ::read(bell, bytes.data(), bytes.size());
-  } while (got == static_cast<ssize_t>(bytes.size()) || (got < 0 && errno == EINTR));
+  for (;;) {
+    const ssize_t got = ::read(bell, bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return look;
+    const char* begin = bytes.data();
+    const char* end = begin + got;
+    look = look || std::find(begin, end, static_cast<char>(Ring::look)) != end;
+    if (static_cast<std::size_t>(got) < bytes.size()) return look;
+  }
 }
 
 }  // namespace gpu_gate

@@ -31,26 +31,34 @@ struct HeldFifo {
 /// blocks. Errors (no descriptors, no memory, I/O): exit code 5; never taken for "not held".
 Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name);
 
-/// A waiter's bell is a FIFO that everybody may write to and only its owner may read (mode 0622). A
-/// byte in it says "look again: it may be your turn"; it is a hint and never trusted further.
+/// A waiter's bell is a FIFO that everybody may write to and only its owner may read (mode 0622).
+/// What is written is a hint and never trusted further.
+enum class Ring : char {
+  look = 'l',    // look at the cards again: it may be your turn
+  answer = 'a',  // only read this, to show that you are awake
+};
+
 /// Creates a bell; the descriptor (for reading) is close-on-exec. Errors as create_held_fifo.
 Result<UniqueFd> create_bell(int dir, const std::string& name);
 
 /// What a look at a bell tells.
 struct BellState {
   bool pending = false;             // a ring has not been answered yet
-  std::chrono::nanoseconds age{0};  // since the last ring, if pending
+  std::chrono::nanoseconds age{0};  // since the last ring, or since the bell was made
 };
 
-/// Rings, unless a ring is pending already (then `age` goes on growing). Returns the state from
-/// before, or nothing where nobody is there to hear it. Never blocks, never fails: a lost ring is
-/// made good by the waiter's own slow look.
-std::optional<BellState> ring(int dir, const std::string& name);
+/// Rings. Where an answer is pending already, `answer` writes nothing, and `look` at most once
+/// more, so that the age goes on growing. Returns the state from before, or nothing where nobody is
+/// there to hear it. Never blocks, never fails: a lost ring is made good by the next look at the
+/// line.
+std::optional<BellState> ring(int dir, const std::string& name, Ring what);
 
-/// The state of a bell without ringing it.
-std::optional<BellState> look_at_bell(int dir, const std::string& name);
+/// The state of a bell without ringing it; nothing where there is no bell, nobody who reads it, or
+/// one that this user may not ring. Errors (no descriptors, no memory): exit code 5.
+Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name);
 
 /// Reads all pending rings of one's own bell: whoever looks at it then sees that it is answered.
-void answer_bell(int bell);
+/// True if one of them said "look".
+bool answer_bell(int bell);
 
 }  // namespace gpu_gate

@@ -91,23 +91,39 @@ TEST_F(Fifo, WhatIsNoFifoIsNotHeld) {
   for (const char* name : {"file", "folder", "link", "gone"}) EXPECT_FALSE(held(name)) << name;
 }
 
-TEST_F(Fifo, ABellRemembersWhenItWasFirstRung) {
+TEST_F(Fifo, ABellRemembersWhenItWasRung) {
   UniqueFd bell = create_bell(dir_.get(), "b").value();
-  EXPECT_FALSE(look_at_bell(dir_.get(), "b")->pending);
-  EXPECT_FALSE(ring(dir_.get(), "b")->pending);
-  const BellState first = *look_at_bell(dir_.get(), "b");
+  EXPECT_FALSE(look_at_bell(dir_.get(), "b").value()->pending);
+  EXPECT_FALSE(ring(dir_.get(), "b", Ring::answer)->pending);
+  const BellState first = *look_at_bell(dir_.get(), "b").value();
   EXPECT_TRUE(first.pending);
-  // Ringing again does not make it younger.
-  EXPECT_TRUE(ring(dir_.get(), "b")->pending);
-  EXPECT_GE(look_at_bell(dir_.get(), "b")->age, first.age);
-  answer_bell(bell.get());
-  EXPECT_FALSE(look_at_bell(dir_.get(), "b")->pending);
+  EXPECT_FALSE(answer_bell(bell.get()));
+  EXPECT_FALSE(look_at_bell(dir_.get(), "b").value()->pending);
+}
+
+TEST_F(Fifo, RingingAgainDoesNotMakeAPendingRingYounger) {
+  UniqueFd bell = create_bell(dir_.get(), "b").value();
+  for (int i = 0; i < 2; ++i) ring(dir_.get(), "b", Ring::look);
+  const BellState before = *look_at_bell(dir_.get(), "b").value();
+  ::usleep(20000);  // more than the granularity of a file's time
+  for (int i = 0; i < 100; ++i) {
+    ring(dir_.get(), "b", Ring::look);
+    ring(dir_.get(), "b", Ring::answer);
+  }
+  EXPECT_GE(look_at_bell(dir_.get(), "b").value()->age, before.age + std::chrono::milliseconds(20));
+}
+
+TEST_F(Fifo, ALookIsHeardBehindAPendingAnswer) {
+  UniqueFd bell = create_bell(dir_.get(), "b").value();
+  ring(dir_.get(), "b", Ring::answer);
+  ring(dir_.get(), "b", Ring::look);
+  EXPECT_TRUE(answer_bell(bell.get()));
 }
 
 TEST_F(Fifo, ABellThatNobodyHearsIsNothing) {
   create_bell(dir_.get(), "b").value().reset();
-  EXPECT_FALSE(ring(dir_.get(), "b"));
-  EXPECT_FALSE(look_at_bell(dir_.get(), "gone"));
+  EXPECT_FALSE(ring(dir_.get(), "b", Ring::look));
+  EXPECT_FALSE(look_at_bell(dir_.get(), "gone").value());
 }
 
 }  // namespace

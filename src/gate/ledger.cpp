@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <charconv>
 #include <ctime>
+#include <map>
 #include <memory>
 #include <set>
 
-#include "base/printable.h"
 #include "base/process.h"
 #include "base/umask.h"
 
@@ -158,10 +158,9 @@ Status write_record(int dir, const std::string& name, const std::string& text) {
 
 bool may_remove(uid_t owner) { return ::geteuid() == 0 || ::geteuid() == owner; }
 
-/// A failure to make a file, in words for the user; a directory that vanished becomes ESTALE.
-tl::unexpected<Error> cannot_make(const LockDir& dir, Error error) {
+/// A failure to make a file; ENOENT says that the directory itself has vanished.
+tl::unexpected<Error> cannot_make(Error error) {
   if (error.errnum == ENOENT) error.errnum = ESTALE;
-  error.text = "cannot use the lock directory " + printable(dir.path()) + ": " + error.text;
   return fail(std::move(error));
 }
 
@@ -180,40 +179,63 @@ Result<std::vector<Claim>> Ledger::claims(const MutexGuard* guard) const {
   if (!scanned) return fail(scanned.error());
 
   std::vector<Claim> live;
-  std::set<Ticket> with_fifo;
+  std::map<Ticket, std::set<std::string>> fifos;  // by claim, the cards that have one
+  std::set<Ticket> held_tickets;
   for (auto& [uuid, ticket] : named) {
     const std::string name = claim_name(uuid, ticket);
-    with_fifo.insert(ticket);
+    fifos[ticket].insert(uuid);
     Result<std::optional<HeldFifo>> held = open_if_held(dir_.claims(), name);
     if (!held) return fail(held.error());
     if (*held) {
-      live.push_back(
-          Claim{ticket, std::move(uuid), (*held)->owner, std::move((*held)->read_end), 0});
+      held_tickets.insert(ticket);
+      live.push_back(Claim{ticket, std::move(uuid), (*held)->owner, false});
     } else if (guard != nullptr) {
       remove_claim(name, ticket);
     }
   }
-  // A claim whose FIFO somebody removed under it (a cleaner of temporary files) is still held as
-  // long as its process lives.
+  // A card whose FIFO somebody removed (a cleaner of temporary files) is still held as long as the
+  // claim's process lives.
   for (const Ticket ticket : records) {
-    if (with_fifo.count(ticket) != 0) continue;
+    const auto known = fifos.find(ticket);
+    if (known != fifos.end() && held_tickets.count(ticket) == 0) continue;  // it has ended
     const std::optional<ClaimRecord> record = claim_record(ticket);
     if (!record || record->owner.pid_namespace != pid_namespace()) continue;
+    std::vector<std::string> lost;
+    for (const std::string& uuid : record->devices) {
+      if (known == fifos.end() || known->second.count(uuid) == 0) lost.push_back(uuid);
+    }
+    if (lost.empty()) continue;
     const auto identity = process_identity(record->owner.pid);
     if (!identity || identity->start_ticks != record->owner.start_ticks ||
         identity->uid != record->owner.uid) {
-      if (guard != nullptr && may_remove(record->owner.uid)) remove_claim("", ticket);
+      if (guard != nullptr && known == fifos.end() && may_remove(record->owner.uid)) {
+        remove_claim("", ticket);
+      }
       continue;
     }
-    for (const std::string& uuid : record->devices) {
-      UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, record->owner.pid, 0)));
-      live.push_back(Claim{ticket, uuid, record->owner.uid, std::move(pidfd), POLLIN});
+    for (std::string& uuid : lost) {
+      live.push_back(Claim{ticket, std::move(uuid), record->owner.uid, true});
     }
   }
   std::sort(live.begin(), live.end(), [](const Claim& a, const Claim& b) {
     return a.ticket != b.ticket ? a.ticket < b.ticket : a.uuid < b.uuid;
   });
   return live;
+}
+
+Result<std::optional<ClaimWatch>> Ledger::watch(const Claim& claim) const {
+  if (!claim.by_process) {
+    Result<std::optional<HeldFifo>> held =
+        open_if_held(dir_.claims(), claim_name(claim.uuid, claim.ticket));
+    if (!held) return fail(held.error());
+    if (!*held) return std::nullopt;
+    return ClaimWatch{std::move((*held)->read_end), 0};
+  }
+  const std::optional<ClaimRecord> record = claim_record(claim.ticket);
+  if (!record) return std::nullopt;
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, record->owner.pid, 0)));
+  if (!pidfd) return std::nullopt;
+  return ClaimWatch{std::move(pidfd), POLLIN};
 }
 
 /// The record goes first: a record without its FIFO means something else (see claims()).
@@ -267,9 +289,10 @@ std::optional<WaiterRecord> Ledger::waiter_record(const Place& place) const {
   return record;
 }
 
-bool Ledger::is_passed_over(const Place& place) const {
-  const std::optional<BellState> bell = bell_state(place);
-  return bell && bell->pending && bell->age >= kAnswerTime;
+Result<bool> Ledger::is_passed_over(const Place& place) const {
+  const Result<std::optional<BellState>> bell = bell_state(place);
+  if (!bell) return fail(bell.error());
+  return !*bell || ((*bell)->pending && (*bell)->age >= kAnswerTime);
 }
 
 Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) const {
@@ -281,6 +304,18 @@ Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) cons
                   places->end());
   }
   Ahead ahead;
+  ahead.length = places->size();
+  // The predecessor before the first: with nobody alive there is no first either (the dead stay
+  // dead), and one that dies between the two scans is noticed by its watch. The other way round, it
+  // could be the first and already gone as a predecessor, and nobody would wake this waiter.
+  for (auto other = places->rbegin(); other != places->rend(); ++other) {
+    Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), base_name(*other));
+    if (!held) return fail(held.error());
+    if (!*held) continue;
+    ahead.predecessor = *other;
+    ahead.watch = std::move((*held)->read_end);
+    break;
+  }
   for (const Place& other : *places) {
     const std::string name = base_name(other);
     const Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), name);
@@ -294,42 +329,30 @@ Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) cons
       }
       continue;
     }
-    if (is_passed_over(other)) continue;
-    ahead.first = other;
-    break;
-  }
-  for (auto other = places->rbegin(); other != places->rend(); ++other) {
-    Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), base_name(*other));
-    if (!held) return fail(held.error());
-    if (!*held) continue;
-    ahead.predecessor = *other;
-    ahead.watch = std::move((*held)->read_end);
+    const Result<bool> passed_over = is_passed_over(other);
+    if (!passed_over) return fail(passed_over.error());
+    if (*passed_over) continue;
+    if (ahead.predecessor) ahead.first = other;
     break;
   }
   return ahead;
 }
 
-Result<Ticket> Ledger::next_ticket(const MutexGuard& guard, bool grant) const {
+/// The next ticket, larger than every one in a name in `dir` (the queue or the claims) whatever the
+/// counter says: anybody may have written that, and planted names beforehand.
+Result<Ticket> Ledger::next_ticket(const MutexGuard& guard, int dir) const {
   Counters counters = guard.read();
   const Ticket most = most_plausible_ticket();
-  if (counters.last_ticket == 0 || counters.last_ticket > most) {
-    // A new file, or one that somebody spoiled: go on behind everything that is there.
+  if (counters.last_ticket == 0 || counters.last_ticket > most)
     counters.last_ticket = first_ticket();
-    const Result<std::vector<Place>> places = all_lines();
-    if (!places) return fail(places.error());
-    if (!places->empty()) {
-      counters.last_ticket = std::max(counters.last_ticket, places->back().ticket);
-    }
-    const Result<std::vector<Claim>> live = claims(nullptr);
-    if (!live) return fail(live.error());
-    for (const Claim& claim : *live) {
-      if (claim.ticket <= most) {
-        counters.last_ticket = std::max(counters.last_ticket, claim.ticket);
-      }
-    }
-  }
+  const Status scanned = for_each_name(dir, [&](std::string_view name) {
+    const auto at = name.rfind('@');
+    if (dir == dir_.claims() && at != std::string_view::npos) name.remove_prefix(at + 1);
+    const std::optional<Ticket> ticket = take_ticket(name);
+    if (ticket && *ticket <= most) counters.last_ticket = std::max(counters.last_ticket, *ticket);
+  });
+  if (!scanned) return fail(scanned.error());
   ++counters.last_ticket;
-  if (grant) ++counters.grants;
   const Status written = guard.write(counters);
   if (!written) return fail(written.error());
   return counters.last_ticket;
@@ -339,14 +362,14 @@ Result<Ticket> Ledger::next_ticket(const MutexGuard& guard, bool grant) const {
 // which is cleared away like any other, and never a file that nobody looks for.
 Result<Standing> Ledger::join(const MutexGuard& guard, const WaiterRecord& record) const {
   for (int tries = 0;; ++tries) {
-    const Result<Ticket> ticket = next_ticket(guard, false);
+    const Result<Ticket> ticket = next_ticket(guard, dir_.queue());
     if (!ticket) return fail(ticket.error());
     Standing standing;
     standing.place = Place{*ticket, record.request.within};
     const std::string name = base_name(standing.place);
     Result<UniqueFd> held = create_held_fifo(dir_.queue(), name);
     if (!held && held.error().errnum == EEXIST && tries < kTicketTries) continue;
-    if (!held) return cannot_make(dir_, held.error());
+    if (!held) return cannot_make(held.error());
     standing.held = std::move(*held);
     Result<UniqueFd> bell = create_bell(dir_.queue(), name + kBell);
     const Status written =
@@ -357,7 +380,7 @@ Result<Standing> Ledger::join(const MutexGuard& guard, const WaiterRecord& recor
     }
     leave(standing.place);
     if (written.error().errnum == EEXIST && tries < kTicketTries) continue;
-    return cannot_make(dir_, written.error());
+    return cannot_make(written.error());
   }
 }
 
@@ -381,7 +404,7 @@ void Ledger::leave(const Place& place) const {
 
 Result<Ledger::Made> Ledger::claim(const MutexGuard& guard, const ClaimRecord& record) const {
   for (int tries = 0;; ++tries) {
-    const Result<Ticket> ticket = next_ticket(guard, true);
+    const Result<Ticket> ticket = next_ticket(guard, dir_.claims());
     if (!ticket) return fail(ticket.error());
     Made made;
     made.ticket = *ticket;
@@ -397,20 +420,27 @@ Result<Ledger::Made> Ledger::claim(const MutexGuard& guard, const ClaimRecord& r
     if (done) {
       done = write_record(dir_.claims(), std::to_string(*ticket) + kRecord, to_json(record));
     }
-    if (done) return made;
+    if (done) {
+      // Counted when it can be seen: who reads the number before must find the claim gone or new.
+      Counters counters = guard.read();
+      ++counters.grants;
+      done = guard.write(counters);
+      if (done) return made;
+      ::unlinkat(dir_.claims(), (std::to_string(*ticket) + kRecord).c_str(), 0);
+    }
     for (std::size_t i = 0; i < made.held.size(); ++i) {
       ::unlinkat(dir_.claims(), claim_name(record.devices[i], *ticket).c_str(), 0);
     }
     if (done.error().errnum == EEXIST && tries < kTicketTries) continue;
-    return cannot_make(dir_, done.error());
+    return cannot_make(done.error());
   }
 }
 
-std::optional<BellState> Ledger::ring_bell(const Place& place) const {
-  return ring(dir_.queue(), base_name(place) + kBell);
+std::optional<BellState> Ledger::ring_bell(const Place& place, Ring what) const {
+  return ring(dir_.queue(), base_name(place) + kBell, what);
 }
 
-std::optional<BellState> Ledger::bell_state(const Place& place) const {
+Result<std::optional<BellState>> Ledger::bell_state(const Place& place) const {
   return look_at_bell(dir_.queue(), base_name(place) + kBell);
 }
 

@@ -26,8 +26,13 @@ struct Claim {
   Ticket ticket = 0;
   std::string uuid;
   uid_t owner = 0;
-  UniqueFd watch;          // poll it with `events`; it becomes ready when the claim may have ended
-  short watch_events = 0;  // 0 for a FIFO (POLLHUP), POLLIN for a pidfd
+  bool by_process = false;  // its FIFO was removed; it is held while its process lives
+};
+
+/// What to sleep on until a claim on a card may have ended: poll it with `events`.
+struct ClaimWatch {
+  UniqueFd fd;
+  short events = 0;  // 0 for a FIFO (POLLHUP), POLLIN for a pidfd
 };
 
 /// A waiter's own place in line; leaves it when destroyed, by letting go of the FIFO.
@@ -42,6 +47,7 @@ struct Ahead {
   std::optional<Place> first;  // the first that lives and answers its bell: it looks at the cards
   std::optional<Place> predecessor;  // the nearest that lives
   UniqueFd watch;                    // its read end: POLLHUP when it has left
+  std::size_t length = 0;            // of the line up to the place, dead ones included
 };
 
 /// What is written in a lock directory: the line, the claims and their records. Nothing read from
@@ -55,6 +61,8 @@ class Ledger {
   /// All live claims. With a guard, removes those dead ones that this user may remove.
   Result<std::vector<Claim>> claims(const MutexGuard* guard) const;
   std::optional<ClaimRecord> claim_record(Ticket ticket) const;
+  /// A watch on a claim; nothing if it has ended meanwhile.
+  Result<std::optional<ClaimWatch>> watch(const Claim& claim) const;
 
   /// The places of one line in order, dead ones among them.
   Result<std::vector<Place>> line(Ticket within) const;
@@ -62,7 +70,8 @@ class Ledger {
   Result<std::vector<Place>> all_lines() const;
   Result<bool> is_live(const Place& place) const;
   std::optional<WaiterRecord> waiter_record(const Place& place) const;
-  bool is_passed_over(const Place& place) const;
+  /// Does it not answer its bell, or has none that can be rung?
+  Result<bool> is_passed_over(const Place& place) const;
 
   /// Who is ahead of `place` (ticket 0: of a newcomer). With a guard, removes the dead places at
   /// the front that this user may remove.
@@ -82,11 +91,11 @@ class Ledger {
   /// Makes a claim on the record's devices, all or none. Errors: exit code 5, nothing claimed.
   Result<Made> claim(const MutexGuard& guard, const ClaimRecord& record) const;
 
-  std::optional<BellState> ring_bell(const Place& place) const;
-  std::optional<BellState> bell_state(const Place& place) const;
+  std::optional<BellState> ring_bell(const Place& place, Ring what) const;
+  Result<std::optional<BellState>> bell_state(const Place& place) const;
 
  private:
-  Result<Ticket> next_ticket(const MutexGuard& guard, bool grant) const;
+  Result<Ticket> next_ticket(const MutexGuard& guard, int dir) const;
   void remove_claim(const std::string& fifo, Ticket ticket) const;
 
   const LockDir& dir_;

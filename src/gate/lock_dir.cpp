@@ -58,15 +58,20 @@ std::string remedy(int errnum, const std::string& path) {
       return "; free some space, or " + std::string(kOwnDir);
     case ENOENT:
       return "; make its parent directory first";
+    case EMFILE:
+    case ENFILE:
+      return "; too many files are open: raise the limit (ulimit -n)";
+    case ENOMEM:
+      return "; there is no memory left";
     default:
       return "; " + std::string(kOwnDir);
   }
 }
 
+constexpr const char* kUnusable = "cannot use the lock directory ";
+
 tl::unexpected<Error> unusable(const char* call, const std::string& path, int errnum) {
-  Error error = system_error(ExitCode::lock_dir, call, path, errnum);
-  error.text = "cannot use the lock directory: " + error.text + remedy(errnum, path);
-  return fail(std::move(error));
+  return fail(explain_lock_error(system_error(ExitCode::lock_dir, call, path, errnum), path));
 }
 
 /// mkdir with exactly kDirMode.
@@ -92,10 +97,11 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
   struct statfs info{};
   if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
   if (is_network_file_system(info)) {
-    return fail(ExitCode::lock_dir,
-                "cannot use the lock directory: " + printable(path) +
-                    " is on a network file system, where a lock would not hold for this machine "
-                    "alone; set GPU_GATE_LOCK_DIR to a local directory");
+    return fail(
+        ExitCode::lock_dir,
+        kUnusable + printable(path) +
+            ": it is on a network file system, where a lock would not hold for this machine "
+            "alone; set GPU_GATE_LOCK_DIR to a local directory");
   }
   for (const char* name : {"queue", "claims"}) {
     UniqueFd part(::openat(dir.root_.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
@@ -133,7 +139,7 @@ Result<Place> choose(const LockDirPlaces& places) {
     if (writable_by_all(parent)) return Place{parent + "/gpu-gate", false};
   }
   return fail(ExitCode::lock_dir,
-              "cannot use a lock directory: there is no " + places.administered +
+              "cannot use the lock directory: there is no " + places.administered +
                   " and nothing else that all users may write to; set GPU_GATE_LOCK_DIR");
 }
 
@@ -158,6 +164,12 @@ bool LockDir::is_current() const {
   struct stat opened{};
   return ::stat(path_.c_str(), &at_path) == 0 && ::fstat(root_.get(), &opened) == 0 &&
          at_path.st_ino == opened.st_ino && at_path.st_dev == opened.st_dev;
+}
+
+Error explain_lock_error(Error error, const std::string& path) {
+  if (error.code != ExitCode::lock_dir || error.text.rfind(kUnusable, 0) == 0) return error;
+  error.text = kUnusable + printable(path) + ": " + error.text + remedy(error.errnum, path);
+  return error;
 }
 
 }  // namespace gpu_gate

@@ -46,4 +46,8 @@ class LockDir {
   UniqueFd claims_;
 };
 
+/// Makes an Error of exit code 5 tell the user which directory it is about and what helps. Leaves
+/// one that does so already, and any other, as it is.
+Error explain_lock_error(Error error, const std::string& path);
+
 }  // namespace gpu_gate

@@ -16,7 +16,6 @@
 #include <cstring>
 #include <ctime>
 
-#include "base/printable.h"
 #include "base/process.h"
 #include "base/umask.h"
 
@@ -26,9 +25,8 @@ namespace {
 constexpr const char* kName = "mutex";
 
 tl::unexpected<Error> failed(const char* call, const LockDir& dir, int errnum) {
-  Error error = system_error(ExitCode::lock_dir, call, dir.path() + "/" + kName, errnum);
-  error.text = "cannot use the lock directory: " + error.text;
-  return fail(std::move(error));
+  return fail(
+      explain_lock_error(system_error(ExitCode::lock_dir, call, kName, errnum), dir.path()));
 }
 
 /// Opens the file and makes it if it is missing, writable for all. The plain open comes first: with
@@ -49,9 +47,11 @@ Result<UniqueFd> open_file(const LockDir& dir) {
     struct stat info{};
     if (::fstat(fd.get(), &info) != 0) return failed("fstat", dir, errno);
     if (!S_ISREG(info.st_mode)) {
-      return fail(ExitCode::lock_dir, "cannot use the lock directory: " + printable(dir.path()) +
-                                          "/mutex is not a regular file; " +
-                                          user_name(info.st_uid) + " put it there");
+      return fail(explain_lock_error(Error{ExitCode::lock_dir,
+                                           "its file `mutex` is not a regular file; " +
+                                               user_name(info.st_uid) + " or root can remove it",
+                                           0},
+                                     dir.path()));
     }
     return fd;
   }
@@ -68,7 +68,8 @@ bool is_current(const LockDir& dir, int fd) {
 }
 
 /// The process that took the flock on this file, from /proc/locks (proc(5)):
-/// "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF".
+/// "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF"; READ for a shared one, which keeps us out as
+/// well.
 std::optional<pid_t> lock_holder(int fd) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return std::nullopt;
@@ -82,10 +83,11 @@ std::optional<pid_t> lock_holder(int fd) {
   while (!holder && std::fgets(line, sizeof line, file) != nullptr) {
     // A line with "->" behind the number is one that waits.
     const char* taken = std::strstr(line, ": FLOCK ");
-    const char* write = taken != nullptr ? std::strstr(taken, " WRITE ") : nullptr;
-    if (write == nullptr || std::strstr(write, wanted.data()) == nullptr) continue;
+    const char* mode = taken != nullptr ? std::strstr(taken, " WRITE ") : nullptr;
+    if (taken != nullptr && mode == nullptr) mode = std::strstr(taken, " READ ");
+    if (mode == nullptr || std::strstr(mode, wanted.data()) == nullptr) continue;
     char* end = nullptr;
-    const auto pid = std::strtol(write + std::strlen(" WRITE "), &end, 10);
+    const auto pid = std::strtol(std::strchr(mode + 1, ' '), &end, 10);
     if (pid > 0 && end != nullptr && *end == ' ') holder = static_cast<pid_t>(pid);
   }
   std::fclose(file);
@@ -176,9 +178,7 @@ Status MutexGuard::write(const Counters& counters) const {
     written = ::pwrite(file_.get(), text.data(), static_cast<std::size_t>(size), 0);
   } while (written < 0 && errno == EINTR);
   if (written == size) return {};
-  Error error = system_error(ExitCode::lock_dir, "write", kName, written < 0 ? errno : ENOSPC);
-  error.text = "cannot use the lock directory: " + error.text;
-  return fail(std::move(error));
+  return fail(system_error(ExitCode::lock_dir, "write", kName, written < 0 ? errno : ENOSPC));
 }
 
 Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_point> deadline,

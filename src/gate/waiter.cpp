@@ -24,8 +24,10 @@ using std::chrono::seconds;
 
 /// A card that those ahead could use, but not as it is now, is kept for them for so long.
 constexpr seconds kSettleTime{10};
-/// Who is not first looks at the line by itself this often, in case the first one hangs.
-constexpr seconds kSlowLook{30};
+/// Who is not first looks at the line by itself this often, in case those ahead hang: the nearer to
+/// the front, the more often, so that a long line costs hardly more than a short one.
+constexpr seconds kLineCheck{5};
+constexpr std::size_t kLineCheckSpread = 16;
 /// The second in line gives the first so much time after a release before it rings.
 constexpr milliseconds kHeadStart{50};
 /// A bell may make a waiter look this often at the most: anybody may ring.
@@ -91,6 +93,13 @@ class Waiter {
   Waiter& operator=(const Waiter&) = delete;
 
   Result<WaitEnd> wait() {
+    Result<WaitEnd> end = wait_for_turn();
+    if (!end) return fail(explain_lock_error(end.error(), dir_.path()));
+    return end;
+  }
+
+ private:
+  Result<WaitEnd> wait_for_turn() {
     // Only the sleep takes note of them; but where the driver or the mutex may block for long, they
     // end
     // the process as they always did.
@@ -111,7 +120,6 @@ class Waiter {
     return std::move(end_);
   }
 
- private:
   /// What was found under the mutex.
   struct View {
     std::vector<Claim> claims;
@@ -154,6 +162,8 @@ class Waiter {
       const bool changed = request->allowed != request_.allowed;
       request_ = std::move(*request);
 
+      cards_.clear();
+      for (const Device& device : snapshot->devices) cards_.insert(device.uuid);
       std::set<std::string> claimed_before;
       for (const Claim& claim : *claims_before) {
         if (claim.ticket > within_) claimed_before.insert(claim.uuid);
@@ -163,9 +173,8 @@ class Waiter {
         if (Status opened = open_dir(); !opened) return fail(opened.error());
         continue;
       }
-      if (!view && view.error().text.empty() && view.error().errnum == ESTALE) {
-        return fail(ExitCode::lock_dir, "cannot use the lock directory: somebody keeps replacing " +
-                                            printable(dir_.path()));
+      if (!view && view.error().errnum == ESTALE) {
+        return fail(ExitCode::lock_dir, "somebody keeps removing it");
       }
       if (!view) return fail(view.error());
       if (!*view) return true;
@@ -176,7 +185,7 @@ class Waiter {
             Outlook{*snapshot, request_, (*view)->turn.fits, (*view)->claims, ledger_});
         return fail(timed_out());
       }
-      after_look(*snapshot, **view);
+      if (Status done = after_look(*snapshot, **view); !done) return fail(done.error());
       return false;
     }
   }
@@ -258,7 +267,7 @@ class Waiter {
   /// One try does not give up because somebody holds the mutex for a moment.
   std::optional<Clock::time_point> lock_deadline() const {
     if (!deadline_) return std::nullopt;
-    return std::max(*deadline_, began_ + seconds(2));
+    return one_try() ? began_ + seconds(2) : *deadline_;
   }
 
   Error timed_out() const { return Error{ExitCode::timeout, "", 0}; }
@@ -286,8 +295,14 @@ class Waiter {
     if (!ahead) return fail(ahead.error());
     first_ = ahead->first;
     leading_ = !first_;
+    check_every_ = kLineCheck * (1 + ahead->length / kLineCheckSpread);
     // Second in line: nobody but the first is ahead.
     second_ = first_ && ahead->predecessor && ahead->predecessor->ticket == first_->ticket;
+    // Who left may have kept cards from those behind: the first in line decides what comes of it.
+    const Ticket predecessor = ahead->predecessor ? ahead->predecessor->ticket : 0;
+    if (standing_ && first_ && predecessor != predecessor_ticket_)
+      ledger_.ring_bell(*first_, Ring::look);
+    predecessor_ticket_ = predecessor;
     predecessor_ = std::move(ahead->watch);
     return {};
   }
@@ -312,7 +327,9 @@ class Waiter {
       if (!*live) continue;
       const std::optional<WaiterRecord> other = ledger_.waiter_record(place);
       if (!other) continue;
-      const Turn turn = granting.next(InLine{&other->request, ledger_.is_passed_over(place)});
+      const Result<bool> passed_over = ledger_.is_passed_over(place);
+      if (!passed_over) return fail(passed_over.error());
+      const Turn turn = granting.next(InLine{&other->request, *passed_over});
       if (!turn.granted.empty()) call(place);
     }
     Turn turn = granting.next(me);
@@ -322,7 +339,7 @@ class Waiter {
 
   /// Rings a waiter whose turn it is, and notes when it is passed over if it does not answer.
   void call(const Place& place) {
-    const std::optional<BellState> bell = ledger_.ring_bell(place);
+    const std::optional<BellState> bell = ledger_.ring_bell(place, Ring::look);
     if (!bell) return;
     const nanoseconds age = bell->pending ? bell->age : nanoseconds(0);
     const auto answer_by = Clock::now() + std::max<nanoseconds>(kAnswerTime - age, milliseconds(1));
@@ -358,22 +375,22 @@ class Waiter {
       claim.owner = owner_;
       claim.owner.since = std::time(nullptr);
       for (const Device& device : end_.devices) claim.devices.push_back(device.uuid);
+      // The first in line sleeps on the claims it knows; this one is new to it. Rung before: if
+      // this process is killed in between, its mutex may be let go before its claim.
+      if (first_) ledger_.ring_bell(*first_, Ring::look);
       Result<Ledger::Made> made = ledger_.claim(guard, claim);
       if (!made) return fail(made.error());
       end_.claim = made->ticket;
       end_.held = std::move(made->held);
-      // The first in line sleeps on the claims it knows; this one is new to it.
-      if (first_) ledger_.ring_bell(*first_);
     }
     leave();
     return {};
   }
 
   /// After a look that granted nothing, without the mutex.
-  void after_look(const Snapshot& snapshot, View& view) {
+  Status after_look(const Snapshot& snapshot, const View& view) {
     const auto now = Clock::now();
     next_look_ = now + options_.poll;
-    next_check_ = now + kSlowLook;
     if (leading_) {
       call_others(snapshot, view.claimed);
       watch_processes(snapshot, view.claimed);
@@ -385,16 +402,17 @@ class Waiter {
       relook_.stop();
       pidfds_.clear();
       source_.close();
-      if (second_) check_first();
+      ping_first();
     }
     observer_.looked(Outlook{snapshot, request_, view.turn.fits, view.claims, ledger_});
     tell_place();
-    claims_ = leading_ || second_ ? std::move(view.claims) : std::vector<Claim>();
+    if (Status watched = watch_claims(view.claims); !watched) return watched;
     settle_look_.reset();
     for (const auto& [uuid, since] : since_contested_) {
       const auto settles = std::max(since + kSettleTime, now + milliseconds(100));
       settle_look_ = settle_look_ ? std::min(*settle_look_, settles) : settles;
     }
+    return {};
   }
 
   /// Is there a card that only needs time, because what it held has just gone?
@@ -447,8 +465,9 @@ class Waiter {
       } else {
         continue;
       }
-      const Turn turn =
-          granting.next(InLine{&known.at(place.ticket).request, ledger_.is_passed_over(place)});
+      const Result<bool> passed_over = ledger_.is_passed_over(place);
+      if (!passed_over) return;
+      const Turn turn = granting.next(InLine{&known.at(place.ticket).request, *passed_over});
       if (turn.granted.empty()) continue;
       if (std::none_of(turn.granted.begin(), turn.granted.end(),
                        [&](std::size_t device) { return turn.contested[device]; })) {
@@ -457,19 +476,21 @@ class Waiter {
       }
       told[place.ticket] = turn.granted;
       const auto before = told_.find(place.ticket);
-      if (before == told_.end() || before->second != turn.granted) ledger_.ring_bell(place);
+      if (before == told_.end() || before->second != turn.granted)
+        ledger_.ring_bell(place, Ring::look);
     }
     records_ = std::move(known);
     told_ = std::move(told);
   }
 
-  /// Watches those processes of others that keep this waiter from a card. One that cannot be
-  /// watched has either just ended, then the next look is soon, or lives in another pid namespace.
+  /// Watches the processes of others on unclaimed cards, also on those that only the ones behind
+  /// could use. One that cannot be watched has either just ended, then the next look is soon, or
+  /// lives in another pid namespace.
   void watch_processes(const Snapshot& snapshot, const std::vector<bool>& claimed) {
     std::map<pid_t, UniqueFd> watched;
     std::set<pid_t> hidden;
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
-      if (claimed[i] || !could_ever(fit(snapshot.devices[i], request_, false))) continue;
+      if (claimed[i]) continue;
       for (const GpuProcess& process : snapshot.devices[i].processes) {
         if (process.pid <= 0 || watched.count(process.pid) != 0 || watched.size() >= kMostPidfds) {
           continue;
@@ -492,6 +513,28 @@ class Waiter {
     hidden_ = std::move(hidden);
   }
 
+  /// Watches one claim on each card that this line is about, and one of the claim that it is inside
+  /// of: when that ends there is something to look at. As many as cards, however many claims there
+  /// are.
+  Status watch_claims(const std::vector<Claim>& claims) {
+    claims_.clear();
+    if (!leading_ && !second_) return {};
+    std::set<std::string> watched;
+    for (const Claim& claim : claims) {
+      const bool outer = claim.ticket == within_;
+      if (claim.ticket < within_ || cards_.count(claim.uuid) == 0) continue;
+      if (!watched.insert(outer ? std::string() : claim.uuid).second) continue;
+      Result<std::optional<ClaimWatch>> watch = ledger_.watch(claim);
+      if (!watch) return fail(watch.error());
+      if (!*watch) {
+        stale_ = true;  // it has just ended
+        continue;
+      }
+      claims_.push_back(std::move(**watch));
+    }
+    return {};
+  }
+
   void tell_place() {
     if (!observer_.wants_place() || !standing_) return;
     Result<std::vector<Place>> places = ledger_.line(within_);
@@ -505,16 +548,23 @@ class Waiter {
     observer_.placed(place);
   }
 
-  /// As second in line: makes sure that the first one is awake. If it does not answer for
-  /// kAnswerTime it is passed over, and this waiter is the first that answers.
-  void check_first() {
+  /// Makes sure that the first in line is awake: rings it for an answer, unless somebody did so
+  /// just now. If it does not answer for kAnswerTime it is passed over, and another is the first
+  /// that does.
+  void ping_first() {
+    const auto now = Clock::now();
+    next_check_ = now + check_every_;
     if (!first_) return;
-    const std::optional<BellState> bell = ledger_.bell_state(*first_);
-    if (!bell) return;
-    if (bell->pending) {
-      next_check_ = Clock::now() + std::max<nanoseconds>(kAnswerTime - bell->age, milliseconds(1));
-      checking_ = true;
+    const Result<std::optional<BellState>> state = ledger_.bell_state(*first_);
+    if (!state || !*state) return;
+    std::optional<BellState> bell = *state;
+    if (!bell->pending && bell->age < kLineCheck - seconds(1) && !released_) return;
+    if (!bell->pending) {
+      ledger_.ring_bell(*first_, Ring::answer);
+      bell->age = nanoseconds(0);
     }
+    const auto answer_by = now + std::max<nanoseconds>(kAnswerTime - bell->age, milliseconds(1));
+    next_check_ = std::min(next_check_, answer_by);
   }
 
   /// Sleeps in the one poll(2) until something happens. True: look at the cards.
@@ -531,7 +581,7 @@ class Waiter {
     const std::size_t at_bell = add(standing_->bell.get(), POLLIN);
     const std::size_t at_predecessor = add(predecessor_.get(), 0);  // poll skips -1
     const std::size_t at_claims = fds.size();
-    for (const Claim& claim : claims_) add(claim.watch.get(), claim.watch_events);
+    for (const ClaimWatch& watch : claims_) add(watch.fd.get(), watch.events);
     const std::size_t at_processes = fds.size();
     for (const auto& [pid, pidfd] : pidfds_) add(pidfd.get(), POLLIN);
 
@@ -570,8 +620,7 @@ class Waiter {
                                     nanoseconds(kLeastBetweenRings - (now - last_look_)).count()};
         ::nanosleep(&pause, nullptr);
       }
-      answer_bell(standing_->bell.get());
-      look = true;
+      look = answer_bell(standing_->bell.get());
     }
     if (leading_ && (released || ended)) {
       relook_.start(now);
@@ -580,11 +629,10 @@ class Waiter {
     if (second_ && released) {
       claims_.clear();
       next_check_ = std::min(next_check_, now + kHeadStart);
-      checking_ = true;
+      released_ = true;
     }
     if (fds[at_predecessor].revents != 0 || (!leading_ && now >= next_check_)) {
-      const bool left_line = fds[at_predecessor].revents != 0;
-      Result<bool> first = check_line(left_line);
+      Result<bool> first = check_line();
       if (!first) return fail(first.error());
       look = look || *first;
     }
@@ -600,28 +648,19 @@ class Waiter {
   }
 
   /// Something changed ahead, or it is time to see whether anything did. True: this waiter leads
-  /// now. Else it may have to wake the one who does.
-  Result<bool> check_line(bool predecessor_left) {
-    const bool was_checking = checking_;
-    checking_ = false;
+  /// now.
+  Result<bool> check_line() {
     if (Status placed = find_place(nullptr); !placed) return fail(placed.error());
-    const auto now = Clock::now();
-    next_check_ = now + kSlowLook;
     if (leading_) return true;
     tell_place();
+    claims_.clear();
     if (second_) {
-      Result<std::vector<Claim>> claims = ledger_.claims(nullptr);
+      const Result<std::vector<Claim>> claims = ledger_.claims(nullptr);
       if (!claims) return fail(claims.error());
-      claims_ = std::move(*claims);
+      if (Status watched = watch_claims(*claims); !watched) return fail(watched.error());
     }
-    const std::optional<BellState> bell = ledger_.bell_state(*first_);
-    // Who left may have kept cards from those behind; the first in line decides what comes of it.
-    // Else it is rung only if nobody did so lately.
-    if (predecessor_left || was_checking || (bell && bell->age >= kSlowLook)) {
-      const std::optional<BellState> before = ledger_.ring_bell(*first_);
-      const nanoseconds age = before && before->pending ? before->age : nanoseconds(0);
-      if (second_) next_check_ = now + std::max<nanoseconds>(kAnswerTime - age, milliseconds(1));
-    }
+    ping_first();
+    released_ = false;
     return false;
   }
 
@@ -650,11 +689,14 @@ class Waiter {
 
   // What it sleeps on.
   UniqueFd predecessor_;
-  std::vector<Claim> claims_;
+  Ticket predecessor_ticket_ = 0;
+  std::vector<ClaimWatch> claims_;
+  std::set<std::string> cards_;  // the UUIDs of the last snapshot
   std::map<pid_t, UniqueFd> pidfds_;
   std::set<pid_t> hidden_;  // processes that are listed but cannot be watched
   Clock::time_point next_look_;
   Clock::time_point next_check_;
+  nanoseconds check_every_ = kLineCheck;
   Clock::time_point next_tick_;
   Clock::time_point last_look_;
   std::optional<Clock::time_point> settle_look_;
@@ -662,7 +704,7 @@ class Waiter {
   Relook relook_;
   int reopened_ = 0;
   bool stale_ = false;     // the last look's snapshot was older than a release
-  bool checking_ = false;  // as second: the first one has to show that it is awake
+  bool released_ = false;  // as second: a claim ended, and the first one should have seen it
 
   // What it remembers.
   std::map<std::string, Clock::time_point> since_contested_;

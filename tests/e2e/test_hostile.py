@@ -314,7 +314,7 @@ if os.fork() == 0:
         for path in queue.glob("*.bell"):
             with contextlib.suppress(OSError):
                 fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-                os.write(fd, b"!" * 4096)
+                os.write(fd, b"l" * 4096)
                 os.close(fd)
 """
 

@@ -402,11 +402,10 @@ def test_wait_for_many_cards_is_not_starved(make_box):
 def test_a_waiter_that_dies_leaves_the_line_at_once(box, number, place):
     order = order_file(box)
     holder = box.hold()
-    waiters = {
-        name: box.start("run", *NEVER, "--", *signs(order, name), user=user, preexec_fn=default_signals)
-        for name, user in (("first", ALICE), ("middle", BOB), ("last", ALICE))
-        if place_in_line(box, name)
-    }
+    waiters = {}
+    for name, user in (("first", ALICE), ("middle", BOB), ("last", ALICE)):
+        waiters[name] = box.start("run", *NEVER, "--", *signs(order, name), user=user, preexec_fn=default_signals)
+        waiters[name].wait_for("in line")
     gone = waiters.pop(place)
     gone.signal(number)
     assert gone.finish() == -number
@@ -415,12 +414,6 @@ def test_a_waiter_that_dies_leaves_the_line_at_once(box, number, place):
     for waiter in waiters.values():
         assert waiter.finish(5) == 0
     assert order.read_text().split() == list(waiters)
-
-
-def place_in_line(box, name):
-    """Lets each waiter stand before the next one starts."""
-    expected = {"first": 0, "middle": 1, "last": 2}[name]
-    return wait_until(lambda: in_line(box) == expected, f"{expected} in line") or True
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
