@@ -115,15 +115,16 @@ std::unique_ptr<GpuSource> gpu_source() {
   return nvml_source(std::move(places));
 }
 
-Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& command,
-                        bool claim) {
+Result<WaitEnd> acquire(const Options& options, const Purpose& purpose) {
   const std::unique_ptr<GpuSource> source = gpu_source();
   Notices notices(options.quiet, is_one_try(options), options.count);
   WaitOptions wait;
   wait.poll = options.poll;
   wait.timeout = options.timeout;
-  wait.claim = claim;
-  wait.command = command;
+  wait.claim = purpose.claim;
+  wait.owner = purpose.owner;
+  wait.lifeline = purpose.lifeline;
+  wait.lifeline_events = purpose.lifeline_events;
   wait.within = outer_claim();
   Result<WaitEnd> end =
       wait_for_gpus(lock_dir_places(), *source, RequestMaker(options, notices), wait, notices);
@@ -133,7 +134,10 @@ Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& 
     return fail(ExitCode::timeout, timeout_text(options));
   }
   if (end && end->signal != 0) die_of(end->signal);
-  if (end && claim) notices.granted(*end);
+  if (end && end->abandoned) {
+    return fail(ExitCode::timeout, "gave up: whoever it was to hold for is gone");
+  }
+  if (end && purpose.announce) notices.granted(*end);
   return end;
 }
 

@@ -1,15 +1,25 @@
 #pragma once
 
+#include <memory>
+
 #include "cli/options.h"
 #include "gate/waiter.h"
 
 namespace gpu_gate {
 
-/// What run and wait have in common: waits for the GPUs that the options ask for, telling the user
-/// on stderr. Dies of a signal that ends the wait. `command`: what to record; `claim`: keep the
-/// cards. Errors: exit codes 3, 4, 5 and 124, with the text to print.
-Result<WaitEnd> acquire(const Options& options, const std::vector<std::string>& command,
-                        bool claim);
+/// What a subcommand does with the cards it waits for.
+struct Purpose {
+  Owner owner;            // whom the line and the claim name
+  bool claim = true;      // keep the cards; false: only wait
+  bool announce = false;  // say on stderr which cards they are
+  int lifeline = -1;      // see WaitOptions
+  short lifeline_events = 0;
+};
+
+/// What run, wait and hold have in common: waits for the GPUs that the options ask for, telling the
+/// user on stderr. Dies of a signal that ends the wait. Errors: exit codes 3, 4, 5 and 124 (also
+/// where the lifeline ended), with the text to print.
+Result<WaitEnd> acquire(const Options& options, const Purpose& purpose);
 
 /// The surroundings as the user set them.
 LockDirPlaces lock_dir_places();

@@ -36,6 +36,8 @@ Status dispatch(const std::vector<std::string>& words) {
       return run_command(*options);
     case Verb::wait:
       return wait_command(*options);
+    case Verb::hold:
+      return hold_command(*options);
     case Verb::status:
       return status_command(*options);
     case Verb::help:

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/options.h"
+#include "gate/waiter.h"
 
 namespace gpu_gate {
 
@@ -13,7 +14,11 @@ int run_cli(const std::vector<std::string>& words);
 /// One subcommand each. run returns only if the command could not be started.
 Status run_command(const Options& options);
 Status wait_command(const Options& options);
+Status hold_command(const Options& options);
 Status status_command(const Options& options);
+
+/// The result of wait and hold on stdout, as the options ask for it.
+Status print_devices(const Options& options, const WaitEnd& end);
 
 /// The text of --help for the program ("") or a subcommand.
 std::string help_text(const std::string& topic);

@@ -8,6 +8,7 @@ constexpr const char* kMain =
 
   gpu-gate run  [options] -- COMMAND [ARG ...]   wait, claim, run the command
   gpu-gate wait [options]                        wait, print the GPUs, claim nothing
+  gpu-gate hold [options]                        wait, claim, print, hold for another process
   gpu-gate status [--json]                       every GPU, who holds it, who waits
   gpu-gate --help | --version                    also: gpu-gate run --help
 
@@ -79,6 +80,21 @@ Output:
   -h, --help           this text
 )";
 
+constexpr const char* kHold =
+    R"(Waits, claims, prints the GPUs as wait does, and holds them for another process.
+
+  gpu-gate hold [options] --pid PID     in the background, until that process ends
+  gpu-gate hold [options] --for TIME    until TIME has passed, or it is ended (Ctrl-C, kill)
+  gpu-gate hold [options]               until its standard input ends: the pipe to its owner
+
+Example, in a shell or a tmux pane that shall keep its GPU:
+  export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --pid $$)
+
+Holding:
+      --pid PID        the process to hold for; its end ends the claim, and the wait
+      --for TIME       at most so long: seconds, or 90s, 45m, 2h, 1d; also with --pid
+)";
+
 constexpr const char* kStatus = R"(Shows every GPU, who holds it, and who waits.
 
   gpu-gate status [--json]
@@ -94,6 +110,7 @@ constexpr const char* kStatus = R"(Shows every GPU, who holds it, and who waits.
 std::string help_text(const std::string& topic) {
   if (topic == "run") return std::string(kRun) + kSelect + kRunIds;
   if (topic == "wait") return std::string(kWait) + kSelect + kWaitOutput;
+  if (topic == "hold") return std::string(kHold) + kSelect + kWaitOutput;
   if (topic == "status") return kStatus;
   return kMain;
 }

@@ -95,13 +95,15 @@ std::string status_json(const Board& board) {
   return text_of(list, 2);
 }
 
-std::string wait_json(const std::vector<Device>& devices, const std::string& visible) {
+std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
+                         Ticket claim) {
   Json json{
       {"indices", Json::array()}, {"uuids", Json::array()}, {"cuda_visible_devices", visible}};
   for (const Device& device : devices) {
     json["indices"].push_back(device.index);
     json["uuids"].push_back(device.uuid);
   }
+  if (claim != 0) json["claim"] = std::to_string(claim);
   return text_of(json, -1);
 }
 

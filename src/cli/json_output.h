@@ -11,7 +11,9 @@ namespace gpu_gate {
 /// What status --json prints: a list with an object for each GPU. Keys are only ever added.
 std::string status_json(const Board& board);
 
-/// What wait --json prints. `visible`: the value for CUDA_VISIBLE_DEVICES.
-std::string wait_json(const std::vector<Device>& devices, const std::string& visible);
+/// What wait --json and hold --json print. `visible`: the value for CUDA_VISIBLE_DEVICES; `claim`:
+/// its ticket, 0 if nothing is held.
+std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
+                         Ticket claim);
 
 }  // namespace gpu_gate

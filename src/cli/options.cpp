@@ -27,6 +27,8 @@ const char* wanted(const std::string& option) {
   if (option == "--max-util") return "write a whole number of percent, 0 to 100";
   if (option == "--poll") return "write seconds, 0 or more";
   if (option == "--timeout") return "write seconds, 0 or more (0: one try)";
+  if (option == "--pid") return "write the number of a process";
+  if (option == "--for") return "write seconds, or a number with s, m, h or d (90m)";
   if (option == "--ids") return "write index or uuid";
   return "write indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or PCI addresses (0000:17:00.0), "
          "separated by commas";
@@ -56,6 +58,19 @@ std::optional<nanoseconds> duration(const std::string& text) {
     return std::nullopt;
   }
   return nanoseconds(static_cast<std::int64_t>(std::min(value, kMostSeconds) * 1e9));
+}
+
+/// The same with a unit: "90s", "45m", "2h", "1d"; seconds without one.
+std::optional<nanoseconds> duration_with_unit(const std::string& text) {
+  const std::string units = "smhd";
+  const auto unit = text.empty() ? std::string::npos : units.find(text.back());
+  if (unit == std::string::npos) return duration(text);
+  constexpr std::int64_t kSeconds[] = {1, 60, 3600, 86400};
+  const std::optional<nanoseconds> number = duration(text.substr(0, text.size() - 1));
+  if (!number) return std::nullopt;
+  const double seconds =
+      std::chrono::duration<double>(*number).count() * static_cast<double>(kSeconds[unit]);
+  return nanoseconds(static_cast<std::int64_t>(std::min(seconds, kMostSeconds) * 1e9));
 }
 
 /// Levenshtein distance, for "did you mean".
@@ -95,7 +110,8 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
 /// The option words as they were written; their values are checked by ourselves, so that every
 /// refusal reads alike.
 struct Words {
-  std::optional<std::string> count, min_free, max_util, only, exclude, poll, timeout, ids;
+  std::optional<std::string> count, min_free, max_util, only, exclude, poll, timeout, ids, pid,
+      hold_for;
   bool quiet = false;
   bool json = false;
   bool help = false;
@@ -120,6 +136,10 @@ void describe(CLI::App& app, Verb verb, Words& words) {
   add("--poll", words.poll);
   add("--timeout", words.timeout);
   add("--ids", words.ids);
+  if (verb == Verb::hold) {
+    add("--pid", words.pid);
+    add("--for", words.hold_for);
+  }
   app.add_flag("-q,--quiet", words.quiet)->disable_flag_override();
 }
 
@@ -174,6 +194,14 @@ Status read_values(const Words& words, Options& options) {
       return bad("--timeout", *words.timeout);
     }
   }
+  if (words.pid) {
+    options.pid = whole_number<pid_t>(*words.pid);
+    if (!options.pid || *options.pid < 1) return bad("--pid", *words.pid);
+  }
+  if (words.hold_for) {
+    options.hold_for = duration_with_unit(*words.hold_for);
+    if (!options.hold_for) return bad("--for", *words.hold_for);
+  }
   if (words.ids) {
     if (*words.ids != "index" && *words.ids != "uuid") {
       return bad("--ids", *words.ids);
@@ -189,6 +217,8 @@ const char* name_of(Verb verb) {
       return "run";
     case Verb::wait:
       return "wait";
+    case Verb::hold:
+      return "hold";
     case Verb::status:
       return "status";
     default:
@@ -257,7 +287,7 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   Options options;
   if (words.empty()) {
     return fail(ExitCode::usage,
-                std::string("there is no subcommand; write run, wait or status, as in ") +
+                std::string("there is no subcommand; write run, wait, hold or status, as in ") +
                     kRightForm + " (see gpu-gate --help)");
   }
   const std::string& first = words.front();
@@ -273,6 +303,8 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
     options.verb = Verb::run;
   } else if (first == "wait") {
     options.verb = Verb::wait;
+  } else if (first == "hold") {
+    options.verb = Verb::hold;
   } else if (first == "status") {
     options.verb = Verb::status;
   } else if (first[0] == '-' && first != "-") {
@@ -280,9 +312,10 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
                                      nearest_hint(first, {"--help", "--version"}) +
                                      "a subcommand comes first: " + kRightForm);
   } else {
-    return fail(ExitCode::usage, "there is no subcommand " + quoted(first) +
-                                     nearest_hint(first, {"run", "wait", "status", "help"}) +
-                                     "(run, wait or status; see gpu-gate --help)");
+    return fail(ExitCode::usage,
+                "there is no subcommand " + quoted(first) +
+                    nearest_hint(first, {"run", "wait", "hold", "status", "help"}) +
+                    "(run, wait, hold or status; see gpu-gate --help)");
   }
 
   const auto separator = std::find(words.begin() + 1, words.end(), "--");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -12,7 +14,7 @@
 
 namespace gpu_gate {
 
-enum class Verb { run, wait, status, help, version };
+enum class Verb { run, wait, hold, status, help, version };
 
 /// What the user asked for, in values.
 struct Options {
@@ -28,7 +30,9 @@ struct Options {
   Ids ids = Ids::index;
   bool quiet = false;
   bool json = false;
-  std::vector<std::string> command;  // run: the words after "--"
+  std::optional<pid_t> pid;                          // hold: the process to hold for
+  std::optional<std::chrono::nanoseconds> hold_for;  // hold: at the most
+  std::vector<std::string> command;                  // run: the words after "--"
 };
 
 /// Reads the words after the program's name. Everything behind the first "--" is the command and is

@@ -76,18 +76,33 @@ TEST(Options, NameTheNearestWhenUnknown) {
             std::string::npos);
 }
 
+TEST(Options, ReadTimesWithUnits) {
+  EXPECT_EQ(parsed({"hold", "--for", "90"}).hold_for, seconds(90));
+  EXPECT_EQ(parsed({"hold", "--for", "90s"}).hold_for, seconds(90));
+  EXPECT_EQ(parsed({"hold", "--for", "1.5m"}).hold_for, seconds(90));
+  EXPECT_EQ(parsed({"hold", "--for", "2h"}).hold_for, seconds(7200));
+  EXPECT_EQ(parsed({"hold", "--for", "1d"}).hold_for, seconds(86400));
+  EXPECT_EQ(parsed({"hold", "--for", "1e300d"}).hold_for, seconds(1000000000));
+  for (const char* bad : {"", "h", "2w", "-1h", "1h30m", "nan", "nand", "2 h"}) {
+    EXPECT_FALSE(parse_options({"hold", "--for", bad})) << bad;
+  }
+}
+
 TEST(Help, NamesEveryOption) {
   for (const char* option : {"-n, --count", "--min-free-mb", "--max-util", "--only", "--exclude",
                              "--poll", "--timeout", "--ids", "-q, --quiet", "-h, --help"}) {
     EXPECT_NE(help_text("run").find(option), std::string::npos) << option;
     EXPECT_NE(help_text("wait").find(option), std::string::npos) << option;
   }
+  for (const char* option : {"--pid", "--for", "--json", "-n, --count", "--timeout"}) {
+    EXPECT_NE(help_text("hold").find(option), std::string::npos) << option;
+  }
   EXPECT_NE(help_text("wait").find("--json"), std::string::npos);
   EXPECT_NE(help_text("status").find("--json"), std::string::npos);
 }
 
 TEST(Help, FitsATerminal) {
-  for (const char* topic : {"", "run", "wait", "status"}) {
+  for (const char* topic : {"", "run", "wait", "hold", "status"}) {
     std::string text = help_text(topic);
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = text.find('\n', at);

@@ -11,7 +11,7 @@ namespace gpu_gate {
 Status run_command(const Options& options) {
   const Result<std::string> file = find_command(options.command.front(), std::getenv("PATH"));
   if (!file) return fail(file.error());
-  Result<WaitEnd> end = acquire(options, options.command, true);
+  Result<WaitEnd> end = acquire(options, {this_process(options.command), true, true});
   if (!end) return fail(end.error());
 
   if (Status handed = hand_over(end->held); !handed) return handed;

@@ -8,13 +8,19 @@
 
 namespace gpu_gate {
 
-Status wait_command(const Options& options) {
-  const Result<WaitEnd> end = acquire(options, {"gpu-gate", "wait"}, false);
-  if (!end) return fail(end.error());
+Status print_devices(const Options& options, const WaitEnd& end) {
   const Ids ids = naming(options.ids, variable(environ, "CUDA_DEVICE_ORDER"));
-  const std::string visible = device_list(end->devices, ids);
-  if (print(options.json ? wait_json(end->devices, visible) : visible + "\n")) return {};
+  const std::string visible = device_list(end.devices, ids);
+  const bool printed =
+      print(options.json ? devices_json(end.devices, visible, end.claim) : visible + "\n");
+  if (printed) return {};
   return fail(ExitCode::usage, "cannot write to standard output");
+}
+
+Status wait_command(const Options& options) {
+  const Result<WaitEnd> end = acquire(options, {this_process({"gpu-gate", "wait"}), false});
+  if (!end) return fail(end.error());
+  return print_devices(options, *end);
 }
 
 }  // namespace gpu_gate

@@ -105,6 +105,19 @@ Owner this_process(const std::vector<std::string>& command) {
   return owner;
 }
 
+std::optional<Owner> other_process(pid_t pid) {
+  const auto identity = process_identity(pid);
+  if (!identity) return std::nullopt;
+  Owner owner;
+  owner.uid = ::geteuid();
+  owner.pid = pid;
+  owner.start_ticks = identity->start_ticks;
+  owner.pid_namespace = pid_namespace();
+  owner.since = std::time(nullptr);
+  owner.command = process_command(pid, kMostCommandBytes);
+  return owner;
+}
+
 std::string to_json(const WaiterRecord& record) {
   Json json = owner_json(record.owner);
   json["count"] = record.request.count;

@@ -40,6 +40,9 @@ struct ClaimRecord {
 /// This process as an owner, with the given command line.
 Owner this_process(const std::vector<std::string>& command);
 
+/// Another process as an owner; nothing if it is gone.
+std::optional<Owner> other_process(pid_t pid);
+
 std::string to_json(const WaiterRecord& record);
 std::string to_json(const ClaimRecord& record);
 

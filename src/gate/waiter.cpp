@@ -80,7 +80,6 @@ class Waiter {
         options_(options),
         observer_(observer),
         within_(options.within),
-        owner_(this_process(options.command)),
         began_(Clock::now()) {
     // A time-out of centuries is none; the clock would overflow.
     if (options.timeout && *options.timeout < std::chrono::hours(24 * 365 * 100)) {
@@ -114,7 +113,7 @@ class Waiter {
       Result<bool> look_now = false;
       while (look_now && !*look_now) look_now = sleep();
       if (!look_now) return fail(look_now.error());
-      if (end_.signal != 0) break;
+      if (end_.signal != 0 || end_.abandoned) break;
     }
     end_.duration = Clock::now() - began_;
     return std::move(end_);
@@ -284,7 +283,7 @@ class Waiter {
     return claimed;
   }
 
-  WaiterRecord record() const { return WaiterRecord{owner_, request_}; }
+  WaiterRecord record() const { return WaiterRecord{options_.owner, request_}; }
 
   /// Finds out who is ahead: whether this waiter is first, or second, and whom it watches.
   Status find_place(const MutexGuard* guard) {
@@ -372,7 +371,7 @@ class Waiter {
     for (std::size_t i : granted) end_.devices.push_back(snapshot.devices[i]);
     if (options_.claim) {
       ClaimRecord claim;
-      claim.owner = owner_;
+      claim.owner = options_.owner;
       claim.owner.since = std::time(nullptr);
       for (const Device& device : end_.devices) claim.devices.push_back(device.uuid);
       // The first in line sleeps on the claims it knows; this one is new to it. Rung before: if
@@ -578,8 +577,10 @@ class Waiter {
     };
 
     const std::size_t at_signals = add(signals_.get(), POLLIN);
+    const std::size_t at_lifeline =
+        add(options_.lifeline, options_.lifeline_events);  // poll skips -1
     const std::size_t at_bell = add(standing_->bell.get(), POLLIN);
-    const std::size_t at_predecessor = add(predecessor_.get(), 0);  // poll skips -1
+    const std::size_t at_predecessor = add(predecessor_.get(), 0);
     const std::size_t at_claims = fds.size();
     for (const ClaimWatch& watch : claims_) add(watch.fd.get(), watch.events);
     const std::size_t at_processes = fds.size();
@@ -605,6 +606,11 @@ class Waiter {
         end_.signal = static_cast<int>(info.ssi_signo);
         return true;
       }
+    }
+    if (fds[at_lifeline].revents != 0) {
+      leave();
+      end_.abandoned = true;
+      return true;
     }
     const auto now = Clock::now();
     const bool released = std::any_of(fds.begin() + static_cast<std::ptrdiff_t>(at_claims),
@@ -676,7 +682,6 @@ class Waiter {
   Ledger ledger_{dir_};
   Ticket within_;
   Request request_;
-  const Owner owner_;
   const Clock::time_point began_;
   std::optional<Clock::time_point> deadline_;
 

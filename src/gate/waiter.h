@@ -47,7 +47,9 @@ struct WaitOptions {
   std::chrono::nanoseconds poll = std::chrono::seconds(5);
   std::optional<std::chrono::nanoseconds> timeout;  // 0: one try
   bool claim = true;                                // false: only wait, hold nothing
-  std::vector<std::string> command;                 // what to record as the owner's command
+  Owner owner;                                      // whom to record
+  int lifeline = -1;                                // a hang-up on it ends the wait; -1: none
+  short lifeline_events = 0;                        // or these events (POLLIN for a pidfd)
   Ticket within = 0;                                // $GPU_GATE_CLAIM, 0 if none
 };
 
@@ -56,9 +58,10 @@ struct WaitOptions {
 using MakeRequest =
     std::function<Result<Request>(const Snapshot&, const std::vector<std::string>* claim_devices)>;
 
-/// How a wait ended: with cards, or by a signal that the caller should die of.
+/// How a wait ended: with cards, by a signal that the caller should die of, or abandoned.
 struct WaitEnd {
   int signal = 0;
+  bool abandoned = false;       // by its lifeline
   std::vector<Device> devices;  // as they were when granted, ascending index
   Ticket claim = 0;             // 0 if nothing is claimed
   std::vector<UniqueFd> held;   // of the claim

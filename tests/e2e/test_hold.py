@@ -1,0 +1,163 @@
+"""gpu-gate hold: a claim for another process, exactly as long as its owner."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+from harness import ALICE, BOB, wait_until
+
+
+def free(box):
+    return box.run("run", "-q", "--timeout", "0", "--", "true").status == 0
+
+
+def test_it_holds_as_long_as_the_pipe_to_its_owner_is_open(box):
+    hold = box.start("hold", stdin=subprocess.PIPE, user=ALICE)
+    hold.wait_for("^0$", stdout=True)
+    assert not free(box)
+    hold.popen.stdin.write(b"what is written does not matter\n")
+    hold.popen.stdin.flush()
+    assert hold.alive() and not free(box)
+    hold.popen.stdin.close()
+    assert hold.finish() == 0
+    assert free(box)
+
+
+def test_it_ends_when_its_owner_is_killed(box):
+    owner = box.start_plain("sh", "-c", f"sleep 1000 | {box.gate} hold", user=ALICE)
+    owner.wait_for("^0$", stdout=True)
+    subprocess.run(["pkill", "-KILL", "-P", str(owner.pid), "sleep"], check=True)
+    assert owner.finish() == 0
+    assert free(box)
+
+
+def test_with_pid_it_goes_to_the_background_and_lasts_as_long_as_that_process(box):
+    owner = box.start_plain("sleep", "1000", user=ALICE)
+    done = box.run("hold", "--pid", owner.pid, user=ALICE)
+    assert (done.status, done.output, done.text) == (0, "0", "")
+    claim = box.status()[0]["claim"]
+    assert claim["pid"] == owner.pid and claim["command"] == "sleep 1000" and claim["user"] == ALICE.name
+    owner.kill()
+    waiter = box.run("run", "--", "echo", "next", user=BOB)
+    assert waiter.output == "next"
+
+
+def test_a_shell_can_hold_a_card_for_itself(box):
+    shell = box.start_plain(
+        "sh", "-c", f'export CUDA_VISIBLE_DEVICES=$({box.gate} hold --pid $$); echo "got $CUDA_VISIBLE_DEVICES"; read line',
+        stdin=subprocess.PIPE, user=ALICE,
+    )
+    shell.wait_for("^got 0$", stdout=True)
+    assert not free(box)
+    shell.popen.stdin.close()
+    shell.finish()
+    assert box.run("run", "--timeout", "20", "--", "true").status == 0
+
+
+def test_it_is_not_ended_by_the_terminal_of_its_owner(box):
+    """Ctrl-C in the shell that holds a card interrupts what runs there, not the hold."""
+    owner = box.start_plain("sleep", "1000")
+    assert box.run("hold", "--pid", owner.pid).status == 0
+    holders = [
+        int(p) for p in os.listdir("/proc") if p.isdigit()
+        and open(f"/proc/{p}/cmdline", "rb").read().startswith(box.gate.encode() + b"\0hold")
+    ]
+    assert len(holders) == 1
+    assert os.getsid(holders[0]) == holders[0]
+    assert {os.readlink(f"/proc/{holders[0]}/fd/{fd}") for fd in (0, 1, 2)} == {"/dev/null"}
+    owner.kill()
+    wait_until(lambda: not os.path.exists(f"/proc/{holders[0]}") or b"Z" in open(f"/proc/{holders[0]}/stat", "rb").read(),
+               "the holder ends")
+
+
+def test_for_ends_it(box):
+    done = box.run("hold", "--for", "0.3s")
+    assert (done.status, done.output) == (0, "0")
+    assert free(box)
+
+
+def test_for_ends_it_in_the_background_too(box):
+    owner = box.start_plain("sleep", "1000")
+    assert box.run("hold", "--pid", owner.pid, "--for", "0.2").status == 0
+    assert box.run("run", "--timeout", "20", "--", "true").status == 0
+    assert owner.alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it(box, number):
+    hold = box.start("hold", "--for", "1h")
+    hold.wait_for("^0$", stdout=True)
+    hold.signal(number)
+    assert hold.finish() == -number
+    assert free(box)
+
+
+def test_while_it_waits_the_end_of_its_owner_ends_the_wait(box):
+    holder = box.hold()
+    piped = box.start("hold", stdin=subprocess.PIPE)
+    piped.wait_for("in line")
+    owner = box.start_plain("sleep", "1000")
+    bound = box.start("hold", "--pid", owner.pid)
+    bound.wait_for("in line")
+    piped.popen.stdin.close()
+    owner.kill()
+    assert piped.finish() == 124 and bound.finish() == 124
+    assert piped.out == [] and bound.out == []
+    assert list((box.lock / "queue").iterdir()) == []
+    assert holder.alive()
+
+
+def test_it_stands_in_the_same_line_and_takes_the_same_options(make_box):
+    box = make_box(cards=3)
+    first = box.hold("-n", "2")
+    hold = box.start("hold", "-n", "2", "--only", "0-1", "--ids", "uuid", stdin=subprocess.PIPE)
+    hold.wait_for("1st in line")
+    first.kill()
+    assert hold.wait_for("^GPU-", stdout=True)
+    assert [gpu["claim"] is not None for gpu in box.status()] == [True, True, False]
+
+
+def test_json_tells_the_claim_with_which_the_job_can_call_gpu_gate_again(make_box):
+    box = make_box(cards=2)
+    hold = box.start("hold", "-n", "2", "--json", stdin=subprocess.PIPE)
+    told = json.loads(hold.wait_for(r"^\{.*\}$", stdout=True).group(0))
+    assert told["indices"] == [0, 1] and told["cuda_visible_devices"] == "0,1" and len(told["uuids"]) == 2
+    inner = box.run("run", "--timeout", "0", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES",
+                    env={"GPU_GATE_CLAIM": told["claim"]})
+    assert inner.output == "0"
+    assert not free(box)
+
+
+def test_a_terminal_is_an_owner_too(box):
+    main, side = pty.openpty()
+    hold = box.start("hold", stdin=side)
+    os.close(side)
+    hold.wait_for("^0$", stdout=True)
+    os.write(main, b"\x04")  # Ctrl-D
+    assert hold.finish() == 0
+    os.close(main)
+
+
+@pytest.mark.parametrize("words,named", [
+    ((), "for whom"), (("--pid", "0"), "--pid"), (("--pid", "-1"), "--pid"), (("--pid", "x"), "--pid"),
+    (("--pid", "4194305"), "4194305"), (("--for", "2w"), "--for"), (("--for", ""), "--for"), (("--for", "-1"), "--for"),
+    (("--pid",), "--pid"), (("--", "true"), "hold"), (("true",), "hold"),
+], ids=repr)
+def test_a_bad_hold_is_refused_in_one_line(box, words, named):
+    done = box.run("hold", *words)
+    assert done.status == 2 and done.output == ""
+    assert len(done.lines) == 1 and done.text.startswith("gpu-gate: ") and named in done.text
+    assert not box.lock.exists()
+
+
+def test_what_cannot_be_printed_is_not_held(box):
+    owner = box.start_plain("sleep", "1000")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([box.gate, "hold", "--pid", str(owner.pid)], env=box.env(), stdout=full,
+                              stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert box.run("run", "--timeout", "20", "--", "true").status == 0
