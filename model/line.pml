@@ -27,11 +27,17 @@
 #define HARM 0
 #define OUTSIDER 1
 #define ASKS 2
-#elif defined(STRANGER)        /* three that want one; one of them card 0 only, which is not claimed */
+#define MAY_HARM(i) false
+#define MAY_COME(i) ((i) == 1 || ((i) == 0 -> IN(live, 1) && !IN(awake, 1) : (busy || gone)))
+#define OUTSIDER_MAY_GO (gone == 2)
+#define RINGS 0
+#elif defined(STRANGER)        /* three that want one, one of them card 0 only; an outsider is on a card */
 #define N 3
 #define CAN(i) ((i) == 1 -> 1 : 3)
 #define WANTS(i) 1
+#ifndef HARM
 #define HARM 1
+#endif
 #ifndef OUTSIDER
 #define OUTSIDER 1
 #endif
@@ -39,6 +45,13 @@
 #define N 3
 #define CAN(i) ((i) == 1 -> 1 : 3)
 #define WANTS(i) ((i) == 0 -> 2 : 1)
+#ifdef LIVELOCK
+#define HARM 1
+#define MAY_HARM(i) ((i) == 2) /* (to save time) */
+#define MAY_COME(i) true
+#define OUTSIDER_MAY_GO true
+#define RINGS 0
+#endif
 #ifndef HARM
 #define HARM 2
 #endif
@@ -82,8 +95,8 @@ byte leads;                    /* leading_ */
 byte watch[N];                 /* claims_, of the leader */
 byte pidfds;                   /* whose pidfds_ have the outsider */
 
-byte harm;
-byte rings;
+byte harm, rings;
+byte gone;                     /* how many have ended */
 
 #define CARDS(c) (((c) | ((c) >> 2) | ((c) >> 4) | ((c) >> 6)) & 3)
 #define MINE(cards) ((cards) << (2 * I))
@@ -305,7 +318,7 @@ look:                          /* Waiter::look */
 #ifndef JOINS_UNSEEN
      /* A process that ended before this waiter stood in line woke nobody for it. */
      if
-     :: snapshot & OUTSIDER & ~CARDS(seen) -> STEP(stale = stale || !outside)
+     :: snapshot & OUTSIDER & CAN(I) & ~CARDS(seen) -> STEP(stale = stale || !outside)
      :: else
      fi
 #endif
@@ -419,7 +432,11 @@ dying:                         /* the kernel closes the descriptors, in no promi
   DROP(awake, ME);
 
 ended:
+#if ASKS
+  gone++
+#else
   skip
+#endif
 }
 
 #define RESTS(i) (!IN(awake, i) && !READY(i))

@@ -20,6 +20,7 @@ namespace {
 // Specification; tmpfiles.d(5)).
 constexpr mode_t kHeldMode = 01644;
 constexpr mode_t kBellMode = 01622;
+constexpr int kMostPending = 2;  // rings; the first may only ask for an answer
 
 /// Makes a FIFO whose final mode does not depend on the umask, and opens it. Nobody else can open
 /// it before its mode is set, and then it already has its writer.
@@ -136,7 +137,6 @@ std::optional<BellState> ring(int dir, const std::string& name, Ring what) {
   if (!opened || !*opened) return std::nullopt;
   const UniqueFd& fd = *opened;
   const BellState before = state_of(fd.get());
-  constexpr int kMostPending = 2;  // the first may only ask for an answer
   if (pending_rings(fd.get()) >= (what == Ring::look ? kMostPending : 1)) return before;
   sigset_t pipe;
   ::sigemptyset(&pipe);
@@ -168,7 +168,9 @@ bool answer_bell(int bell) {
     if (got <= 0) return look;
     const char* begin = bytes.data();
     const char* end = begin + got;
-    look = look || std::find(begin, end, static_cast<char>(Ring::look)) != end;
+    // So many that a "look" may have found no room.
+    look =
+        look || got >= kMostPending || std::find(begin, end, static_cast<char>(Ring::look)) != end;
     if (static_cast<std::size_t>(got) < bytes.size()) return look;
   }
 }

@@ -120,6 +120,16 @@ TEST_F(Fifo, ALookIsHeardBehindAPendingAnswer) {
   EXPECT_TRUE(answer_bell(bell.get()));
 }
 
+TEST_F(Fifo, ALookThatFoundNoRoomIsHeardAllTheSame) {
+  UniqueFd bell = create_bell(dir_.get(), "b").value();
+  {  // two at once that saw an empty bell, or somebody who does not keep to the rules
+    const UniqueFd write_end(::openat(dir_.get(), "b", O_WRONLY | O_NONBLOCK));
+    ASSERT_EQ(::write(write_end.get(), "aa", 2), 2);
+  }
+  ring(dir_.get(), "b", Ring::look);
+  EXPECT_TRUE(answer_bell(bell.get()));
+}
+
 TEST_F(Fifo, ABellThatNobodyHearsIsNothing) {
   create_bell(dir_.get(), "b").value().reset();
   EXPECT_FALSE(ring(dir_.get(), "b", Ring::look));

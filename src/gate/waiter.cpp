@@ -99,9 +99,8 @@ class Waiter {
 
  private:
   Result<WaitEnd> wait_for_turn() {
-    // Only the sleep takes note of them; but where the driver or the mutex may block for long, they
-    // end
-    // the process as they always did.
+    // Only the sleep takes note of the ending signals; but where the driver or the mutex may block
+    // for long, they end the process as they always did.
     const SignalBlock block(ending_);
     signals_ = UniqueFd(::signalfd(-1, &ending_, SFD_NONBLOCK | SFD_CLOEXEC));
     if (!signals_) return fail(system_error(ExitCode::lock_dir, "signalfd", "", errno));
@@ -392,14 +391,17 @@ class Waiter {
     next_look_ = now + options_.poll;
     if (leading_) {
       call_others(snapshot, view.claimed);
-      watch_processes(snapshot, view.claimed);
+      if (!watch_processes(snapshot, view.claimed)) relook_.start(now);
       // What was released before this waiter led may still be on its way to be free.
       if (leads_newly_ && draining(snapshot, view)) relook_.start(now);
       if (!may_free_soon(view)) relook_.stop();
       if (const auto soon = relook_.next(now)) next_look_ = std::min(next_look_, *soon);
     } else {
-      relook_.stop();
+      // A process that ended after the cards were read, but before this waiter joined the line, was
+      // seen by the first in line without it.
+      if (!watch_processes(snapshot, view.claimed)) stale_ = true;
       pidfds_.clear();
+      relook_.stop();
       source_.close();
       ping_first();
     }
@@ -483,9 +485,10 @@ class Waiter {
   }
 
   /// Watches the processes of others on unclaimed cards, also on those that only the ones behind
-  /// could use. One that cannot be watched has either just ended, then the next look is soon, or
-  /// lives in another pid namespace.
-  void watch_processes(const Snapshot& snapshot, const std::vector<bool>& claimed) {
+  /// could use. False if one was met for the first time that cannot be watched: it has just ended,
+  /// and it is time to look again, or it lives in another pid namespace.
+  bool watch_processes(const Snapshot& snapshot, const std::vector<bool>& claimed) {
+    bool all = true;
     std::map<pid_t, UniqueFd> watched;
     std::set<pid_t> hidden;
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
@@ -499,17 +502,22 @@ class Waiter {
           watched.insert(std::move(known));
           continue;
         }
+        if (hidden_.count(process.pid) != 0) {
+          hidden.insert(process.pid);
+          continue;
+        }
         UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
         if (pidfd) {
           watched.emplace(process.pid, std::move(pidfd));
         } else {
           hidden.insert(process.pid);
-          if (hidden_.count(process.pid) == 0) relook_.start(Clock::now());
+          all = false;
         }
       }
     }
     pidfds_ = std::move(watched);
     hidden_ = std::move(hidden);
+    return all;
   }
 
   /// Watches one claim on each card that this line is about, and one of the claim that it is inside
@@ -628,6 +636,15 @@ class Waiter {
       }
       look = answer_bell(standing_->bell.get());
     }
+    // One that has ended is not watched again, though the driver may go on listing it.
+    for (std::size_t i = at_processes; i < fds.size(); ++i) {
+      if (fds[i].revents == 0) continue;
+      const auto process = std::find_if(pidfds_.begin(), pidfds_.end(), [&](const auto& entry) {
+        return entry.second.get() == fds[i].fd;
+      });
+      hidden_.insert(process->first);
+      pidfds_.erase(process);
+    }
     if (leading_ && (released || ended)) {
       relook_.start(now);
       look = true;
@@ -698,7 +715,7 @@ class Waiter {
   std::vector<ClaimWatch> claims_;
   std::set<std::string> cards_;  // the UUIDs of the last snapshot
   std::map<pid_t, UniqueFd> pidfds_;
-  std::set<pid_t> hidden_;  // processes that are listed but cannot be watched
+  std::set<pid_t> hidden_;  // processes that are listed but cannot be watched, or have ended
   Clock::time_point next_look_;
   Clock::time_point next_check_;
   nanoseconds check_every_ = kLineCheck;

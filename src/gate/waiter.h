@@ -69,7 +69,8 @@ struct WaitEnd {
   std::chrono::nanoseconds duration{0};
 };
 
-/// Waits until the request is granted: the whole of docs/protocol.md as one waiter lives it.
+/// Waits until the request is granted: the whole of docs/protocol.md as one waiter lives
+/// it; model/line.pml proves that nobody is overtaken and no wake-up is lost.
 /// Errors: those of the source (4), of the lock directory (5), of `make_request`, and 124 at the
 /// time-out.
 Result<WaitEnd> wait_for_gpus(const LockDirPlaces& places, GpuSource& source,

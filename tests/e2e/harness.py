@@ -301,3 +301,7 @@ BIN = None
 def set_bin(folder):
     global BIN
     BIN = folder
+
+
+def remove_binaries():
+    shutil.rmtree(BIN, ignore_errors=True)

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -402,4 +403,25 @@ def test_a_driver_that_answers_slowly_delays_but_breaks_nothing(box):
     holder = box.hold()
     waiter = box.wait_in_line()
     holder.signal(signal.SIGKILL)
+    assert waiter.finish() == 0
+
+
+def test_a_process_that_stays_listed_after_its_end_does_not_keep_the_first_in_line_busy(box):
+    """The driver may list a process a while longer; its pidfd is ready all that time."""
+    outsider = box.start_plain("sleep", "1000")
+    box.extra = [f"log {box.folder}/nvml.log"]
+    box.list_processes(f"gpu=0 pid={outsider.pid} memory=300 type=compute")
+    waiter = box.wait_in_line("--poll", "1000")
+    log = box.folder / "nvml.log"
+
+    def looks():
+        return log.read_text().count(f"{waiter.pid} nvmlDeviceGetMemoryInfo_v2\n")
+
+    before = looks()
+    outsider.kill()
+    wait_until(lambda: looks() > before + 5, "the end is noticed")
+    before, began = looks(), time.monotonic()
+    time.sleep(1)  # a rate is measured
+    assert (looks() - before) / (time.monotonic() - began) < 40
+    box.list_processes()
     assert waiter.finish() == 0
