@@ -3,6 +3,9 @@
 import os
 import random
 import re
+import struct
+import fcntl
+import termios
 import signal
 import time
 
@@ -221,6 +224,24 @@ def passed_over_after_five_seconds(process, began, slack=2.0):
     assert time.monotonic() - began >= ANSWER - 0.3, "it was passed over too soon"
 
 
+def goes_on(box, process):
+    """A stopped waiter runs again, and has answered its bell: only then it is not passed over any more."""
+    (record,) = [r for r in (box.lock / "queue").glob("*.json") if f'"pid":{process.pid},' in r.read_text()]
+    process.signal(signal.SIGCONT)
+
+    def answered():
+        try:
+            bell = os.open(record.with_suffix(".bell"), os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return True  # it has left the line
+        try:
+            return struct.unpack("i", fcntl.ioctl(bell, termios.FIONREAD, b"\0" * 4))[0] == 0
+        finally:
+            os.close(bell)
+
+    wait_until(answered, "it answers its bell")
+
+
 NOTICE = 5.0  # where nobody was about to look: as long again until somebody asks whether the first does
 
 
@@ -237,7 +258,7 @@ def test_the_first_stopped_before_the_release_is_passed_over_and_served_again(ma
     holder.kill()
     wait_until(order.read_text, "the second runs", ANSWER + 2)
     assert time.monotonic() - began >= ANSWER - 0.3
-    first.signal(signal.SIGCONT)
+    goes_on(box, first)
     second.kill()
     for process in (first, third):
         assert process.finish(5) == 0
