@@ -1,0 +1,238 @@
+"""claim() and wait()."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from _thread import allocate_lock, get_ident
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Union
+
+from . import _cuda
+from ._errors import CudaInitialized, GpuGateError
+from ._program import Call, option
+
+GpuList = Union[str, int, Iterable[Union[str, int]]]  # "0,2-3", 2, [0, "GPU-3f2a"]
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The GPUs of a claim."""
+
+    indices: tuple[int, ...]  # positions in PCI bus order, as nvidia-smi shows them
+    uuids: tuple[str, ...]
+    visible_devices: str  # what CUDA_VISIBLE_DEVICES is
+    environ: dict[str, str]  # the variables of the claim: subprocess.run(..., env={**os.environ, **gpus.environ})
+
+
+def claim(
+    count: int = 1,
+    *,
+    min_free_mb: int | None = None,
+    max_util: int | None = None,
+    only: GpuList | None = None,
+    exclude: GpuList | None = None,
+    poll: float | None = None,
+    timeout: float | None = None,
+    environ: bool = True,
+    quiet: bool = False,
+) -> Claim:
+    """Waits for free GPUs and claims them for a `with` or `async with` block.
+
+    The options are those of `gpu-gate run`. For the block, os.environ has CUDA_VISIBLE_DEVICES and what
+    else the command of `gpu-gate run` gets; afterwards it is as it was before. A claim inside the block
+    chooses among the block's GPUs.
+
+    os.environ is one for the whole process, so two threads or tasks cannot be in such blocks at the
+    same time. With environ=False any number can: os.environ stays as it is, and `gpus.environ` is for
+    the processes that you start.
+
+    Raises BadRequest, NeverSatisfiable, ProbeError, LockDirError, GpuTimeout; CudaInitialized where
+    CUDA_VISIBLE_DEVICES would come too late.
+    """
+    words = [
+        *_selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet),
+    ]
+    return Claim(words, environ=environ, quiet=quiet)
+
+
+def wait(
+    count: int = 1,
+    *,
+    min_free_mb: int | None = None,
+    max_util: int | None = None,
+    only: GpuList | None = None,
+    exclude: GpuList | None = None,
+    poll: float | None = None,
+    timeout: float | None = None,
+    quiet: bool = False,
+) -> tuple[int, ...]:
+    """Waits in the same line until the GPUs are free, claims nothing, returns their indices."""
+    words = _selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet)
+    call = Call(["wait", "--json", *words], quiet=quiet)
+    try:
+        return tuple(json.loads(call.line())["indices"])
+    finally:
+        call.end(at_once=True)
+
+
+class Claim:
+    """What claim() returns: a context manager, synchronous and asynchronous, that can be used again."""
+
+    def __init__(self, words: list[str], *, environ: bool, quiet: bool) -> None:
+        self._words = words
+        self._environ = environ
+        self._quiet = quiet
+        self._call: Call | None = None
+        self._turn: _Turn | None = None
+
+    def __enter__(self) -> Gpus:
+        call = self._begin(None)
+        try:
+            return self._granted(call.line())
+        except BaseException:  # KeyboardInterrupt too
+            self._abandon(call)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        call, self._call = self._call, None
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.end()
+        if call is None:
+            return
+        if call.ended():
+            warnings.warn("the claim has ended before its block: gpu-gate was killed", RuntimeWarning, stacklevel=2)
+        call.end()
+
+    async def __aenter__(self) -> Gpus:
+        import asyncio
+
+        call = self._begin(asyncio.current_task())
+        try:
+            return self._granted(await call.line_async())
+        except BaseException:  # CancelledError too
+            self._abandon(call)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)  # a millisecond
+
+    def _begin(self, task: object) -> Call:
+        if self._call is not None:
+            raise GpuGateError("this claim is in use; make another one")
+        if self._environ:
+            reason = _cuda.refusal()
+            if reason is not None:
+                raise CudaInitialized(reason)
+            self._turn = _Turn(task)
+        try:
+            self._call = Call(["hold", "--json", *self._words], quiet=self._quiet)
+        except BaseException:
+            self._abandon(None)
+            raise
+        return self._call
+
+    def _abandon(self, call: Call | None) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.end()
+        self._call = None
+        if call is not None:
+            call.end(at_once=True)
+
+    def _granted(self, line: str) -> Gpus:
+        told = json.loads(line)
+        variables = {
+            "CUDA_VISIBLE_DEVICES": told["cuda_visible_devices"],
+            "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER") or "PCI_BUS_ID",
+            "GPU_GATE_INDICES": ",".join(map(str, told["indices"])),
+            "GPU_GATE_UUIDS": ",".join(told["uuids"]),
+            "GPU_GATE_CLAIM": told["claim"],
+        }
+        if self._turn is not None:
+            self._turn.set(variables)
+        return Gpus(tuple(told["indices"]), tuple(told["uuids"]), told["cuda_visible_devices"], variables)
+
+
+class _Turn:
+    """The right to set os.environ, of which a process has one: turns are taken one inside the other."""
+
+    _stack: list[_Turn] = []
+    _lock = allocate_lock()
+
+    def __init__(self, task: object) -> None:
+        """`task`: of asyncio; None for a thread."""
+        self._thread = get_ident()
+        self._task = task
+        self._before: dict[str, str | None] = {}
+        with _Turn._lock:
+            if _Turn._stack and not _Turn._stack[-1]._allows(self):
+                raise GpuGateError(
+                    "another thread or task of this process is inside claim(), and os.environ is one for all; "
+                    "use claim(environ=False) and give gpus.environ to the processes that you start"
+                )
+            _Turn._stack.append(self)
+
+    def _allows(self, inner: _Turn) -> bool:
+        return self._thread == inner._thread and (self._task is None or self._task is inner._task)
+
+    def set(self, variables: dict[str, str]) -> None:
+        self._before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+
+    def end(self) -> None:
+        """Puts back what was there; where a turn inside is not over, it will put that back."""
+        with _Turn._lock:
+            stack = _Turn._stack
+            at = stack.index(self) if self in stack else -1
+            inner = stack[at + 1] if 0 <= at < len(stack) - 1 else None
+            if at >= 0:
+                del stack[at]
+        if inner is not None:
+            inner._before.update(self._before)
+            return
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _after_fork_in_child() -> None:
+    # The claims are the parent's, and so are the threads that could be inside them.
+    _Turn._lock = allocate_lock()
+    _Turn._stack.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _selection(
+    count: int,
+    min_free_mb: int | None,
+    max_util: int | None,
+    only: GpuList | None,
+    exclude: GpuList | None,
+    poll: float | None,
+    timeout: float | None,
+    quiet: bool,
+) -> list[str]:
+    return [
+        *option("count", count),
+        *option("min-free-mb", min_free_mb),
+        *option("max-util", max_util),
+        *option("only", only),
+        *option("exclude", exclude),
+        *option("poll", poll),
+        *option("timeout", timeout),
+        *(["--quiet"] if quiet else []),
+    ]

@@ -1,0 +1,72 @@
+"""status()."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from ._program import Call
+
+
+@dataclass(frozen=True)
+class GpuProcess:
+    """A process on a GPU, as the driver lists it."""
+
+    pid: int
+    user: str | None
+    uid: int | None
+    command: str
+    memory_mb: int | None
+    type: str  # "compute" or "graphics"
+    claimed: bool  # it belongs to a claim on this GPU
+
+
+@dataclass(frozen=True)
+class GpuClaim:
+    """Who holds a GPU."""
+
+    user: str
+    uid: int
+    pid: int | None  # this and the next two: None where the claim has no record that can be read
+    command: str | None
+    since: int | None  # seconds since the epoch
+    devices: tuple[str, ...]  # the UUIDs of all its GPUs
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU of this machine."""
+
+    index: int  # its position in PCI bus order, as nvidia-smi shows it
+    name: str
+    uuid: str
+    memory_total_mb: int
+    memory_used_mb: int
+    memory_free_mb: int
+    utilization_pct: int | None
+    pci_bus_id: str
+    processes: tuple[GpuProcess, ...]
+    claim: GpuClaim | None
+    health: str  # "ok", "lost", "reset_required", "prohibited", "mig", "unreadable"
+    error: str | None  # why it cannot be read
+
+
+def status() -> list[Gpu]:
+    """Every GPU of this machine, in the order of the indices. Raises ProbeError, LockDirError."""
+    gpus = []
+    for told in json.loads(Call(["status", "--json"]).output()):
+        told["processes"] = tuple(_plain(GpuProcess, process) for process in told["processes"])
+        if told["claim"] is not None:
+            told["claim"]["devices"] = tuple(told["claim"]["devices"])
+            told["claim"] = _plain(GpuClaim, told["claim"])
+        gpus.append(_plain(Gpu, told))
+    return gpus
+
+
+T = TypeVar("T")
+
+
+def _plain(kind: type[T], told: dict[str, Any]) -> T:
+    """Keys that a newer program adds are left out."""
+    return kind(**{field.name: told.get(field.name) for field in fields(kind)})  # type: ignore[arg-type]
