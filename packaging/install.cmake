@@ -1,0 +1,43 @@
+# What `cmake --install` puts where, and what the Debian package holds (packaging/debian.cmake).
+#   program  the program and the completions whose place is the same everywhere
+#   local    the rest of `cmake --install`
+#   debian   the same in Debian's places, with what only a package brings; left out by `cmake --install`
+
+# The date of the man page and the package: of the last commit, so that two builds of it are the same.
+set(source_date $ENV{SOURCE_DATE_EPOCH})
+if(NOT source_date)
+  execute_process(COMMAND git log -1 --format=%ct WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+                  OUTPUT_VARIABLE source_date OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
+if(NOT source_date)
+  file(TIMESTAMP ${CMAKE_SOURCE_DIR}/CHANGELOG.md source_date "%s" UTC)
+endif()
+
+set(packaging ${CMAKE_CURRENT_LIST_DIR})
+install(TARGETS gpu-gate RUNTIME DESTINATION bin COMPONENT program)
+install(FILES ${packaging}/completions/gpu-gate.bash RENAME gpu-gate
+        DESTINATION share/bash-completion/completions COMPONENT program)
+install(FILES ${packaging}/completions/gpu-gate.fish
+        DESTINATION share/fish/vendor_completions.d COMPONENT program)
+install(FILES ${packaging}/completions/_gpu-gate
+        DESTINATION share/zsh/site-functions COMPONENT local)
+install(FILES ${packaging}/completions/_gpu-gate
+        DESTINATION share/zsh/vendor-completions COMPONENT debian EXCLUDE_FROM_ALL)
+
+find_program(SCDOC scdoc)
+if(SCDOC)
+  set(man_page ${CMAKE_BINARY_DIR}/gpu-gate.1)
+  add_custom_command(
+    OUTPUT ${man_page} ${man_page}.gz
+    COMMAND ${CMAKE_COMMAND} -E env SOURCE_DATE_EPOCH=${source_date}
+            sh -c [["$0" <"$1" >"$2" && gzip -9nc "$2" >"$2.gz"]]
+            ${SCDOC} ${CMAKE_SOURCE_DIR}/docs/gpu-gate.1.scd ${man_page}
+    DEPENDS ${CMAKE_SOURCE_DIR}/docs/gpu-gate.1.scd VERBATIM)
+  add_custom_target(man_page ALL DEPENDS ${man_page})
+  install(FILES ${man_page} DESTINATION share/man/man1 COMPONENT local)
+  install(FILES ${man_page}.gz DESTINATION share/man/man1 COMPONENT debian EXCLUDE_FROM_ALL)
+else()
+  message(STATUS "scdoc is not installed: no man page")
+endif()
+
+include(${packaging}/debian.cmake)
