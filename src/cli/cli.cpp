@@ -43,7 +43,7 @@ Status dispatch(const std::vector<std::string>& words) {
     case Verb::help:
       return print_all(help_text(options->help_topic));
     case Verb::version:
-      return print_all("gpu-gate " + std::string(kVersion) + "\n");
+      return print_all(std::string("gpu-gate ") + kVersion + " (" + kBuild + ")\n");
   }
   return {};
 }

@@ -10,7 +10,7 @@ constexpr const char* kMain =
   gpu-gate wait [options]                        wait, print the GPUs, claim nothing
   gpu-gate hold [options]                        wait, claim, print, hold for another process
   gpu-gate status [--json]                       every GPU, who holds it, who waits
-  gpu-gate --help | --version                    also: gpu-gate run --help
+  gpu-gate --help | --version                    also: gpu-gate help run
 
 Examples:
   gpu-gate run -- python train.py                one GPU that nobody else is on
@@ -88,7 +88,7 @@ constexpr const char* kHold =
   gpu-gate hold [options]               until its standard input ends: the pipe to its owner
 
 Example, in a shell or a tmux pane that shall keep its GPU:
-  export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --pid $$)
+  export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --ids uuid --pid $$)
 
 Holding:
       --pid PID        the process to hold for; its end ends the claim, and the wait

@@ -19,6 +19,7 @@ import time
 
 BUILD = pathlib.Path(os.environ.get("GPU_GATE_BUILD", pathlib.Path(__file__).parents[2] / "build"))
 LIMIT = float(os.environ.get("GPU_GATE_TEST_LIMIT", "30"))  # seconds until a missing event is a failure
+WRAPPER = os.environ.get("GPU_GATE_WRAPPER", "").split()  # words before gpu-gate: valgrind and its options
 
 
 class User:
@@ -208,7 +209,7 @@ class Box:
 
     def start(self, *words, user=ROOT, env=None, **options):
         """Starts gpu-gate with these words: start("run", "--", "sleep", "9")."""
-        process = Process([self.gate, *map(str, words)], self.env(**(env or {})), user, **options)
+        process = Process([*WRAPPER, self.gate, *map(str, words)], self.env(**(env or {})), user, **options)
         self.processes.append(process)
         return process
 
@@ -232,7 +233,7 @@ class Box:
             options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
-        return subprocess.run([self.gate, *words], env=self.env(**(env or {})), timeout=limit,
+        return subprocess.run([*WRAPPER, self.gate, *words], env=self.env(**(env or {})), timeout=limit,
                               **user.options(), **options)
 
     def status(self, **options):

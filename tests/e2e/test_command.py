@@ -1,6 +1,7 @@
 """The command: gpu-gate becomes it, and changes nothing but what it promises."""
 
 import contextlib
+import fcntl
 import os
 import resource
 import signal
@@ -151,6 +152,20 @@ def test_after_a_wait_no_further_descriptor_is_inherited(box):
     assert len(after) == len(before) + 1, after
 
 
+def test_after_a_wait_for_claims_strangers_and_others_in_line_no_further_descriptor_is_inherited(make_box):
+    box = make_box(cards=2)
+    before = bare(box, "sh", "-c", LIST_DESCRIPTORS).stdout.decode().splitlines()
+    stranger = box.start_plain(box.sim_job, "--for", "-1", env={"CUDA_VISIBLE_DEVICES": "1"})
+    stranger.wait_for("holds", stdout=True)
+    holder = box.hold("--only", "0")
+    first = box.wait_in_line("-n", "2")
+    waiter = box.wait_in_line(command=("sh", "-c", LIST_DESCRIPTORS))
+    for process in (first, holder, stranger):
+        process.signal(signal.SIGKILL)
+    assert waiter.finish() == 0
+    assert len(waiter.out) == len(before) + 1, waiter.out
+
+
 def test_the_users_own_descriptors_reach_the_command_also_where_claims_would_go(box):
     taken = [5, 200, 201]
     read, write = os.pipe()
@@ -207,6 +222,20 @@ def test_the_signal_mask_and_ignored_signals_stay_as_they_were(box, run, blocked
     expected = bare(box, *words, preexec_fn=prepare, restore_signals=restore)
     done = run(*words, preexec_fn=prepare, restore_signals=restore)
     assert signal_lines(done.stdout) == signal_lines(expected.stdout)
+
+
+def test_after_a_wait_for_the_mutex_no_signal_and_no_descriptor_is_different(box):
+    words = ("sh", "-c", "cat /proc/self/status; " + LIST_DESCRIPTORS)
+    expected = bare(box, *words)
+    box.call("run", "--", "true")  # makes the directory
+    with open(box.lock / "mutex") as mutex:
+        fcntl.flock(mutex, fcntl.LOCK_EX)
+        waiter = box.start("run", "--", *words)
+        waiter.wait_for("everybody waits")
+    assert waiter.finish() == 0
+    output = "\n".join(waiter.out).encode()
+    assert signal_lines(output) == signal_lines(expected.stdout)
+    assert len(waiter.out) == len(expected.stdout.splitlines()) + 1
 
 
 def test_under_nohup_a_hang_up_ends_neither_waiter_nor_command(box):

@@ -1,0 +1,684 @@
+#!/usr/bin/python3
+"""Everything at once, for as long as you like: the gate must not break.
+
+Jobs of three users come in bursts to a few cards. Waiters and holders are killed, stopped and sent on;
+others use cards without asking; cards get lost and return; memory drains slowly; the disk of the lock
+directory is full for moments. Each job is its own judge: it takes a lock of its own on every card that it
+was given. What the jobs wrote down is checked at the end:
+
+  - no card ever had two jobs, and each job had as many cards as it asked for;
+  - nobody was overtaken, where that can be told (see Order);
+  - every job that nobody killed ran and ended with its own status, or timed out, or was told that the
+    disk is full while it was;
+  - nothing is left over.
+
+Needs root, since it becomes other users. Prints its seed and its figures; the exit status is 0 or 1.
+"""
+
+import argparse
+import collections
+import ctypes
+import dataclasses
+import heapq
+import itertools
+import json
+import os
+import pathlib
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
+import harness
+from harness import ALICE, BOB, ROOT, User
+
+CARDS = 4
+MEMORY_MIB = 46068
+LINGER_MS = 120
+HANG_S = 45        # nobody has ended for so long: something hangs
+QUIET = 0.03       # how often the house empties before more come: then no later event mends a lost wake-up
+LONG_STOP_S = 4    # who is stopped for longer may be passed over, and others with it (see Order)
+USERS = (ALICE, BOB, User("www-data"))
+
+# The lock has a higher number than the claim's descriptors, since a process that dies lets go of its
+# files from the last to the first (task_work_run() in the kernel). That is no promise, so a lock that is
+# taken is judged later: did its holder's end come first?
+JUDGE = r"""
+kind=$1 number=$2 count=$3 length=$4 fate=$5 status=$6
+say() { local IFS=' '; echo "$* $EPOCHREALTIME" >>"$JUDGE/log"; }
+cards=$CUDA_VISIBLE_DEVICES
+IFS=,
+set -- $cards
+[ $# -eq "$count" ] && [ "$cards" = "$GPU_GATE_INDICES" ] || say wrong $number "$cards" "$GPU_GATE_INDICES"
+fd=300
+[ $kind = job ] || fd=400
+for card in "$@"; do
+    eval "exec $fd>>$JUDGE/$kind/$card"
+    if ! flock -n $fd; then
+        read -r holder <"$JUDGE/$kind/$card.holder"
+        say busy $number $card ${holder:-?}
+        flock -w 0.2 $fd || say overlap $number $card ${holder:-?}
+    fi
+    echo $number >"$JUDGE/$kind/$card.holder"
+    fd=$((fd + 1))
+done
+unset IFS
+[ $kind = job ] && say start $number $GPU_GATE_CLAIM $cards
+case $fate in
+sleep) sleep $length ;;
+memory) "$SIM_JOB" --quiet --memory 3000 --for ${length#0.} 2>/dev/null ;;
+die) sleep $length; say end $number; kill -KILL $$ ;;
+parts)
+    part=0
+    while [ $part -le $count ]; do
+        { "$GATE" run -q --poll 1 -- bash -c "$SCRIPT" judge part $number 1 $length sleep 0
+          say part $number $? $cards; } &
+        part=$((part + 1))
+    done
+    wait ;;
+esac
+[ $kind = job ] && say end $number
+exit $status
+"""
+
+
+# --- the machine --------------------------------------------------------------------------------
+
+
+class Disk:
+    """A small file system for the lock directory, which can be full."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.folder.mkdir()
+        self.full_times = []  # (from, until)
+        self.missing = None   # why there is none
+        # In a mount namespace of our own, so that it goes with us. 600 inodes and 2 MiB: more than the line
+        # ever needs, and filled in some milliseconds.
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        clone_newns, private, recursive = 0x20000, 1 << 18, 1 << 14  # linux/sched.h, linux/mount.h
+        if (self._libc.unshare(clone_newns) != 0
+                or self._libc.mount(b"none", b"/", None, private | recursive, None) != 0
+                or self._libc.mount(b"tmpfs", bytes(self.folder), b"tmpfs", 0, b"size=2m,nr_inodes=600,mode=1777") != 0):
+            self.missing = os.strerror(ctypes.get_errno())
+            self.folder.chmod(0o1777)
+
+    def fill(self, chance):
+        self.full_times.append([time.time(), float("inf")])
+        try:
+            if chance.random() < 0.5:
+                with open(self.folder / "ballast", "wb", buffering=0) as file:
+                    while True:
+                        file.write(bytes(4096))
+            for number in itertools.count():
+                (self.folder / f"ballast.{number}").touch()
+        except OSError:
+            pass
+
+    def free(self):
+        for path in self.folder.glob("ballast*"):
+            path.unlink()
+        if self.full_times:
+            self.full_times[-1][1] = time.time()
+
+    def was_full(self, begin, end):
+        return any(begin <= until and since <= end for since, until in self.full_times)
+
+    def close(self):
+        if not self.missing:
+            self._libc.umount2(bytes(self.folder), 2)  # MNT_DETACH
+
+
+@dataclasses.dataclass(eq=False)
+class Job:
+    number: int
+    user: User
+    count: int
+    only: frozenset
+    min_free: int | None
+    timeout: float | None
+    kind: str     # run or wait
+    fate: str     # what the judge does
+    code: int     # its exit status
+    shot: float | None  # how long after its start as a holder it is killed
+    spawned: float = 0
+    popen: subprocess.Popen = None
+    ended: float = 0
+    status: int = None
+    killed: float = 0       # when a signal was sent to end it
+    stopped: bool = False   # at any time
+    ticket: int = None      # of its place in line, if it was seen there
+    seen: float = 0         # when it was
+    claim: int = None       # what the judge wrote down
+    cards: frozenset = frozenset()
+    started: float = 0
+    finished: float = 0
+    errors: str = ""
+
+    def could_use_all_that(self, other):
+        """Is every card that will do for `other` one that will do for this, at any moment?"""
+        if not self.only >= other.only:
+            return False
+        if self.min_free is None:
+            return other.min_free is None
+        # A card that nobody is on has at least 40000 MiB free.
+        return (40000 if other.min_free is None else other.min_free) >= self.min_free
+
+    def held_until(self):
+        """When it certainly still held its cards."""
+        return self.finished or self.killed or self.started
+
+    def __str__(self):
+        return (f"job {self.number} of {self.user.name} ({self.kind} -n {self.count} only {sorted(self.only)} "
+                f"min-free {self.min_free} timeout {self.timeout} {self.fate}): ticket {self.ticket}, "
+                f"claim {self.claim} on {sorted(self.cards)}, status {self.status}, "
+                f"lived {self.spawned:.3f}-{self.ended:.3f}, ran {self.started:.3f}-{self.finished:.3f}, "
+                f"killed {self.killed:.3f}, {'stopped once' if self.stopped else 'never stopped'}")
+
+
+# --- the run ------------------------------------------------------------------------------------
+
+
+class Run:
+    def __init__(self, options, chance):
+        self.options = options
+        self.chance = chance
+        self.box = harness.Box(cards=CARDS, memory=MEMORY_MIB)
+        self.box.extra = [f"linger_ms {LINGER_MS}"]
+        self.box.write()
+        self.disk = Disk(self.box.folder / "disk")
+        self.box.lock = self.disk.folder / "lock"
+        self.queue = self.box.lock / "queue"
+        self.judge = self.box.folder / "judge"
+        for name in ("job", "part"):
+            (self.judge / name).mkdir(parents=True)
+            for card in range(CARDS):
+                for path in (self.judge / name / str(card), self.judge / name / f"{card}.holder"):
+                    path.touch()
+                    path.chmod(0o666)
+        self.log = self.judge / "log"
+        self.log.touch()
+        self.log.chmod(0o666)
+        self.log_file = open(self.log, "rb", buffering=0)
+        self.jobs = []
+        self.running = {}       # pid to Job
+        self.others = {}        # pid to (what, Popen): outsiders, status
+        self.events = []        # a heap of (when, order, action)
+        self.order = itertools.count()
+        self.known = set()      # records in line that were read
+        self.stopped_now = set()
+        self.long_stops = []    # (from, until)
+        self.stay = 0.5         # how long a job is in the house, on a moving average
+        self.figures = collections.Counter()
+        self.failures = []
+        self.happenings = []    # (when, what), to explain failures by
+        self.last_progress = time.monotonic()
+        self.starting = True
+
+    # Events.
+
+    def at(self, seconds, action):
+        heapq.heappush(self.events, (time.monotonic() + seconds, next(self.order), action))
+
+    def drive(self):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        began = time.monotonic()
+        for action in (self.outsider_comes, self.card_gets_lost, self.disk_gets_full, self.ask_for_status):
+            self.at(self.chance.uniform(0.2, 1), action)
+        self.at(0, self.next_burst)
+        try:
+            while self.starting or self.running or self.others:
+                if self.starting and time.monotonic() - began > self.options.seconds:
+                    self.starting = False
+                self.happen()
+                self.read_tickets()
+                self.shoot_holders()
+                self.reap()
+                if time.monotonic() - self.last_progress > HANG_S:
+                    self.explain_the_hang()
+                    break
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self.took = time.monotonic() - began
+
+    def happen(self):
+        while self.events and self.events[0][0] <= time.monotonic():
+            heapq.heappop(self.events)[2]()
+        pause = self.events[0][0] - time.monotonic() if self.events else 0.01
+        signal.sigtimedwait({signal.SIGCHLD}, min(max(pause, 0), 0.01))
+
+    # Jobs.
+
+    def next_burst(self):
+        for _ in range(self.chance.choice([1, 1, 2, 3, 8, 24])):
+            if len(self.jobs) >= self.options.jobs:
+                self.starting = False
+            if not self.starting or len(self.running) >= self.options.in_flight:
+                break
+            self.start_job()
+        if self.starting and self.chance.random() < QUIET:
+            self.figures["times it emptied"] += 1
+            self.at(0, self.burst_when_empty)
+        elif self.starting:
+            self.at(self.chance.choice([0, 0.005, self.chance.uniform(0, 0.1)]), self.next_burst)
+
+    def burst_when_empty(self):
+        self.at(0.02, self.burst_when_empty) if self.running else self.next_burst()
+
+    def start_job(self):
+        chance = self.chance
+        everything = frozenset(range(CARDS))
+        count = chance.choices([1, 2, 3], [70, 20, 10])[0]
+        only = everything
+        if chance.random() < 0.15:
+            only = frozenset(chance.sample(range(CARDS), chance.randint(count, CARDS)))
+        job = Job(
+            number=len(self.jobs), user=chance.choice(USERS), count=count, only=only,
+            min_free=chance.choice([0, 1000, 40000]) if chance.random() < 0.2 else None,
+            timeout=chance.choice([0, chance.uniform(0, 2 * self.stay)]) if chance.random() < 0.08 else None,
+            kind="wait" if chance.random() < 0.03 else "run",
+            fate=chance.choices(["sleep", "memory", "die", "parts"], [80, 10, 5, 5])[0],
+            code=chance.choice([0, 0, 0, 7, 124, 255]),
+            shot=chance.uniform(0, 0.05) if chance.random() < 0.06 else None)
+        words = [job.kind, "--poll", "1000", "-n", count]
+        if only != everything:
+            words += ["--only", ",".join(map(str, sorted(only)))]
+        if job.min_free is not None:
+            words += ["--min-free-mb", job.min_free]
+        if job.timeout is not None:
+            words += ["--timeout", f"{job.timeout:.3f}"]
+        if chance.random() < 0.3:
+            words.append("-q")
+        if job.kind == "run":
+            length = chance.uniform(0.2, 0.6) if chance.random() < 0.03 else chance.uniform(0, 0.05)
+            words += ["--", "bash", "-c", JUDGE, "judge", "job", job.number, count, f"{length:.3f}", job.fate, job.code]
+        env = self.box.env(JUDGE=self.judge, SIM_JOB=self.box.sim_job, GATE=self.box.gate, SCRIPT=JUDGE)
+        job.spawned = time.time()
+        with open(self.judge / f"{job.number}.err", "wb") as errors, open(self.judge / f"{job.number}.out", "wb") as out:
+            job.popen = subprocess.Popen([self.box.gate, *map(str, words)], env=env, stdin=subprocess.DEVNULL,
+                                         stdout=out, stderr=errors, start_new_session=True, **job.user.options())
+        self.jobs.append(job)
+        self.running[job.popen.pid] = job
+        if chance.random() < 0.12:
+            # While it starts; at any time; about when its turn comes.
+            when = chance.choice([chance.uniform(0, 0.01), chance.uniform(0, self.stay),
+                                  max(0, self.stay + chance.uniform(-0.05, 0.05))])
+            number = chance.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], [80, 10, 10])[0]
+            whole = chance.random() < 0.2
+            self.at(when, lambda: self.kill(job, number, whole))
+        if chance.random() < 0.06:
+            self.at(chance.uniform(0, self.stay), lambda: self.stop(job))
+
+    def shoot_holders(self):
+        for line in self.log_file.read().splitlines():
+            what, number, *_ = line.split()
+            job = self.jobs[int(number)]
+            if what == b"start" and job.shot is not None:
+                whole = self.chance.random() < 0.5
+                self.at(job.shot, lambda job=job, whole=whole: self.kill(job, signal.SIGKILL, whole))
+
+    def kill(self, job, number, whole):
+        if job.popen.pid not in self.running:
+            return
+        job.killed = time.time()
+        (os.killpg if whole else os.kill)(job.popen.pid, number)
+        if number != signal.SIGKILL and job in self.stopped_now:
+            self.send_on(job)  # else it would never learn of it
+
+    def stop(self, job):
+        if job.popen.pid not in self.running:
+            return
+        long = self.chance.random() < 0.04
+        seconds = self.chance.uniform(5.5, 7) if long else self.chance.uniform(0.01, 0.3)
+        if long:
+            self.long_stops.append((time.time(), time.time() + seconds + 1))
+        job.stopped = True
+        self.stopped_now.add(job)
+        self.note("stopped", f"job {job.number} was stopped for {seconds:.3f} s")
+        self.figures["stopped for 5 s and more"] += long
+        os.kill(job.popen.pid, signal.SIGSTOP)
+        self.at(seconds, lambda: self.send_on(job))
+
+    def send_on(self, job):
+        self.stopped_now.discard(job)
+        if job.popen.pid in self.running:
+            os.kill(job.popen.pid, signal.SIGCONT)
+
+    def read_tickets(self):
+        """Who stands where: its record names its process."""
+        try:
+            records = {name for name in os.listdir(self.queue) if name.endswith(".json") and "@" not in name}
+        except FileNotFoundError:
+            return
+        self.known &= records
+        for name in records - self.known:
+            try:
+                record = json.loads((self.queue / name).read_text())
+            except (OSError, ValueError):
+                continue  # gone, or only half there
+            self.known.add(name)
+            job = self.running.get(record["pid"])
+            if job and job.ticket is None:
+                job.ticket, job.seen = int(name.removesuffix(".json")), time.time()
+
+    def reap(self):
+        while self.running or self.others:
+            try:
+                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            status = os.waitstatus_to_exitcode(wait_status)
+            if pid in self.others:
+                what, popen = self.others.pop(pid)
+                popen.returncode = status
+                if what == "status" and status != 0:
+                    self.failures.append(f"gpu-gate status ended with {status}")
+                continue
+            job = self.running.pop(pid)
+            job.popen.returncode = job.status = status
+            job.ended = time.time()
+            self.stopped_now.discard(job)
+            self.stay += 0.05 * (job.ended - job.spawned - self.stay)
+            self.last_progress = time.monotonic()
+            for ending in ("err", "out"):
+                path = self.judge / f"{job.number}.{ending}"
+                job.errors += path.read_text(errors="replace")
+                path.unlink()
+
+    # What else happens.
+
+    def note(self, figure, what):
+        self.figures[figure] += 1
+        self.happenings.append((time.time(), what))
+
+    def around(self, *jobs):
+        """What happened while these lived."""
+        begin, end = min(job.spawned for job in jobs) - 1, max(job.ended for job in jobs)
+        return "".join(f"\n    {when:.3f} {what}" for when, what in self.happenings if begin <= when <= end)
+
+    def start_other(self, what, *words, user=ROOT, env=None):
+        popen = subprocess.Popen([str(word) for word in words], env=self.box.env(**(env or {})), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user.options())
+        self.others[popen.pid] = what, popen
+        return popen
+
+    def outsider_comes(self):
+        """Somebody who does not ask; also where a job is just running."""
+        if not self.starting:
+            return
+        seconds = self.chance.uniform(0.05, 0.5)
+        outsider = self.start_other("outsider", self.box.sim_job, "--memory", self.chance.choice([400, 3000, 20000]),
+                                    "--for", int(seconds * 1000), user=self.chance.choice(USERS),
+                                    env={"CUDA_VISIBLE_DEVICES": self.chance.randrange(CARDS)})
+        self.note("outsiders", f"an outsider came, pid {outsider.pid}")
+        if self.chance.random() < 0.3:
+            self.at(seconds / 2, lambda: outsider.pid in self.others and os.kill(outsider.pid, signal.SIGKILL))
+        self.at(self.chance.uniform(0.3, 2), self.outsider_comes)
+
+    def card_gets_lost(self):
+        if not self.starting:
+            return
+        card = self.chance.randrange(CARDS)
+        self.box.set(card, lost=1)
+        self.note("cards lost", f"card {card} got lost")
+        self.at(self.chance.uniform(0.05, 0.8), lambda: self.card_returns(card))
+
+    def card_returns(self, card):
+        self.box.set(card, lost=None)
+        self.happenings.append((time.time(), f"card {card} returned"))
+        self.ring_the_first()
+        self.at(self.chance.uniform(0.5, 4), self.card_gets_lost)
+
+    def ring_the_first(self):
+        """A card that returns wakes nobody, and here nobody polls: so whoever mends it rings. All other
+        wake-ups are gpu-gate's own."""
+        try:
+            tickets = sorted(int(name) for name in os.listdir(self.queue) if name.isdigit())
+        except FileNotFoundError:
+            return
+        asleep = {job.ticket for job in self.stopped_now}
+        for ticket in tickets:
+            if ticket in asleep:
+                continue
+            try:
+                bell = os.open(self.queue / f"{ticket}.bell", os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                continue
+            os.write(bell, b"l")
+            os.close(bell)
+            return
+
+    def disk_gets_full(self):
+        if not self.starting or self.disk.missing:
+            return
+        self.disk.fill(self.chance)
+        self.note("disk full", "the disk got full")
+        self.at(self.chance.uniform(0.01, 0.1), self.disk.free)
+        self.at(self.chance.uniform(1, 5), self.disk_gets_full)
+
+    def ask_for_status(self):
+        if not self.starting:
+            return
+        self.start_other("status", self.box.gate, "status", user=self.chance.choice(USERS))
+        self.figures["status"] += 1
+        self.at(self.chance.uniform(0.1, 1), self.ask_for_status)
+
+    def mend(self):
+        self.disk.free()
+        for card in range(CARDS):
+            self.box.set(card, lost=None)
+
+    def explain_the_hang(self):
+        self.failures.append(f"nothing has ended for {HANG_S} s")
+        for pid, job in sorted(self.running.items()):
+            self.failures.append(f"hangs: pid {pid} {job}")
+        self.failures += [f"hangs: pid {pid}, {what}" for pid, (what, _) in self.others.items()]
+        for path in sorted(self.box.lock.glob("*/*")):
+            self.failures.append(f"there: {path.parent.name}/{path.name}")
+
+    def close(self):
+        self.box.close()
+        self.disk.close()
+        self.box.close()  # the folder, now that nothing is mounted in it
+
+
+# --- the verdict --------------------------------------------------------------------------------
+
+
+class Order:
+    """Was anybody overtaken?
+
+    One who stood in line and could use all that a later one could, but started after it, was overtaken
+    unless there were cards left for it at that moment: then both had their turn, and which of the two
+    woke first is no matter. A card was certainly not left if somebody with an earlier claim still held it
+    when the later one began to run; claims are numbered in the order in which they were made.
+
+    Whoever was stopped may be overtaken. So may others while somebody is stopped for so long that those
+    who wait for it do not hear their bell in time."""
+
+    def __init__(self, run):
+        self.holders = sorted((job for job in run.jobs if job.claim), key=lambda job: job.claim)
+        self.pairs = 0
+        self.side_by_side = 0
+        self.failures = []
+        for ahead in run.jobs:
+            if self.counts(ahead, run.long_stops):
+                self.look_behind(ahead, run)
+
+    @staticmethod
+    def counts(ahead, long_stops):
+        if ahead.ticket is None or ahead.stopped or not (ahead.claim or ahead.killed):
+            return False
+        return not any(since <= ahead.ended and ahead.spawned <= until for since, until in long_stops)
+
+    def look_behind(self, ahead, run):
+        for place, behind in enumerate(self.holders):
+            if behind is ahead or behind.started < ahead.seen:
+                continue
+            if behind.started > (ahead.started or ahead.killed):
+                # Claims that were made side by side may begin to run in any order.
+                if not ahead.claim or behind.started > ahead.started + 1:
+                    break
+            later = behind.ticket > ahead.ticket if behind.ticket else behind.spawned > ahead.seen
+            if not later or not ahead.could_use_all_that(behind):
+                continue
+            self.pairs += 1
+            if ahead.claim and ahead.claim < behind.claim:
+                continue
+            if not ahead.claim and behind.started > ahead.killed:
+                continue
+            taken = set(behind.cards)
+            for holder in self.holders[max(0, place - 200):place]:
+                if holder.held_until() > behind.started:
+                    taken |= holder.cards
+            if len(ahead.only - taken) >= ahead.count:
+                self.side_by_side += 1
+            else:
+                self.failures.append(f"overtaken:\n    {ahead}\n    by {behind}{run.around(ahead, behind)}")
+
+
+def read_log(run):
+    """Writes down in the jobs what the judges said; returns the rest."""
+    rest = []
+    for line in run.log.read_text().splitlines():
+        what, *words, when = line.split()
+        when = float(when)
+        if what == "start":
+            job = run.jobs[int(words[0])]
+            job.claim, job.started = int(words[1]), when
+            job.cards = frozenset(map(int, words[2].split(",")))
+        elif what == "end":
+            run.jobs[int(words[0])].finished = when
+        else:
+            rest.append((what, words, when))
+    return rest
+
+
+def check_what_judges_said(run, said):
+    for what, words, when in said:
+        job = run.jobs[int(words[0])]
+        if what == "wrong":
+            run.failures.append(f"wrong cards {words[1:]}: {job}")
+        elif what == "part":
+            run.figures["calls inside jobs"] += 1
+            full = run.disk.was_full(job.started, when)
+            if words[1] != "0" and not (job.killed or words[1] == "5" and full):
+                run.failures.append(f"a part of it ended with {words[1]} {job.errors!r}: {job}")
+        elif what == "overlap":
+            run.failures.append(f"two jobs on card {words[1]}, the other is {words[2]}: {job}")
+        elif what == "busy":
+            holder = run.jobs[int(words[2])] if words[2].isdigit() else None
+            gone = holder and (holder.finished or holder.killed)
+            if gone and gone <= when:
+                run.figures["locks that outlived their claim"] += 1
+            else:
+                run.failures.append(f"two jobs on card {words[1]}: {job} and {holder}")
+
+
+def check_ends(run):
+    for job in run.jobs:
+        fault = fault_in_its_end(run, job)
+        if fault:
+            run.failures.append(f"{fault} {job.errors!r}: {job}")
+
+
+def fault_in_its_end(run, job):
+    full = run.disk.was_full(job.spawned, job.ended)
+    if job.killed and job.status in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP):
+        run.figures["killed"] += 1
+        run.figures["killed as holder"] += bool(job.claim)
+        return None
+    if not job.claim and job.status == 124 and job.timeout is not None:
+        run.figures["timed out"] += 1
+        late = job.ended - job.spawned - job.timeout
+        if late > 3 and not job.stopped and not any(s <= job.ended and job.spawned <= e for s, e in run.long_stops):
+            return f"timed out {late:.1f} s late"
+        return None
+    if not job.claim and job.status == 5 and full and "No space left" in job.errors:
+        run.figures["told that the disk is full"] += 1
+        return None
+    if job.kind == "wait":
+        run.figures["waited"] += 1
+        lines = job.errors.splitlines()
+        good = job.status == 0 and lines and len(set(lines[-1].split(","))) == job.count
+        return None if good else "a wait that ended badly"
+    if not job.claim:
+        return "never ran"
+    run.figures["ran"] += 1
+    expected = -signal.SIGKILL if job.fate == "die" else job.code
+    if job.status != expected:
+        return f"ended with {job.status}, not {expected}"
+    return None if job.finished else "did not end its work"
+
+
+def check_leftovers(run):
+    """One call of each user gets all cards and clears away what its dead have left."""
+    box = run.box
+    for user in (*USERS, ROOT):
+        done = box.run("wait", "--timeout", 10, "-n", CARDS, user=user)
+        if done.status != 0:
+            run.failures.append(f"afterwards {user.name} cannot have all cards: {done.text}")
+    for part in ("queue", "claims"):
+        for path in sorted((box.lock / part).iterdir()):
+            run.failures.append(f"left over: {part}/{path.name}")
+    mode = stat.S_IMODE(box.lock.stat().st_mode)
+    if mode != 0o1777:
+        run.failures.append(f"the lock directory has mode {mode:o}")
+    marker = b"GPU_SIM_MACHINE=" + bytes(box.machine)
+    harness.wait_until(lambda: not left_processes(marker), "the end of the memory's keepers", 5)
+
+
+def left_processes(marker):
+    left = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marker in (entry / "environ").read_bytes():
+                left.append((entry / "cmdline").read_bytes())
+        except OSError:
+            continue
+    return left
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Everything at once: the gate must not break.")
+    parser.add_argument("--jobs", type=int, default=250)
+    parser.add_argument("--seconds", type=float, default=86400, help="start no more jobs after so long")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
+    parser.add_argument("--in-flight", type=int, default=24, help="waiters and holders at a time")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("chaos: needs root, since it becomes other users")
+    print(f"chaos: seed {options.seed}", flush=True)
+    harness.set_bin(harness.install_binaries())
+    run = Run(options, random.Random(options.seed))
+    try:
+        if run.disk.missing:
+            print(f"chaos: mount: {run.disk.missing}: the disk is never full in this run")
+        run.drive()
+        run.mend()
+        said = read_log(run)
+        check_what_judges_said(run, said)
+        check_ends(run)
+        order = Order(run)
+        run.failures += order.failures
+        check_leftovers(run)
+    finally:
+        run.close()
+        harness.remove_binaries()
+    for failure in run.failures:
+        print(f"chaos: {failure}")
+    run.figures["pairs in order"] = order.pairs
+    run.figures["of these served side by side"] = order.side_by_side
+    print(f"chaos: {len(run.jobs)} jobs in {run.took:.1f} s: "
+          + ", ".join(f"{name} {number}" for name, number in run.figures.items())
+          + f"; {len(run.failures)} failures")
+    return 1 if run.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Is the release program built as hardening demands, and does it load and use no more than it should?
+# check_hardening.sh PROGRAM
+set -eu
+program=$1
+faults=0
+demand() {  # WHAT COMMAND ...
+  what=$1
+  shift
+  if ! "$@"; then
+    echo "$program: $what" >&2
+    faults=1
+  fi
+}
+has() { printf '%s\n' "$1" | grep -Eq "$2"; }
+lacks() { ! has "$1" "$2"; }
+
+headers=$(readelf -hW "$program")
+segments=$(readelf -lW "$program")
+dynamic=$(readelf -dW "$program")
+symbols=$(readelf --dyn-syms -W "$program" | awk '$7 == "UND" { sub(/@.*/, "", $8); print $8 }')
+
+demand "is no position-independent executable" has "$headers" 'Type: +DYN .*Position-Independent Executable'
+demand "has no GNU_RELRO segment" has "$segments" 'GNU_RELRO'
+demand "binds lazily (no -z now)" has "$dynamic" 'BIND_NOW|FLAGS_1.* NOW'
+demand "has an executable stack, or does not say" has "$segments" 'GNU_STACK .* RW +0x'
+demand "has a segment that is writable and executable" lacks "$segments" 'LOAD .* RWE '
+demand "has no stack protector" has "$symbols" '^__stack_chk_fail$'
+demand "has no _FORTIFY_SOURCE" has "$symbols" '^__(memcpy|snprintf|fprintf|read|vsnprintf|memmove)_chk$'
+demand "has a search path for libraries of its own" lacks "$dynamic" 'RPATH|RUNPATH'
+# ARCHITECTURE.md: no threads.
+demand "can start threads" lacks "$symbols" '^(pthread_create|thrd_create|clone|clone3)$'
+
+# The C library alone; the C++ runtime is linked statically.
+for library in $(printf '%s\n' "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+  case $library in
+    libc.so.6 | libm.so.6 | ld-linux-*.so.*) ;;
+    *) demand "needs $library" false ;;
+  esac
+done
+exit "$faults"

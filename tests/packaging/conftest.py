@@ -1,0 +1,67 @@
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+SOURCE = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(SOURCE / "tests" / "e2e"), str(pathlib.Path(__file__).parent)]
+import harness
+
+VERBS = ("run", "wait", "hold", "status")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "recipe(heading): the heading in docs/recipes.md")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binaries():
+    folder = harness.install_binaries()
+    harness.set_bin(folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def make_box():
+    boxes = []
+
+    def make(*args, **options):
+        boxes.append(harness.Box(*args, **options))
+        return boxes[-1]
+
+    yield make
+    for box in boxes:
+        box.close()
+
+
+def help_text(*words):
+    return subprocess.run([harness.BUILD / "gpu-gate", *words, "--help"], check=True, capture_output=True,
+                          text=True).stdout
+
+
+def help_options(verb):
+    """What `gpu-gate VERB --help` says of each option: {"--count": (its short form, its value, its text)}."""
+    options, last = {}, None
+    for line in help_text(verb).splitlines():
+        names, text = line[:23], line[23:]
+        match = re.fullmatch(r"  (?:(-\w), |    )(--[a-z-]+) ?(\S*) *", names)
+        if match:
+            last = match[2]
+            options[last] = (match[1], match[3], text)
+        elif last and line.startswith(" " * 23):
+            short, value, before = options[last]
+            options[last] = (short, value, before + " " + text)
+        else:
+            last = None
+    return options
+
+
+def default_in(text):
+    """Of "one try; default: never" it is never."""
+    match = re.search(r"\bdefault:? ([\w.]+)", text)
+    return match and match[1]

@@ -1,0 +1,267 @@
+"""docs/recipes.md, recipe by recipe, as it stands there.
+
+The blocks of sh are run; a block below "In `NAME`:" becomes that file. The GPUs are simulated, and
+train.py fails if another has its GPU.
+"""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import harness
+from conftest import SOURCE
+from harness import wait_until
+
+PAGE = (SOURCE / "docs" / "recipes.md").read_text()
+
+TRAIN = """#!/usr/bin/python3
+import argparse, fcntl, os, pathlib, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed")
+parser.add_argument("--out")
+options = parser.parse_args()
+folder = pathlib.Path(os.environ["CARDS"])
+name = os.environ["CUDA_VISIBLE_DEVICES"]
+card = int(name[4:12], 16) if name.startswith("GPU-") else int(name)
+lock = open(folder / f"card{card}", "w")
+fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+time.sleep(0.02)  # its work
+with open(folder / "done", "a") as log:
+    log.write(f"{options.seed} {card}\\n")
+if options.out:
+    pathlib.Path(options.out).touch()
+"""
+
+
+def recipes():
+    """{heading: (commands, files)}"""
+    found = {}
+    for heading, text in re.findall(r"^## (.*)\n((?:(?!^## ).*\n)*)", PAGE, re.M):
+        blocks = re.findall(r"(?:in\s`([^`]+)`:\n\n)?^```(\w+)\n(.*?)^```", text, re.M | re.S | re.I)
+        commands = [body for file, language, body in blocks if not file and language == "sh"]
+        files = {file: body for file, _, body in blocks if file}
+        assert len(commands) + len(files) == len(blocks) == text.count("```") / 2, f"{heading}: a block is not used"
+        found[heading] = (commands, files)
+    return found
+
+
+class Place:
+    """A folder with train.py, on a machine with two GPUs, and the recipe of one heading."""
+
+    def __init__(self, box, folder, heading):
+        self.box, self.folder = box, folder
+        self.commands, self.files = recipes()[heading]
+        for name, text in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        (folder / "train.py").write_text(TRAIN)
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self.program("gpu-gate", f'exec {box.gate} "$@"')
+        self.program("python", 'exec /usr/bin/python3 "$@"')
+        (folder / "cards").mkdir()
+
+    def program(self, name, script):
+        (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.bin / name).chmod(0o755)
+
+    def env(self, **more):
+        return self.box.env(**{"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": self.folder, "CARDS": self.folder / "cards",
+                               "TMUX_TMPDIR": self.folder, **more})
+
+    def run(self, script, limit=harness.LIMIT * 2, status=0, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        if "input" in options:
+            del options["stdin"]
+        done = subprocess.run(["bash", "-e", "-c", script], cwd=self.folder, env=options.pop("env", self.env()),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=limit, **options)
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def log(self):
+        """What train.py has done: (seed, card)."""
+        file = self.folder / "cards" / "done"
+        return [tuple(line.split()) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def was_a_sweep(self, seeds):
+        assert sorted(int(seed) for seed, _ in self.log()) == list(range(1, seeds + 1))
+        assert {card for _, card in self.log()} == {"0", "1"}
+
+    def claims(self):
+        return [gpu["claim"] for gpu in self.box.status() if gpu["claim"]]
+
+
+@pytest.fixture
+def place(request, make_box, tmp_path):
+    return Place(make_box(cards=2), tmp_path, request.node.get_closest_marker("recipe").args[0])
+
+
+def recipe(heading):
+    return pytest.mark.recipe(heading)
+
+
+def test_every_recipe_is_tested():
+    tested = re.findall(r'^@recipe\("(.*)"\)', open(__file__).read(), re.M)
+    assert list(dict.fromkeys(tested)) == list(recipes())
+
+
+@recipe("A shell with a GPU")
+def test_shell(place):
+    claimed, held = place.commands
+    assert place.run(claimed, input="echo $CUDA_VISIBLE_DEVICES $GPU_GATE_INDICES\n") == \
+        "gpu-gate: using GPU 0 (NVIDIA L40S, 45468 MiB free)\n0 0\n"
+    place.run(held + "python train.py --seed 1\npython train.py --seed 2\ngpu-gate status >status")
+    assert place.log() == [("1", "0"), ("2", "0")]
+    assert "root: bash" in (place.folder / "status").read_text()
+    wait_until(lambda: not place.claims(), "the shell has ended, and so has its claim")
+
+
+@recipe("A sweep")
+@pytest.mark.parametrize("which", [0, 1])
+def test_sweep(place, which):
+    place.run(place.commands[which])
+    place.was_a_sweep(20)
+
+
+@recipe("GNU parallel")
+def test_parallel(place):
+    place.run(place.commands[0])
+    place.was_a_sweep(20)
+    assert len((place.folder / "sweep.log").read_text().splitlines()) == 21
+
+
+@recipe("tmux")
+def test_tmux(place):
+    place.run(place.commands[0])
+    wait_until(place.log, "the job in tmux has run")
+    wait_until(lambda: place.run("tmux list-sessions 2>&1 || true").count("train:") == 0, "its session has ended")
+
+
+@recipe("systemd")
+def test_systemd(place):
+    [commands] = place.commands
+    start, follow = commands.splitlines()
+    if subprocess.run(["systemctl", "--user", "show"], capture_output=True).returncode == 0:
+        settings = " ".join(f"--setenv={name}={shlex.quote(value)}" for name, value in place.env().items())
+        place.run(start.replace("--user", f"--user --wait {settings}"), env=dict(os.environ))
+        assert place.log()
+        return
+    # No user session here: its words are understood, and all that is missing is the session.
+    assert "Failed to connect to bus" in place.run(start, status=1)
+    assert "option" not in place.run(follow.replace("--follow", "--no-pager") + " || true")
+
+
+@recipe("Make")
+def test_make(place):
+    place.run(place.commands[0])
+    place.was_a_sweep(20)
+    assert len(list(place.folder.glob("model-*.pt"))) == 20
+    assert "Nothing to be done" in place.run(place.commands[0])
+
+
+@pytest.fixture(scope="session")
+def venv():
+    """What the recipes use from PyPI, installed once."""
+    wanted = SOURCE / "tests" / "packaging" / "requirements.txt"
+    folder = harness.BUILD / f"recipes-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:8]}"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted],
+                       check=True)
+        (folder / "complete").touch()
+    return folder
+
+
+@recipe("Snakemake")
+def test_snakemake(place, venv):
+    place.run(place.commands[0], env=place.env(PATH=f"{place.bin}:{venv}/bin:/usr/bin:/bin"))
+    place.was_a_sweep(20)
+
+
+@recipe("pytest")
+def test_pytest_with_a_gpu_for_each_worker(place, venv):
+    (place.folder / "test_job.py").write_text(textwrap.dedent("""
+        import os, subprocess, pytest
+        @pytest.mark.parametrize("seed", range(1, 21))
+        def test_job(seed, worker_id):
+            subprocess.run(["python", "train.py", "--seed", str(seed)], check=True)
+            with open(os.environ["CARDS"] + "/workers", "a") as log:
+                log.write(worker_id + " " + os.environ["CUDA_VISIBLE_DEVICES"] + "\\n")
+        """))
+    assert "20 passed" in place.run(place.commands[0], env=place.env(PATH=f"{place.bin}:{venv}/bin:/usr/bin:/bin"))
+    place.was_a_sweep(20)
+    workers = set((place.folder / "cards/workers").read_text().splitlines())
+    assert len(workers) == 2 and len({line.split()[1] for line in workers}) == 2, "each worker keeps its GPU"
+    wait_until(lambda: not place.claims(), "the workers have ended, and so have their claims")
+
+
+KERNEL = """
+import signal
+from jupyter_client.manager import KernelManager
+kernel = KernelManager(kernel_name="gpu")
+kernel.start_kernel()
+client = kernel.client()
+client.start_channels()
+client.wait_for_ready(timeout=60)
+
+def answer(code, hook=lambda: None):
+    request, texts = client.execute(code), []
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != request:
+            continue
+        kind, content = message["msg_type"], message["content"]
+        if kind == "stream":
+            texts.append(content["text"])
+            hook()
+        elif kind == "error":
+            texts.append(content["ename"])
+        elif kind == "status" and content["execution_state"] == "idle":
+            return "".join(texts).strip()
+
+print("visible", answer("import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"))
+print("interrupted", answer("import time; print('begun', flush=True); time.sleep(60)", kernel.interrupt_kernel))
+print(answer("import subprocess; print(subprocess.run(['gpu-gate', 'status'], capture_output=True, text=True).stdout)"))
+kernel.shutdown_kernel()
+"""
+
+
+@recipe("Jupyter")
+def test_jupyter(place, venv):
+    env = place.env(PATH=f"{place.bin}:{venv}/bin:/usr/bin:/bin")
+    place.run(place.commands[0], env=env)
+    shown = place.run(f"{venv}/bin/python3 -c {shlex.quote(KERNEL)}", env=env)
+    assert "visible 0\n" in shown and "interrupted begun\nKeyboardInterrupt" in shown
+    assert "root: python3 -m ipykernel_launcher" in shown
+    assert not place.claims()
+
+
+@recipe("Containers")
+def test_containers(place):
+    for name in ("docker", "podman"):
+        place.program(name, 'printf "%s\\n" "$0" "$@" >>got')  # where there are no containers
+    for command in place.commands:
+        place.run(command)
+    got = (place.folder / "got").read_text().replace(f"{place.bin}/", "").split()
+    assert got == ["docker", "run", "--rm", "--gpus", f'"device={harness.uuid(0)}"', "IMAGE", "python", "train.py",
+                   "podman", "run", "--rm", "--device", "nvidia.com/gpu=0", "IMAGE", "python", "train.py"]
+
+
+@recipe("Runners of GitHub and GitLab")
+def test_runners(place):
+    import yaml
+    github = yaml.safe_load(place.files[".github/workflows/gpu.yml"])
+    [step] = [step for step in github["jobs"]["test"]["steps"] if "run" in step]
+    (place.folder / "step").write_text(step["run"])
+    place.run(step["shell"].replace("{0}", "step"))  # as the runner does
+    gitlab = yaml.safe_load(place.files[".gitlab-ci.yml"])
+    place.run("\n".join(gitlab["test"]["script"]))
+    assert place.log() == [("1", "0"), ("1", "0")]
