@@ -295,9 +295,31 @@ Result<bool> Ledger::is_passed_over(const Place& place) const {
   return !*bell || ((*bell)->pending && (*bell)->age >= kAnswerTime);
 }
 
+Status Ledger::clear_if_dead(const Place& place) const {
+  const Result<bool> live = is_live(place);
+  if (!live) return fail(live.error());
+  struct stat info{};
+  if (!*live &&
+      ::fstatat(dir_.queue(), base_name(place).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+      may_remove(info.st_uid)) {
+    leave(place);
+  }
+  return {};
+}
+
 Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) const {
-  Result<std::vector<Place>> places = line(place.within);
+  Result<std::vector<Place>> places = all_lines();
   if (!places) return fail(places.error());
+  const auto others =
+      std::stable_partition(places->begin(), places->end(),
+                            [&](const Place& other) { return other.within == place.within; });
+  // Nobody may ever come again to a line inside of a claim: whoever is new clears away its dead.
+  if (guard != nullptr && place.ticket == 0) {
+    for (auto other = others; other != places->end(); ++other) {
+      if (Status cleared = clear_if_dead(*other); !cleared) return fail(cleared.error());
+    }
+  }
+  places->erase(others, places->end());
   if (place.ticket != 0) {
     places->erase(std::find_if(places->begin(), places->end(),
                                [&](const Place& other) { return other.ticket >= place.ticket; }),
@@ -317,18 +339,12 @@ Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) cons
     break;
   }
   for (const Place& other : *places) {
-    const std::string name = base_name(other);
-    const Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), name);
-    if (!held) return fail(held.error());
-    if (!*held) {
-      struct stat info{};
-      if (guard != nullptr &&
-          ::fstatat(dir_.queue(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-          may_remove(info.st_uid)) {
-        leave(other);
-      }
-      continue;
+    const Result<bool> live = is_live(other);
+    if (!live) return fail(live.error());
+    if (!*live && guard != nullptr) {
+      if (Status cleared = clear_if_dead(other); !cleared) return fail(cleared.error());
     }
+    if (!*live) continue;
     const Result<bool> passed_over = is_passed_over(other);
     if (!passed_over) return fail(passed_over.error());
     if (*passed_over) continue;

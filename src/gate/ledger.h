@@ -73,8 +73,9 @@ class Ledger {
   /// Does it not answer its bell, or has none that can be rung?
   Result<bool> is_passed_over(const Place& place) const;
 
-  /// Who is ahead of `place` (ticket 0: of a newcomer). With a guard, removes the dead places at
-  /// the front that this user may remove.
+  /// Who is ahead of `place` (ticket 0: of a newcomer). With a guard, removes those dead
+  /// places that this user may remove: at the front and, for a newcomer, in the lines inside
+  /// claims.
   Result<Ahead> ahead_of(const Place& place, const MutexGuard* guard) const;
 
   /// Stands last in the line. The errnum ESTALE says that the directory is being removed.
@@ -97,6 +98,8 @@ class Ledger {
  private:
   Result<Ticket> next_ticket(const MutexGuard& guard, int dir) const;
   void remove_claim(const std::string& fifo, Ticket ticket) const;
+  /// Removes a place that does not live, if this user may. Under the mutex only.
+  Status clear_if_dead(const Place& place) const;
 
   const LockDir& dir_;
 };

@@ -444,3 +444,18 @@ def test_a_job_that_ends_on_a_card_with_an_outsider_does_not_free_it(box):
     waiter.wait_for("in use without gpu-gate by root")
     outsider.kill()
     assert waiter.finish(5) == 0
+
+
+def test_a_place_inside_a_claim_that_has_ended_is_cleared_away(box):
+    outer = box.start("run", "--", "sh", "-c", 'echo "claim $GPU_GATE_CLAIM"; exec sleep 1000', user=ALICE)
+    claim = outer.wait_for(r"^claim (\d+)$", stdout=True).group(1)
+    inside = {"GPU_GATE_CLAIM": claim}
+    first = box.start("run", "--", "sh", "-c", "echo inner; exec sleep 1000", user=ALICE, env=inside)
+    first.wait_for("^inner$", stdout=True)
+    waiter = box.start("run", "--", "true", user=ALICE, env=inside)
+    waiter.wait_for("in line")
+    for process in (waiter, first, outer):
+        process.kill()
+    assert list((box.lock / "queue").iterdir()) != []
+    assert box.run("run", "--", "true", user=ALICE).status == 0
+    assert list((box.lock / "queue").iterdir()) == []
