@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import warnings
 from _thread import allocate_lock, get_ident
 from collections.abc import Iterable
@@ -54,9 +53,7 @@ def claim(
     Raises BadRequest, NeverSatisfiable, ProbeError, LockDirError, GpuTimeout; CudaInitialized where
     CUDA_VISIBLE_DEVICES would come too late.
     """
-    words = [
-        *_selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet),
-    ]
+    words = _selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet)
     return Claim(words, environ=environ, quiet=quiet)
 
 

@@ -197,7 +197,7 @@ class Box:
             "GPU_SIM_MACHINE": str(self.machine),
             "GPU_GATE_LOCK_DIR": str(self.lock),
         }
-        for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE", "GCOV_PREFIX"):
+        for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE", "GCOV_PREFIX", "GCOV_ERROR_FILE"):
             if key in os.environ:
                 env[key] = os.environ[key]
         for key, value in extra.items():

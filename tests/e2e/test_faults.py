@@ -22,6 +22,7 @@ ERRNOS = {
     "pread64": ["EINTR", "EIO"],
     "pwrite64": ["EINTR", "EIO", "ENOSPC", "EDQUOT"],
     "newfstatat": ["EACCES", "ENOENT", "ENOMEM", "ELOOP"],
+    "stat": ["EACCES", "ENOENT", "ENOMEM", "ELOOP"],
     "fstat": ["ENOMEM"],
     "fstatfs": ["EIO", "EINTR", "ENOSYS"],
     "mkdir": ["EACCES", "EEXIST", "ENOSPC", "EROFS", "EDQUOT"],
