@@ -308,29 +308,25 @@ Status Ledger::clear_if_dead(const Place& place) const {
 }
 
 Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) const {
-  Result<std::vector<Place>> places = all_lines();
-  if (!places) return fail(places.error());
-  const auto others =
-      std::stable_partition(places->begin(), places->end(),
-                            [&](const Place& other) { return other.within == place.within; });
-  // Nobody may ever come again to a line inside of a claim: whoever is new clears away its dead.
-  if (guard != nullptr && place.ticket == 0) {
-    for (auto other = others; other != places->end(); ++other) {
-      if (Status cleared = clear_if_dead(*other); !cleared) return fail(cleared.error());
+  const Result<std::vector<Place>> all = all_lines();
+  if (!all) return fail(all.error());
+  std::vector<Place> places;  // of this line, ahead
+  for (const Place& other : *all) {
+    if (other.within != place.within) {
+      // Nobody may ever come again to a line inside of a claim: whoever is new clears away its
+      // dead.
+      if (guard == nullptr || place.ticket != 0) continue;
+      if (Status cleared = clear_if_dead(other); !cleared) return fail(cleared.error());
+    } else if (place.ticket == 0 || other.ticket < place.ticket) {
+      places.push_back(other);
     }
   }
-  places->erase(others, places->end());
-  if (place.ticket != 0) {
-    places->erase(std::find_if(places->begin(), places->end(),
-                               [&](const Place& other) { return other.ticket >= place.ticket; }),
-                  places->end());
-  }
   Ahead ahead;
-  ahead.length = places->size();
+  ahead.length = places.size();
   // The predecessor before the first: with nobody alive there is no first either (the dead stay
   // dead), and one that dies between the two scans is noticed by its watch. The other way round, it
   // could be the first and already gone as a predecessor, and nobody would wake this waiter.
-  for (auto other = places->rbegin(); other != places->rend(); ++other) {
+  for (auto other = places.rbegin(); other != places.rend(); ++other) {
     Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), base_name(*other));
     if (!held) return fail(held.error());
     if (!*held) continue;
@@ -338,7 +334,7 @@ Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) cons
     ahead.watch = std::move((*held)->read_end);
     break;
   }
-  for (const Place& other : *places) {
+  for (const Place& other : places) {
     const Result<bool> live = is_live(other);
     if (!live) return fail(live.error());
     if (!*live && guard != nullptr) {
