@@ -33,7 +33,9 @@ Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& s
       barred[i] = Barred::not_in_only;
     } else if (excluded) {
       barred[i] = Barred::excluded;
-    } else if (selection.claim_devices && !contains(*selection.claim_devices, device.uuid)) {
+    } else if (selection.claim_devices && !device.uuid.empty() &&
+               !contains(*selection.claim_devices, device.uuid)) {
+      // (A card that is lost for now cannot be told by its UUID: it may be one of the job's own.)
       barred[i] = Barred::outside_claim;
     } else if (selection.visible_devices && !contains(visible, i)) {
       barred[i] = Barred::not_visible;

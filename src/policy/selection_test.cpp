@@ -41,6 +41,14 @@ TEST(Select, AJobChoosesAmongItsOwnCards) {
                                                  Barred::no, Barred::outside_claim}));
 }
 
+TEST(Select, ACardThatIsLostForNowMayBeTheJobsOwn) {
+  Snapshot snapshot = machine();
+  snapshot.devices[2].uuid.clear();
+  Selection selection;
+  selection.claim_devices = std::vector<std::string>{"GPU-2a"};
+  EXPECT_EQ((*select(selection, snapshot))[2], Barred::no);
+}
+
 TEST(Select, ACardThatCannotBeOpenedIsBarred) {
   Snapshot snapshot = machine();
   snapshot.devices[3].accessible = false;

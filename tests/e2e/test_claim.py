@@ -459,3 +459,13 @@ def test_a_place_inside_a_claim_that_has_ended_is_cleared_away(box):
     assert list((box.lock / "queue").iterdir()) != []
     assert box.run("run", "--", "true", user=ALICE).status == 0
     assert list((box.lock / "queue").iterdir()) == []
+
+
+def test_a_call_inside_a_job_waits_while_the_jobs_own_card_is_lost(box):
+    outer = box.start("run", "--", "sh", "-c", 'echo "claim $GPU_GATE_CLAIM"; exec sleep 1000', user=ALICE)
+    claim = outer.wait_for(r"^claim (\d+)$", stdout=True).group(1)
+    box.set(0, lost=1)
+    inner = box.start("run", "--poll", "0.05", "--", "echo", "inner", user=ALICE, env={"GPU_GATE_CLAIM": claim})
+    inner.wait_for("in line")
+    box.set(0, lost=None)
+    assert inner.finish() == 0 and inner.out == ["inner"]
