@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 
@@ -85,6 +86,8 @@ class RequestMaker {
       const std::string& uuid = snapshot.devices[i].uuid;
       if ((*barred)[i] == Barred::no && !uuid.empty()) request.allowed.push_back(uuid);
     }
+    request.any_card = !selection_.claim_devices && std::count(barred->begin(), barred->end(),
+                                                               Barred::no) == std::ssize(*barred);
     const int possible = could_ever_count(snapshot, *barred, request);
     if (possible < request.count) {
       return fail(ExitCode::impossible, impossible_text(snapshot, *barred, request, possible));

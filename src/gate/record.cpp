@@ -124,6 +124,7 @@ std::string to_json(const WaiterRecord& record) {
   if (record.request.min_free_mib) json["min_free_mib"] = *record.request.min_free_mib;
   if (record.request.max_util_pct) json["max_util_pct"] = *record.request.max_util_pct;
   json["allowed"] = record.request.allowed;
+  if (record.request.any_card) json["any_card"] = true;
   return dump(json);
 }
 
@@ -144,6 +145,7 @@ std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
   record.owner = std::move(*who);
   record.request.count = static_cast<int>(*count);
   record.request.allowed = std::move(*allowed);
+  record.request.any_card = json.contains("any_card") && json["any_card"] == true;
   if (json.contains("min_free_mib")) {
     record.request.min_free_mib =
         integer(json, "min_free_mib", 0, std::numeric_limits<std::int64_t>::max());

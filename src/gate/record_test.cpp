@@ -21,6 +21,7 @@ TEST(Record, AWaiterComesBackAsItWasWritten) {
   record.request.min_free_mib = 8000;
   record.request.max_util_pct = 10;
   record.request.allowed = {"GPU-1", "GPU-2"};
+  record.request.any_card = true;
   const auto read = parse_waiter(to_json(record), 1000);
   ASSERT_TRUE(read);
   EXPECT_EQ(read->owner.uid, 1000U);  // of the file, not of the text
@@ -30,6 +31,7 @@ TEST(Record, AWaiterComesBackAsItWasWritten) {
   EXPECT_EQ(read->request.min_free_mib, 8000);
   EXPECT_EQ(read->request.max_util_pct, 10);
   EXPECT_EQ(read->request.allowed, record.request.allowed);
+  EXPECT_TRUE(read->request.any_card);
 }
 
 TEST(Record, AClaimComesBackAsItWasWritten) {

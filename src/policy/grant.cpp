@@ -37,8 +37,9 @@ Fit idle_fit(const Device& device, const Request& request) {
 
 Fit fit(const Device& device, const Request& request, bool claimed) {
   // A card whose UUID cannot be read can be neither named nor claimed; it may come back.
-  if (!device.uuid.empty() && std::find(request.allowed.begin(), request.allowed.end(),
-                                        device.uuid) == request.allowed.end()) {
+  if (!device.uuid.empty() && !request.any_card &&
+      std::find(request.allowed.begin(), request.allowed.end(), device.uuid) ==
+          request.allowed.end()) {
     return Fit::not_allowed;
   }
   if (device.health == Health::mig) return Fit::mig;

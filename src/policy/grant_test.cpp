@@ -223,6 +223,15 @@ TEST(Line, ACardThatNobodyAheadCouldEverUseDoesNotStandIdle) {
   EXPECT_EQ(decide(machine, {huge, wish(1, machine)})[1].granted, Cards{0});
 }
 
+TEST(Line, ACardThatReturnsIsKeptForWhoJoinedWhileItWasLost) {
+  const Snapshot machine = idle_machine(2);
+  Request ahead = wish(2, machine);
+  ahead.allowed = {"GPU-0"};  // the other could not be named then
+  EXPECT_EQ(decide(machine, {ahead, wish(1, machine)})[1].granted, Cards{1});
+  ahead.any_card = true;
+  EXPECT_EQ(decide(machine, {ahead, wish(1, machine)})[0].granted, (Cards{0, 1}));
+}
+
 TEST(Line, ACardThatOneAheadCouldUseLaterIsKeptUntilItHasSettled) {
   Snapshot machine;
   machine.devices.push_back(card(0, 10000));

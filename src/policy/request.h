@@ -16,7 +16,9 @@ struct Request {
   std::optional<std::int64_t> min_free_mib;
   std::optional<int> max_util_pct;
   std::vector<std::string> allowed;  // UUIDs of the GPUs it may have
-  Ticket within = 0;                 // the claim inside which it asks; 0: not inside one
+  bool any_card =
+      false;          // it may have all, also those that `allowed` lacks as they are lost for now
+  Ticket within = 0;  // the claim inside which it asks; 0: not inside one
 };
 
 }  // namespace gpu_gate
