@@ -15,7 +15,6 @@ export GPU_GATE_WRAPPER
   test_claim.py::test_a_request_that_gives_up_has_claimed_nothing \
   'test_claim.py::test_a_claim_whose_record_is_lost_holds_all_the_same[garbled]' \
   test_claim.py::test_dead_files_are_cleared_away_by_the_next_call_of_their_owner \
-  test_line.py::test_a_newcomer_never_overtakes_the_one_who_waits \
   test_line.py::test_the_place_in_line_is_told \
   test_line.py::test_a_request_for_many_cards_is_not_starved_by_small_ones \
   test_line.py::test_wait_stands_in_the_same_line_and_holds_nothing_afterwards \
