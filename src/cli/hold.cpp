@@ -68,9 +68,12 @@ int hold(const Lifeline& lifeline, std::optional<std::chrono::nanoseconds> at_mo
 /// Goes on as a process of its own session, without the caller's terminal and standard descriptors.
 void detach() {
   ::setsid();
-  if (::chdir("/") != 0) return;  // only so that no file system is kept busy
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // Closed where /dev/null cannot be opened: who reads the result waits for its end.
+    if (::dup2(null.get(), fd) < 0) ::close(fd);
+  }
+  [[maybe_unused]] const int moved = ::chdir("/");  // so that no file system is kept busy
 }
 
 /// With --pid: a child keeps the claim; this process prints and is done.
@@ -95,10 +98,10 @@ Status hold_command(const Options& options) {
   UniqueFd pidfd;
   if (options.pid) {
     pidfd = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, *options.pid, 0)));
-    const std::optional<Owner> owner = other_process(*options.pid);
     if (!pidfd && errno == ENOSYS) {
       return fail(ExitCode::usage, "hold: --pid: this kernel is too old for it (Linux 5.3)");
     }
+    const std::optional<Owner> owner = other_process(*options.pid);
     if (!pidfd || !owner) {
       return fail(ExitCode::usage,
                   "hold: --pid: there is no process " + std::to_string(*options.pid));

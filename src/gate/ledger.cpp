@@ -181,16 +181,21 @@ Result<std::vector<Claim>> Ledger::claims(const MutexGuard* guard) const {
   std::vector<Claim> live;
   std::map<Ticket, std::set<std::string>> fifos;  // by claim, the cards that have one
   std::set<Ticket> held_tickets;
-  for (auto& [uuid, ticket] : named) {
+  for (const auto& [uuid, ticket] : named) {
     const std::string name = claim_name(uuid, ticket);
     fifos[ticket].insert(uuid);
     Result<std::optional<HeldFifo>> held = open_if_held(dir_.claims(), name);
     if (!held) return fail(held.error());
     if (*held) {
       held_tickets.insert(ticket);
-      live.push_back(Claim{ticket, std::move(uuid), (*held)->owner, false});
-    } else if (guard != nullptr) {
-      remove_claim(name, ticket);
+      live.push_back(Claim{ticket, uuid, (*held)->owner, false});
+    }
+  }
+  // Only once all of a claim's cards are let go: until then a FIFO that is there and dead says that
+  // its card is free, and the record belongs to the others.
+  for (const auto& [uuid, ticket] : named) {
+    if (guard != nullptr && held_tickets.count(ticket) == 0) {
+      remove_claim(claim_name(uuid, ticket), ticket);
     }
   }
   // A card whose FIFO somebody removed (a cleaner of temporary files) is still held as long as the

@@ -469,3 +469,28 @@ def test_a_call_inside_a_job_waits_while_the_jobs_own_card_is_lost(box):
     inner.wait_for("in line")
     box.set(0, lost=None)
     assert inner.finish() == 0 and inner.out == ["inner"]
+
+
+def test_a_job_that_lets_go_of_one_of_its_cards_keeps_the_other_and_its_record(make_box):
+    """Each card has a descriptor of its own; whoever closes one gives that card to the next."""
+    box = make_box(cards=2)
+    job = box.start("run", "-n", 2, "--", "bash", "-c", "exec 200>&-; echo let go; exec sleep 1000", user=ALICE)
+    job.wait_for("^let go$", stdout=True)
+    for user in (ALICE, BOB, ROOT):  # each of them clears away what is dead
+        done = box.run("run", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES", user=user)
+        assert done.output == "0", (user.name, done.text)
+        free, kept = [gpu["claim"] for gpu in box.status()]
+        assert free is None
+        assert kept is not None and kept["pid"] == job.pid, (user.name, kept)
+    job.kill()
+    assert box.run("run", "-n", 2, "--", "true").status == 0
+
+
+def test_a_fifo_that_somebody_else_plants_under_a_claims_ticket_costs_it_nothing(box):
+    job = box.hold(user=ALICE)
+    (record,) = (box.lock / "claims").glob("*.json")
+    planted = box.lock / "claims" / f"GPU-ffffffff@{record.stem}"
+    box.start_plain("mkfifo", planted, user=BOB).finish()
+    assert box.run("run", "--timeout", "0", "--", "true", user=ROOT).status == 124  # root may remove everything
+    claim = box.status()[0]["claim"]
+    assert claim["pid"] == job.pid and claim["command"], claim

@@ -161,3 +161,11 @@ def test_what_cannot_be_printed_is_not_held(box):
                               stderr=subprocess.PIPE, check=False)
     assert done.returncode == 2
     assert box.run("run", "--timeout", "20", "--", "true").status == 0
+
+
+def test_a_kernel_without_pidfd_is_told_apart_from_a_process_that_is_not_there(box):
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS", box.gate, "hold", "--pid", "1"],
+        env=box.env(ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"), capture_output=True, check=False,
+    )
+    assert done.returncode == 2 and b"Linux 5.3" in done.stderr, done.stderr
