@@ -114,7 +114,7 @@ LockDirPlaces lock_dir_places() {
 std::unique_ptr<GpuSource> gpu_source() {
   NvmlPlaces places;
   const std::optional<std::string> library = variable(environ, "GPU_GATE_NVML");
-  if (library && !library->empty()) places.library = *library;
+  if (library && !library->empty()) places.driver_library = *library;
   return nvml_source(std::move(places));
 }
 
@@ -132,7 +132,6 @@ Result<WaitEnd> acquire(const Options& options, const Purpose& purpose) {
   Result<WaitEnd> end =
       wait_for_gpus(lock_dir_places(), *source, RequestMaker(options, notices), wait, notices);
   notices.clear();
-
   if (!end && end.error().code == ExitCode::timeout) {
     return fail(ExitCode::timeout, timeout_text(options));
   }

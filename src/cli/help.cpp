@@ -89,6 +89,8 @@ constexpr const char* kHold =
 
 Example, in a shell or a tmux pane that shall keep its GPU:
   export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --ids uuid --pid $$)
+Start programs there as they are; gpu-gate run would wait for the GPUs that the shell itself
+holds, unless GPU_GATE_CLAIM has the "claim" that --json prints: then it chooses among them.
 
 Holding:
       --pid PID        the process to hold for; its end ends the claim, and the wait

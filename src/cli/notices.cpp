@@ -48,7 +48,6 @@ void Notices::looked(const Outlook& outlook) {
     lines = count_ == 1 ? "waiting for a free GPU ...\n"
                         : fmt::format("waiting for {} free GPUs ...\n", count_);
   }
-
   keys_.resize(outlook.snapshot.devices.size());
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const Device& device = outlook.snapshot.devices[i];

@@ -235,24 +235,24 @@ std::vector<std::string> known_options(const CLI::App& app) {
   return names;
 }
 
-/// "; the nearest is --count ", if one is near enough to be meant.
+/// "; the nearest is --count", if one is near enough to be meant.
 std::string nearest_hint(const std::string& word, const std::vector<std::string>& known) {
   const std::string name = nearest(word, known);
   const bool near = word.size() > 2 && (abbreviates(word, name) || distance(word, name) <= 3);
-  return near ? "; the nearest is " + name + " " : "; ";
+  return near ? "; the nearest is " + name : "";
 }
 
 tl::unexpected<Error> unexpected_word(const CLI::App& app, Verb verb, const std::string& word) {
   const std::string name = name_of(verb);
   if (verb == Verb::run && word == "--json") {
     return fail(ExitCode::usage,
-                "run: '--json' belongs to wait and status; run's output is the command's");
+                "run: '--json' belongs to wait, hold and status; run's output is the command's");
   }
   if (word.size() > 1 && word[0] == '-') {
     const auto equals = word.find('=');
     const std::string option = equals > 1 ? word.substr(0, equals) : word;
     return fail(ExitCode::usage, name + ": there is no option " + quoted(option) +
-                                     nearest_hint(option, known_options(app)) + "(see gpu-gate " +
+                                     nearest_hint(option, known_options(app)) + " (see gpu-gate " +
                                      name + " --help)");
   }
   if (verb == Verb::run) {
@@ -310,12 +310,12 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   } else if (first[0] == '-' && first != "-") {
     return fail(ExitCode::usage, quoted(first) + " will not do here" +
                                      nearest_hint(first, {"--help", "--version"}) +
-                                     "a subcommand comes first: " + kRightForm);
+                                     " (a subcommand comes first: " + kRightForm + ")");
   } else {
     return fail(ExitCode::usage,
                 "there is no subcommand " + quoted(first) +
                     nearest_hint(first, {"run", "wait", "hold", "status", "help"}) +
-                    "(run, wait, hold or status; see gpu-gate --help)");
+                    " (run, wait, hold or status; see gpu-gate --help)");
   }
 
   const auto separator = std::find(words.begin() + 1, words.end(), "--");

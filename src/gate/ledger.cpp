@@ -300,16 +300,12 @@ Result<bool> Ledger::is_passed_over(const Place& place) const {
   return !*bell || ((*bell)->pending && (*bell)->age >= kAnswerTime);
 }
 
-Status Ledger::clear_if_dead(const Place& place) const {
-  const Result<bool> live = is_live(place);
-  if (!live) return fail(live.error());
+void Ledger::clear_dead(const Place& place) const {
   struct stat info{};
-  if (!*live &&
-      ::fstatat(dir_.queue(), base_name(place).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+  if (::fstatat(dir_.queue(), base_name(place).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
       may_remove(info.st_uid)) {
     leave(place);
   }
-  return {};
 }
 
 Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) const {
@@ -321,7 +317,9 @@ Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) cons
       // Nobody may ever come again to a line inside of a claim: whoever is new clears away its
       // dead.
       if (guard == nullptr || place.ticket != 0) continue;
-      if (Status cleared = clear_if_dead(other); !cleared) return fail(cleared.error());
+      const Result<bool> live = is_live(other);
+      if (!live) return fail(live.error());
+      if (!*live) clear_dead(other);
     } else if (place.ticket == 0 || other.ticket < place.ticket) {
       places.push_back(other);
     }
@@ -342,9 +340,7 @@ Result<Ahead> Ledger::ahead_of(const Place& place, const MutexGuard* guard) cons
   for (const Place& other : places) {
     const Result<bool> live = is_live(other);
     if (!live) return fail(live.error());
-    if (!*live && guard != nullptr) {
-      if (Status cleared = clear_if_dead(other); !cleared) return fail(cleared.error());
-    }
+    if (!*live && guard != nullptr) clear_dead(other);
     if (!*live) continue;
     const Result<bool> passed_over = is_passed_over(other);
     if (!passed_over) return fail(passed_over.error());

@@ -98,8 +98,8 @@ class Ledger {
  private:
   Result<Ticket> next_ticket(const MutexGuard& guard, int dir) const;
   void remove_claim(const std::string& fifo, Ticket ticket) const;
-  /// Removes a place that does not live, if this user may. Under the mutex only.
-  Status clear_if_dead(const Place& place) const;
+  /// Removes a place that is dead, if this user may. Under the mutex only.
+  void clear_dead(const Place& place) const;
 
   const LockDir& dir_;
 };

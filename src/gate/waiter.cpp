@@ -52,7 +52,6 @@ class Relook {
     looks_ = 0;
   }
   void stop() { began_.reset(); }
-  bool active() const { return began_.has_value(); }
 
   /// The time of the next look, as long as there is one before the ordinary poll.
   std::optional<Clock::time_point> next(Clock::time_point now) {

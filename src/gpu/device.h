@@ -48,12 +48,4 @@ struct Snapshot {
   std::vector<Device> devices;
 };
 
-/// The device with this UUID, or null. The pointer lives as long as the snapshot is unchanged.
-inline const Device* find_device(const Snapshot& snapshot, const std::string& uuid) {
-  for (const Device& device : snapshot.devices) {
-    if (device.uuid == uuid) return &device;
-  }
-  return nullptr;
-}
-
 }  // namespace gpu_gate

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <limits>
 #include <tuple>
 
 #include "base/printable.h"
@@ -193,17 +192,17 @@ class NvmlSource final : public GpuSource {
 
  private:
   Status open() {
-    library_ = ::dlopen(places_.library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    library_ = ::dlopen(places_.driver_library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) {
       const char* reason = ::dlerror();
       return fail(ExitCode::gpu_state,
                   "cannot load the NVIDIA driver's library: " +
-                      printable(reason != nullptr ? reason : places_.library) +
+                      printable(reason != nullptr ? reason : places_.driver_library) +
                       "; install the NVIDIA driver, or name its library in GPU_GATE_NVML");
     }
     api_ = Api{};
     if (const char* missing = load_api(library_, api_); missing != nullptr) {
-      return fail(ExitCode::gpu_state, printable(places_.library) + " has no " + missing +
+      return fail(ExitCode::gpu_state, printable(places_.driver_library) + " has no " + missing +
                                            ": it is not the NVIDIA driver's library, or older "
                                            "than any that gpu-gate knows");
     }

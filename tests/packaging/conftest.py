@@ -1,7 +1,6 @@
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
@@ -10,33 +9,13 @@ import pytest
 SOURCE = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(SOURCE / "tests" / "e2e"), str(pathlib.Path(__file__).parent)]
 import harness
+from fixtures import binaries, make_box, new_box  # noqa: F401
 
 VERBS = ("run", "wait", "hold", "status")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "recipe(heading): the heading in docs/recipes.md")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def binaries():
-    folder = harness.install_binaries()
-    harness.set_bin(folder)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def make_box():
-    boxes = []
-
-    def make(*args, **options):
-        boxes.append(harness.Box(*args, **options))
-        return boxes[-1]
-
-    yield make
-    for box in boxes:
-        box.close()
 
 
 def help_text(*words):

@@ -1,32 +1,20 @@
 import os
 import pathlib
-import shutil
 import sys
 
 import pytest
 
 SOURCE = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(SOURCE / "tests" / "e2e"), str(SOURCE / "python")]
-import harness
-
-
-@pytest.fixture(scope="session", autouse=True)
-def binaries():
-    folder = harness.install_binaries()
-    harness.set_bin(folder)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+from fixtures import binaries, box, new_box  # noqa: F401
 
 
 @pytest.fixture
-def make_box(monkeypatch):
+def make_box(new_box, monkeypatch):
     """Makes simulated machines: make_box(cards=4). gpu_gate in this process, and in Python programs
     started with box.python, uses the last one."""
-    boxes = []
-
     def make(*args, **options):
-        box = harness.Box(*args, **options)
-        boxes.append(box)
+        box = new_box(*args, **options)
         env = box.env(GPU_GATE_PROGRAM=box.gate, PYTHONPATH=SOURCE / "python", PYTHONUNBUFFERED=1)
         for name, value in env.items():
             if name.startswith("GPU_"):
@@ -36,15 +24,7 @@ def make_box(monkeypatch):
         box.python = lambda code, **rest: box.start_plain(sys.executable, "-c", code, env=env, **rest)
         return box
 
-    yield make
-    for box in boxes:
-        box.close()
-
-
-@pytest.fixture
-def box(make_box):
-    """A machine with one idle card."""
-    return make_box()
+    return make
 
 
 @pytest.fixture(autouse=True)
