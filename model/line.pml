@@ -7,7 +7,7 @@
  * Deliberate errors, one -D each: see README.md.
  */
 
-/* The scenes. CAN(i): the cards, bit 0 and bit 1, that waiter i can use (Request::allowed); WANTS(i):
+/* The scenes. CAN(i): the cards, bit 0 and bit 1, that waiter i can use (not in Request::barred); WANTS(i):
  * how many of them (Request::count); each waiter comes once, in any order. HARM: how many may be
  * killed or give up. OUTSIDER: cards on which a process outside of the protocol runs at first. */
 #if defined(LONG_LINE)         /* four in line; the second may end; anybody rings any bell once */

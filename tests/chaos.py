@@ -211,7 +211,6 @@ class Run:
         self.known = set()      # records in line that were read
         self.stopped_now = set()
         self.long_stops = []    # (from, until)
-        self.losses = []        # [card, from, until]
         self.stay = 0.5         # how long a job is in the house, on a moving average
         self.figures = collections.Counter()
         self.failures = []
@@ -425,16 +424,12 @@ class Run:
         if not self.starting:
             return
         card = self.chance.randrange(CARDS)
-        self.losses.append([card, time.time() - 0.1, float("inf")])
         self.box.set(card, lost=1)
         self.note("cards lost", f"card {card} got lost")
         self.at(self.chance.uniform(0.05, 0.8), lambda: self.card_returns(card))
 
     def card_returns(self, card):
         self.box.set(card, lost=None)
-        for loss in self.losses:
-            if loss[0] == card:
-                loss[2] = min(loss[2], time.time() + 0.1)
         self.happenings.append((time.time(), f"card {card} returned"))
         self.ring_the_first()
         self.at(self.chance.uniform(0.5, 4), self.card_gets_lost)
@@ -531,11 +526,6 @@ class Order:
                     break
             later = behind.ticket > ahead.ticket if behind.ticket else behind.spawned > ahead.seen
             if not later or not ahead.could_use_all_that(behind):
-                continue
-            # Who is restricted to some cards cannot name one that is lost as it joins (docs/protocol.md).
-            if len(ahead.only) < CARDS and any(
-                    card in behind.cards and since <= ahead.seen and ahead.spawned <= until
-                    for card, since, until in run.losses):
                 continue
             self.pairs += 1
             if ahead.claim and ahead.claim < behind.claim:

@@ -84,10 +84,8 @@ class RequestMaker {
     request.max_util_pct = options_.max_util_pct;
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
       const std::string& uuid = snapshot.devices[i].uuid;
-      if ((*barred)[i] == Barred::no && !uuid.empty()) request.allowed.push_back(uuid);
+      if ((*barred)[i] != Barred::no && !uuid.empty()) request.barred.push_back(uuid);
     }
-    request.any_card = !selection_.claim_devices && std::count(barred->begin(), barred->end(),
-                                                               Barred::no) == std::ssize(*barred);
     const int possible = could_ever_count(snapshot, *barred, request);
     if (possible < request.count) {
       return fail(ExitCode::impossible, impossible_text(snapshot, *barred, request, possible));

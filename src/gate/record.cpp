@@ -123,8 +123,7 @@ std::string to_json(const WaiterRecord& record) {
   json["count"] = record.request.count;
   if (record.request.min_free_mib) json["min_free_mib"] = *record.request.min_free_mib;
   if (record.request.max_util_pct) json["max_util_pct"] = *record.request.max_util_pct;
-  json["allowed"] = record.request.allowed;
-  if (record.request.any_card) json["any_card"] = true;
+  json["barred"] = record.request.barred;
   return dump(json);
 }
 
@@ -139,13 +138,12 @@ std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
   if (json.is_discarded()) return std::nullopt;
   std::optional<Owner> who = parse_owner(json, owner);
   const auto count = integer(json, "count", 1, std::numeric_limits<int>::max());
-  std::optional<std::vector<std::string>> allowed = uuids(json, "allowed");
-  if (!who || !count || !allowed) return std::nullopt;
+  std::optional<std::vector<std::string>> barred = uuids(json, "barred");
+  if (!who || !count || !barred) return std::nullopt;
   WaiterRecord record;
   record.owner = std::move(*who);
   record.request.count = static_cast<int>(*count);
-  record.request.allowed = std::move(*allowed);
-  record.request.any_card = json.contains("any_card") && json["any_card"] == true;
+  record.request.barred = std::move(*barred);
   if (json.contains("min_free_mib")) {
     record.request.min_free_mib =
         integer(json, "min_free_mib", 0, std::numeric_limits<std::int64_t>::max());

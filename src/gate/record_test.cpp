@@ -20,8 +20,7 @@ TEST(Record, AWaiterComesBackAsItWasWritten) {
   record.request.count = 2;
   record.request.min_free_mib = 8000;
   record.request.max_util_pct = 10;
-  record.request.allowed = {"GPU-1", "GPU-2"};
-  record.request.any_card = true;
+  record.request.barred = {"GPU-1", "GPU-2"};
   const auto read = parse_waiter(to_json(record), 1000);
   ASSERT_TRUE(read);
   EXPECT_EQ(read->owner.uid, 1000U);  // of the file, not of the text
@@ -30,8 +29,7 @@ TEST(Record, AWaiterComesBackAsItWasWritten) {
   EXPECT_EQ(read->request.count, 2);
   EXPECT_EQ(read->request.min_free_mib, 8000);
   EXPECT_EQ(read->request.max_util_pct, 10);
-  EXPECT_EQ(read->request.allowed, record.request.allowed);
-  EXPECT_TRUE(read->request.any_card);
+  EXPECT_EQ(read->request.barred, record.request.barred);
 }
 
 TEST(Record, AClaimComesBackAsItWasWritten) {
@@ -67,14 +65,14 @@ TEST(Record, WhatIsNotARecordIsNothing) {
       other_version,
       R"({"version":1})",
       std::string("\0\0", 2),
-      R"({"version":1,"pid":-1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[]})",
-      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":7,"count":1,"allowed":[]})",
-      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":0,"allowed":[]})",
-      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1.5,"allowed":[]})",
-      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[1]})",
-      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":18446744073709551615,"command":"","count":1,"allowed":[]})",
-      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[],"max_util_pct":101})",
-      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"allowed":[],"min_free_mib":"8"})",
+      R"({"version":1,"pid":-1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"barred":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":7,"count":1,"barred":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":0,"barred":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1.5,"barred":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"barred":[1]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":18446744073709551615,"command":"","count":1,"barred":[]})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"barred":[],"max_util_pct":101})",
+      R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"barred":[],"min_free_mib":"8"})",
   };
   for (const std::string& text : bad) EXPECT_FALSE(parse_waiter(text, 0)) << text.substr(0, 120);
 }

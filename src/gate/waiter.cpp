@@ -156,7 +156,7 @@ class Waiter {
       Result<Request> request = make_request_(*snapshot, within_ != 0 ? &claim_devices : nullptr);
       if (!request) return fail(request.error());
       request->within = within_;
-      const bool changed = request->allowed != request_.allowed;
+      const bool changed = request->barred != request_.barred;
       request_ = std::move(*request);
 
       cards_.clear();
@@ -233,6 +233,7 @@ class Waiter {
     const bool led = leading_;
     if (Status placed = find_place(&*guard); !placed) return fail(placed.error());
     leads_newly_ = leading_ && !led;
+    if (leads_newly_) records_.clear();
     called_until_.reset();
     Result<Turn> turn = my_turn(snapshot, view.claimed);
     if (!turn) return fail(turn.error());
@@ -255,6 +256,8 @@ class Waiter {
       if (Status written = ledger_.rewrite(standing_->place, record()); !written) {
         return fail(written.error());
       }
+      // What it no longer keeps from those behind is theirs.
+      if (first_) ledger_.ring_bell(*first_, Ring::look);
     }
     return view;
   }
@@ -634,6 +637,7 @@ class Waiter {
         ::nanosleep(&pause, nullptr);
       }
       look = answer_bell(standing_->bell.get());
+      if (look) records_.clear();  // somebody's may be another than it was
     }
     // One that has ended is not watched again, though the driver may go on listing it.
     for (std::size_t i = at_processes; i < fds.size(); ++i) {
@@ -729,7 +733,7 @@ class Waiter {
 
   // What it remembers.
   std::map<std::string, Clock::time_point> since_contested_;
-  std::map<Ticket, WaiterRecord> records_;
+  std::map<Ticket, WaiterRecord> records_;           // of those behind, while this one leads
   std::map<Ticket, std::vector<std::size_t>> told_;  // who was told of which contested cards
 
   WaitEnd end_;

@@ -36,10 +36,8 @@ Fit idle_fit(const Device& device, const Request& request) {
 }  // namespace
 
 Fit fit(const Device& device, const Request& request, bool claimed) {
-  // A card whose UUID cannot be read can be neither named nor claimed; it may come back.
-  if (!device.uuid.empty() && !request.any_card &&
-      std::find(request.allowed.begin(), request.allowed.end(), device.uuid) ==
-          request.allowed.end()) {
+  if (std::find(request.barred.begin(), request.barred.end(), device.uuid) !=
+      request.barred.end()) {
     return Fit::not_allowed;
   }
   if (device.health == Health::mig) return Fit::mig;

@@ -14,7 +14,7 @@ namespace gpu_gate {
 enum class Fit {
   usable,
   // Never on this machine:
-  not_allowed,  // not in Request::allowed
+  not_allowed,  // in Request::barred
   mig,          // MIG is on
   too_small,    // less memory in all than asked for
   // Not as it is now:

@@ -15,9 +15,9 @@ struct Request {
   int count = 1;
   std::optional<std::int64_t> min_free_mib;
   std::optional<int> max_util_pct;
-  std::vector<std::string> allowed;  // UUIDs of the GPUs it may have
-  bool any_card =
-      false;          // it may have all, also those that `allowed` lacks as they are lost for now
+  // UUIDs of the GPUs it may not have. (Not of those that it may: one that is lost as it asks has
+  // no UUID, and is to be kept for it when it returns.)
+  std::vector<std::string> barred;
   Ticket within = 0;  // the claim inside which it asks; 0: not inside one
 };
 

@@ -101,7 +101,7 @@ KINDS = {
     "huge file": "open(path, 'w').truncate(1 << 40)",
     "garbage": "path.write_bytes(os.urandom(4096))",
     "deep nesting": "path.write_text('[' * 60000)",
-    "wrong types": "path.write_text(json.dumps(record(pid='1', count=[], allowed={}, devices=7)))",
+    "wrong types": "path.write_text(json.dumps(record(pid='1', count=[], barred={}, devices=7)))",
 }
 
 NAMES = f"""
@@ -183,7 +183,7 @@ PLACES = {
 }
 ASKS = {
     "without a record": "",
-    "who asks for all": f"(queue / '1.json').write_text(json.dumps(record(count=1000000, allowed=['{uuid(0)}'])))",
+    "who asks for all": f"(queue / '1.json').write_text(json.dumps(record(count=1000000, barred=[])))",
 }
 
 

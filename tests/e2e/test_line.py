@@ -376,6 +376,32 @@ def test_a_waiter_killed_while_stopped_leaves_the_line_at_once(make_box):
     assert second.finish(3) == 0
 
 
+def test_a_card_that_returns_is_kept_for_whoever_joined_while_it_was_lost(make_box):
+    box = make_box(cards=3)
+    box.hold("--only", 0)
+    box.hold("--only", 1)
+    box.set(2, lost=1)
+    box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    restricted = box.wait_in_line(*NEVER, "--exclude", 0, user=ALICE)
+    box.set(2, lost=None)
+    assert box.run("run", "--timeout", 0, "--exclude", 0, "--", "true", user=BOB).status == 124
+    assert restricted.finish() == 0
+
+
+def test_a_card_that_returns_is_not_kept_for_one_ahead_who_may_not_have_it(make_box):
+    box = make_box(cards=4)  # the last is free, and nobody wants it
+    box.hold("--only", 0)
+    box.hold("--only", 1)
+    box.set(2, lost=1)
+    first = box.wait_in_line("--poll", 0.05, "--only", 0, user=ALICE)
+    second = box.wait_in_line(*NEVER, "--only", 1, user=ALICE)
+    box.wait_for_looks(2)  # the first knows what the second wants
+    box.set(2, lost=None)
+    last = box.start("run", *NEVER, "--only", 2, "--", "true", user=BOB)
+    assert last.finish(ANSWER - 1) == 0  # without waiting for an answer
+    assert first.alive() and second.alive()
+
+
 # wait.
 
 
