@@ -31,9 +31,9 @@
 #define MAY_COME(i) ((i) == 1 || ((i) == 0 -> IN(live, 1) && !IN(awake, 1) : (busy || gone)))
 #define OUTSIDER_MAY_GO (gone == 2)
 #define RINGS 0
-#elif defined(STRANGER)        /* three that want one, one of them card 0 only; an outsider is on a card */
+#elif defined(STRANGER)        /* three that want one: any, card 0, card 1; an outsider is on a card */
 #define N 3
-#define CAN(i) ((i) == 1 -> 1 : 3)
+#define CAN(i) ((i) == 1 -> 1 : ((i) == 2 -> 2 : 3))
 #define WANTS(i) 1
 #ifndef HARM
 #define HARM 1
@@ -228,6 +228,7 @@ active [N] proctype Waiter() {
   byte seen;                   /* View::claims */
   byte free, taken, cand, t, upto;
   byte granted;                /* Turn::granted */
+  byte awaited;                /* awaited_ */
   bool fresh, stale, left, look_now;
 
   pred[I] = NONE;
@@ -283,7 +284,6 @@ look:                          /* Waiter::look */
   :: else
   fi;
   stale = !fresh; fresh = false;
-  first = NONE;
   if
   :: ticket == 0 ->            /* Ledger::join: FIFO, bell, record */
      STEP(last++; ticket = last; who[ticket] = I; live = live | ME; named = named | ME);
@@ -316,14 +316,14 @@ look:                          /* Waiter::look */
   :: else ->
      watch[I] = 0; DROP(pidfds, ME);
 #ifndef JOINS_UNSEEN
-     /* A process that ended before this waiter stood in line woke nobody for it. */
+     /* The first in line has to know that somebody waits for what runs there to end. */
      if
-     :: snapshot & OUTSIDER & CAN(I) & ~CARDS(seen) -> STEP(stale = stale || !outside)
+     :: snapshot & CAN(I) & ~CARDS(seen) & ~awaited -> STEP(ring(first))
      :: else
      fi
 #endif
   fi;
-  seen = 0; snapshot = 0;
+  d_step { awaited = snapshot & CAN(I) & ~CARDS(seen); first = NONE; seen = 0; snapshot = 0 };
 
 sleep:                         /* Waiter::sleep */
   if
@@ -402,6 +402,7 @@ take:                          /* Waiter::take and Ledger::claim */
   if :: ticket != 0 -> leave() :: else fi;
   STEP(DROP(mutex, ME); busy = busy | granted; DROP(awake, ME));
   pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME); ticket = 0; granted = 0;
+  awaited = 0;
 
   /* The command. Its end and that of the claim, one descriptor after the other, is up to it. */
   do
@@ -419,7 +420,7 @@ dying:                         /* the kernel closes the descriptors, in no promi
     awake = awake | ME; DROP(looking, ME); DROP(moved, ME);
     pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME);
     first = NONE; was = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; granted = 0;
-    fresh = false; stale = false; left = false; look_now = false;
+    awaited = 0; fresh = false; stale = false; left = false; look_now = false;
   }
   do
   :: atomic { mutex & ME -> DROP(mutex, ME) }

@@ -232,8 +232,8 @@ class Waiter {
     }
     const bool led = leading_;
     if (Status placed = find_place(&*guard); !placed) return fail(placed.error());
-    leads_newly_ = leading_ && !led;
-    if (leads_newly_) records_.clear();
+    if (leading_ && !led) news_ = true;
+    if (news_) records_.clear();
     called_until_.reset();
     Result<Turn> turn = my_turn(snapshot, view.claimed);
     if (!turn) return fail(turn.error());
@@ -391,22 +391,27 @@ class Waiter {
   Status after_look(const Snapshot& snapshot, const View& view) {
     const auto now = Clock::now();
     next_look_ = now + options_.poll;
+    std::set<std::string> awaited;
+    add_awaited(snapshot, view.turn, awaited);
     if (leading_) {
-      call_others(snapshot, view.claimed);
+      call_others(snapshot, view.claimed, awaited);
       if (!watch_processes(snapshot, view.claimed)) relook_.start(now);
-      // What was released before this waiter led may still be on its way to be free.
-      if (leads_newly_ && draining(snapshot, view)) relook_.start(now);
-      if (!may_free_soon(view)) relook_.stop();
+      // What ended before may still be on its way to be free.
+      if (std::exchange(news_, false) && draining(snapshot, awaited)) relook_.start(now);
+      if (awaited.empty()) relook_.stop();
       if (const auto soon = relook_.next(now)) next_look_ = std::min(next_look_, *soon);
     } else {
-      // A process that ended after the cards were read, but before this waiter joined the line, was
-      // seen by the first in line without it.
-      if (!watch_processes(snapshot, view.claimed)) stale_ = true;
+      // What ends there is noticed by the first in line, who has to know that somebody waits for
+      // it.
+      const bool more =
+          !std::includes(awaited_.begin(), awaited_.end(), awaited.begin(), awaited.end());
+      if (more && first_) ledger_.ring_bell(*first_, Ring::look);
       pidfds_.clear();
       relook_.stop();
       source_.close();
       ping_first();
     }
+    awaited_ = std::move(awaited);
     observer_.looked(Outlook{snapshot, request_, view.turn.fits, view.claims, ledger_});
     tell_place();
     if (Status watched = watch_claims(view.claims); !watched) return watched;
@@ -418,29 +423,29 @@ class Waiter {
     return {};
   }
 
-  /// Is there a card that only needs time, because what it held has just gone?
-  static bool may_free_soon(const View& view) {
-    return std::any_of(view.turn.fits.begin(), view.turn.fits.end(), [](Fit f) {
-      return f == Fit::memory_held || f == Fit::memory_low || f == Fit::busy || f == Fit::occupied;
+  /// Adds the cards that only need time: the waiter could use them if what is there now went away.
+  static void add_awaited(const Snapshot& snapshot, const Turn& turn,
+                          std::set<std::string>& awaited) {
+    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+      const Fit f = turn.fits[i];
+      if (f == Fit::memory_held || f == Fit::memory_low || f == Fit::busy || f == Fit::occupied) {
+        awaited.insert(snapshot.devices[i].uuid);
+      }
+    }
+  }
+
+  /// Is one of these in use without a process that the driver shows? Then a job has ended there and
+  /// the driver is still freeing its memory (or it never will: the looks become seldom).
+  static bool draining(const Snapshot& snapshot, const std::set<std::string>& cards) {
+    return std::any_of(snapshot.devices.begin(), snapshot.devices.end(), [&](const Device& device) {
+      return cards.count(device.uuid) != 0 && device.processes.empty();
     });
   }
 
-  /// Does an unclaimed card hold memory without a process that the driver shows? Then a job has
-  /// ended there and the driver is still freeing its memory (or it never will: the looks become
-  /// seldom).
-  static bool draining(const Snapshot& snapshot, const View& view) {
-    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
-      const Fit f = view.turn.fits[i];
-      if ((f == Fit::memory_held || f == Fit::memory_low) &&
-          snapshot.devices[i].processes.empty()) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  /// Decides for those behind and rings whose turn it is; only hints, so nothing is locked.
-  void call_others(const Snapshot& snapshot, const std::vector<bool>& claimed) {
+  /// Decides for those behind and rings whose turn it is; only hints, so nothing is locked. Adds
+  /// the cards that they wait for to `awaited`.
+  void call_others(const Snapshot& snapshot, const std::vector<bool>& claimed,
+                   std::set<std::string>& awaited) {
     bool any_free = false;
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
       any_free = any_free || (!claimed[i] && snapshot.devices[i].health == Health::ok);
@@ -471,6 +476,7 @@ class Waiter {
       const Result<bool> passed_over = ledger_.is_passed_over(place);
       if (!passed_over) return;
       const Turn turn = granting.next(InLine{&known.at(place.ticket).request, *passed_over});
+      add_awaited(snapshot, turn, awaited);
       if (turn.granted.empty()) continue;
       if (std::none_of(turn.granted.begin(), turn.granted.end(),
                        [&](std::size_t device) { return turn.contested[device]; })) {
@@ -637,7 +643,7 @@ class Waiter {
         ::nanosleep(&pause, nullptr);
       }
       look = answer_bell(standing_->bell.get());
-      if (look) records_.clear();  // somebody's may be another than it was
+      news_ = news_ || look;
     }
     // One that has ended is not watched again, though the driver may go on listing it.
     for (std::size_t i = at_processes; i < fds.size(); ++i) {
@@ -709,7 +715,7 @@ class Waiter {
   std::optional<Standing> standing_;
   std::optional<Place> first_;  // who looks at the cards, if somebody else
   bool leading_ = false;
-  bool leads_newly_ = false;  // since the last look
+  bool news_ = false;  // it leads newly, or was rung: others may wait for what they did not before
   bool second_ = false;
 
   // What it sleeps on.
@@ -733,6 +739,7 @@ class Waiter {
 
   // What it remembers.
   std::map<std::string, Clock::time_point> since_contested_;
+  std::set<std::string> awaited_;                    // cards that only need time, by the last look
   std::map<Ticket, WaiterRecord> records_;           // of those behind, while this one leads
   std::map<Ticket, std::vector<std::size_t>> told_;  // who was told of which contested cards
 

@@ -216,6 +216,35 @@ def test_a_card_whose_memory_is_being_freed_is_not_snatched_from_the_first_in_li
     assert order.read_text().split() == ["first", "modest", "newcomer"]
 
 
+@pytest.mark.parametrize("gate", [True, False], ids=["a job", "an outsider"])
+def test_memory_that_is_freed_later_is_noticed_for_one_behind_who_alone_can_use_the_card(make_box, gate):
+    box = make_box(cards=2)
+    box.extra = ["linger_ms 300"]
+    box.write()
+    box.hold("--only", 0)
+    job = (box.sim_job, "--memory", 20000, "--for", -1, "--ready", box.folder / "ready")
+    if gate:
+        user = box.start("run", "--only", 1, "--", *job, user=ALICE)
+    else:
+        user = box.start_plain(*job, env={"CUDA_VISIBLE_DEVICES": 1})
+    wait_until((box.folder / "ready").exists, "the job has its memory")
+    box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    behind = box.wait_in_line(*NEVER, "--only", 1, user=BOB)
+    user.kill()
+    assert behind.finish(ANSWER - 1) == 0  # before it begins to ask by itself
+
+
+def test_memory_that_is_being_freed_as_one_joins_behind_is_noticed(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", 0)
+    box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    box.set(1, used=20000)
+    behind = box.start("run", *NEVER, "--only", 1, "--", "true", user=BOB)
+    behind.wait_for("in use by no process")
+    box.set(1, used=0)
+    assert behind.finish(ANSWER - 1) == 0
+
+
 # Waiters that are stopped.
 
 
