@@ -1,18 +1,17 @@
 """Every system call that gpu-gate makes is made to fail, and is where the process is killed.
 
-The list of calls comes from a real trace, so a call that is added later is covered without anyone
-remembering. The outcome must be one of two: the command ran under a proper claim, or one clear line and
+The outcome must be one of two: the command ran under a proper claim, or one clear line and
 the right exit code. Never two owners, never a hang, never a leaked claim.
 """
 
 import collections
 import os
-import re
-import subprocess
 
 import pytest
 
+import traced
 from harness import wait_until
+from traced import Traced, calls_in, inject, numbered, up_to_the_command
 
 # What the manual pages allow, as far as a caller can meet it on a file, a FIFO, a descriptor or /proc.
 ERRNOS = {
@@ -36,6 +35,8 @@ ERRNOS = {
     "fcntl": ["EMFILE", "EINVAL"],
     "poll": ["EINTR", "ENOMEM"],
     "ppoll": ["EINTR", "ENOMEM"],
+    "socket": ["EACCES", "EMFILE", "ENFILE", "ENOMEM"],
+    "connect": ["EACCES", "EAGAIN", "ECONNREFUSED", "EINTR"],
     "signalfd4": ["EMFILE", "ENFILE", "ENOMEM", "ENODEV"],
     "pidfd_open": ["EMFILE", "ENOSYS", "ESRCH", "EPERM"],
     "timer_create": ["EAGAIN", "ENOMEM"],
@@ -58,57 +59,14 @@ NEVER_FAIL = {
     # Of the sanitizers:
     "sigaltstack", "readlink", "prctl", "personality",
 }
-TRACE = ["strace", "-f", "-qq", "-e", "signal=none"]
-MAIN = "main"  # stands in a list of calls for the first one that main makes: is descriptor 0 open?
-# The leak check of a sanitizer build does not work under strace.
-NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+SANITIZED = "GPU_GATE_SANITIZED" in os.environ
 
 
-def names_of(log):
-    """The names of the traced calls in order, with MAIN where main begins."""
-    names = []
-    for line in log.read_text().splitlines():
-        match = re.match(r"\d+ +(\w+)\((.*)", line)
-        if not match:
-            continue
-        if match.group(1) == "fcntl" and match.group(2).startswith("0, F_GETFD") and MAIN not in names:
-            names.append(MAIN)
-        names.append(match.group(1))
-    return names
-
-
-def up_to_the_command(names):
-    return names[: [i for i, name in enumerate(names) if name == "execve"][1] + 1]
-
-
-def trace(box, words, prepare=None, limit=30):
-    """The names of the calls that gpu-gate makes, in order, up to and with the exec of the command."""
-    log = box.folder / "trace"
-    done = subprocess.run(
-        [*TRACE, "-o", str(log), box.gate, *words], env=box.env(**NO_LEAK_CHECK), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, check=False,
-    )
+def trace(box, words):
+    """The calls that gpu-gate makes, up to and with the exec of the command."""
+    done, log = traced.run(box, words)
     assert done.returncode == 0, done.stderr
-    return up_to_the_command(names_of(log))
-
-
-def own_part(calls):
-    """Without the dynamic linker's start: from the first call that main makes."""
-    start = calls.index(MAIN)
-    seen = collections.Counter(name for name in calls[:start] if name != MAIN)
-    del seen["execve"]  # strace begins to count behind its own exec of the program
-    for name in calls[start + 1 :]:
-        seen[name] += 1
-        yield name, seen[name]
-
-
-def injected(box, words, name, nth, what):
-    log = box.folder / "injected"
-    return subprocess.run(
-        [*TRACE, "-o", str(log), "-e", f"inject={name}:{what}:when={nth}", box.gate, *words],
-        env=box.env(**NO_LEAK_CHECK), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        timeout=60, check=False,
-    )
+    return list(numbered(up_to_the_command(calls_in(log))))
 
 
 def nothing_left(box):
@@ -118,11 +76,12 @@ def nothing_left(box):
 
 
 # A card whose state could not be read for once is looked at again at the next poll.
-COMMAND = ["run", "--poll", "0.05", "--", "sh", "-c", 'test -n "$GPU_GATE_CLAIM" && echo ran $CUDA_VISIBLE_DEVICES']
+JOB = ["--", "sh", "-c", 'test -n "$GPU_GATE_CLAIM" && echo ran $CUDA_VISIBLE_DEVICES']
+COMMAND = ["run", "--poll", "0.05", *JOB]
 
 
-def test_every_call_is_known(box):
-    calls = {name for name, _ in own_part(trace(box, COMMAND))}
+def test_every_call_is_known(make_box):
+    calls = {name for name, _ in [*trace(make_box(cards=1), COMMAND), *Wait(make_box(cards=2)).calls()]}
     assert calls <= set(ERRNOS) | NEVER_FAIL, calls - set(ERRNOS) - NEVER_FAIL
 
 
@@ -147,7 +106,7 @@ def test_every_call_that_fails_ends_in_a_run_or_a_clear_line(make_box, first):
     reference = make_box(cards=1)
     if not first:
         assert reference.run(*COMMAND).status == 0
-    todo = list(own_part(trace(reference, COMMAND)))
+    todo = trace(reference, COMMAND)
     assert len(todo) > 50
     tried = 0
     for name, nth in todo:
@@ -155,7 +114,7 @@ def test_every_call_that_fails_ends_in_a_run_or_a_clear_line(make_box, first):
             box = reference
             if first:
                 box = make_box(cards=1)
-            done = injected(box, COMMAND, name, nth, f"error={errno}")
+            done, _ = traced.run(box, COMMAND, inject(name, nth, f"error={errno}"))
             check_outcome(box, done, f"{name} #{nth} {errno}")
             tried += 1
             if first:
@@ -164,13 +123,9 @@ def test_every_call_that_fails_ends_in_a_run_or_a_clear_line(make_box, first):
 
 
 def test_a_process_killed_at_any_call_leaves_nothing_behind(make_box):
-    reference = make_box(cards=1)
-    todo = list(own_part(trace(reference, COMMAND)))
-    for name, nth in todo:
-        if name in ("exit_group", "rt_sigreturn"):
-            continue
+    for name, nth in trace(make_box(cards=1), COMMAND):
         box = make_box(cards=1)
-        done = injected(box, COMMAND, name, nth, "signal=KILL")
+        done, _ = traced.run(box, COMMAND, inject(name, nth, "signal=KILL"))
         assert done.returncode in (-9, 137), (name, nth, done)
         assert done.stdout == b"", (name, nth)
         free, text = nothing_left(box)
@@ -178,64 +133,66 @@ def test_a_process_killed_at_any_call_leaves_nothing_behind(make_box):
         box.close()
 
 
+class Wait:
+    """One waits behind another, then as the first in line, and then is served; an outsider is on another card."""
+
+    def __init__(self, box, what=()):
+        outsider = box.start_plain("sleep", 1000)
+        box.list_processes(f"gpu=1 pid={outsider.pid} memory=300 type=compute")
+        self.holder = box.hold()
+        self.first = box.wait_in_line("--poll", 1000)
+        self.waiter = Traced(box, what, "run", "--poll", "0.5", *JOB)
+        self.process = self.waiter.process
+        self.rests(1)
+
+    def rests(self, naps):
+        # Not by what it prints: that may be what fails.
+        wait_until(lambda: not self.process.alive() or self.waiter.sleeps(naps), "it sleeps, or has ended")
+
+    def end(self):
+        """All goes its way; returns the exit status."""
+        naps = self.waiter.naps()
+        self.first.kill()
+        self.rests(naps + 1)
+        self.holder.kill()
+        return self.process.finish()
+
+    def calls(self):
+        """The calls that gpu-gate makes in all this, from when it looks at the lock directory."""
+        assert self.end() == 0
+        calls = list(numbered(up_to_the_command(calls_in(self.waiter.text()))))
+        begin = next(i for i, (name, _) in enumerate(calls) if name == "signalfd4")
+        return [(name, nth) for name, nth in calls[begin:] if not name.of_driver]
+
+
 def test_a_waiter_killed_at_any_call_lets_the_next_one_through(make_box):
-    """One holder, a waiter that is killed at its n-th call while it waits or is served, one behind it."""
-    reference = make_box(cards=1)
-    calls = trace_of_a_waiter(reference)
-    # Each call of the waiting part once; the start is covered above.
-    todo = [(name, nth) for name, nth in calls if name not in ("exit_group",)]
-    for name, nth in todo[:: max(1, len(todo) // 60)]:
-        box = make_box(cards=1)
-        holder = box.hold()
-        victim = box.start_plain(
-            *TRACE, "-o", "/dev/null", "-e", f"inject={name}:signal=KILL:when={nth}", box.gate, *COMMAND, env=NO_LEAK_CHECK
-        )
-        wait_until(lambda: not victim.alive() or any("in line" in line for line in victim.lines), "victim waits")
-        behind = box.start("run", "--", "sh", "-c", "echo ran")
-        wait_until(lambda: any("in line" in line for line in behind.lines), "the one behind waits")
-        holder.kill()
+    for name, nth in Wait(make_box(cards=2)).calls():
+        box = make_box(cards=2)
+        wait = Wait(box, inject(name, nth, "signal=KILL"))
+        behind = box.wait_in_line("--poll", 1000, command=("echo", "ran"))
+        assert wait.end() in (-9, 137), (name, nth)
         assert behind.finish() == 0, (name, nth, behind.lines)
         assert behind.out == ["ran"]
-        victim.finish()
         box.close()
-
-
-def trace_of_a_waiter(box):
-    log = box.folder / "waiter-trace"
-    holder = box.hold()
-    waiter = box.start_plain(*TRACE, "-o", str(log), box.gate, *COMMAND, env=NO_LEAK_CHECK)
-    waiter.wait_for("in line")
-    holder.kill()
-    assert waiter.finish() == 0
-    return list(own_part(up_to_the_command(names_of(log))))
 
 
 def test_every_call_of_a_waiter_that_fails_is_survived(make_box):
-    reference = make_box(cards=1)
-    calls = trace_of_a_waiter(reference)
     counted = collections.Counter()
-    for name, nth in calls:
+    for name, nth in Wait(make_box(cards=2)).calls():
         errnos = ERRNOS.get(name, [])
-        if not errnos:
-            continue
-        # A different errno at each place, so that all of them meet all calls without meeting all places.
-        errno = errnos[counted[name] % len(errnos)]
-        counted[name] += 1
-        box = make_box(cards=1)
-        holder = box.hold()
-        waiter = box.start_plain(
-            *TRACE, "-o", "/dev/null", "-e", f"inject={name}:error={errno}:when={nth}", box.gate, *COMMAND, env=NO_LEAK_CHECK
-        )
-        # Not by what it prints: that may be what fails.
-        wait_until(lambda: not waiter.alive() or any((box.lock / "queue").glob("*.json")), f"{name} {nth}")
-        holder.kill()
-        status = waiter.finish()
-        what = f"{name} #{nth} {errno}"
-        if status == 0:
-            assert waiter.out == ["ran 0"], what
-        else:
-            assert status in (4, 5, 126, 127), (what, status, waiter.lines)
-            assert waiter.out == [], what
-        free, text = nothing_left(box)
-        assert free, (what, text)
-        box.close()
+        if SANITIZED and errnos:  # one at each place, which takes long enough
+            counted[name] += 1
+            errnos = [errnos[counted[name] % len(errnos)]]
+        for errno in errnos:
+            box = make_box(cards=2)
+            what = f"{name} #{nth} {errno}"
+            wait = Wait(box, inject(name, nth, f"error={errno}"))
+            status, process = wait.end(), wait.process
+            if status == 0:
+                assert process.out == ["ran 0"], what
+            else:
+                assert status in (4, 5, 126, 127), (what, status, process.lines)
+                assert process.out == [], what
+            free, text = nothing_left(box)
+            assert free, (what, text)
+            box.close()

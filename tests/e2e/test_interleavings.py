@@ -6,12 +6,11 @@ wake-up that was lost.
 """
 
 import os
-import signal
 
 import pytest
 
 from harness import ALICE, BOB, wait_until
-from test_faults import NO_LEAK_CHECK, names_of, own_part
+from traced import Traced, calls_in, inject, numbered
 
 NEVER = ("--poll", 1000)  # whoever waits for the next look waits for ever
 SOON = 4.0                # seconds; everybody looks at the line again after five
@@ -20,39 +19,16 @@ SHARED = {"openat", "read", "getdents64", "flock", "pread64", "pwrite64", "mknod
           "renameat", "ppoll", "pidfd_open"}
 
 
-class Traced:
-    """A waiter under strace, which can stop it."""
-
-    def __init__(self, box, inject, *options, **more):
-        self.log = box.folder / "trace"
-        self.process = box.start_plain("strace", "-f", "-qq", *inject, "-o", self.log, box.gate, "run", *NEVER, *options,
-                                       "--", "true", env=NO_LEAK_CHECK, **more)
-
-    def text(self):
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
-
-    def sleeps(self, times=1):
-        text = self.text()
-        return text.count(" ppoll(") == times and " = " not in text.rpartition("\n")[2]
-
-    def stopped(self):
-        return "--- stopped by SIGSTOP ---" in self.text()
-
-    def go_on(self):
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
-            os.kill(int(file.read()), signal.SIGCONT)
-
-
 class Newcomer:
     """The waiter that is stopped comes last, and is to be served: anywhere up to its first sleep."""
 
-    def come(self, inject):
-        self.traced = Traced(self.box, inject, *self.options)
+    def come(self, what):
+        self.traced = Traced(self.box, what, "run", *NEVER, *self.options, "--", "true")
         wait_until(lambda: self.traced.stopped() or self.traced.sleeps(), "it is stopped, or sleeps")
 
     def calls(self):
-        names = names_of(self.traced.log)
-        return list(own_part(names[: names.index("ppoll") + 1]))
+        calls = calls_in(self.traced.text())
+        return numbered(calls[: calls.index("ppoll") + 1])
 
     def served(self):
         return self.traced.process
@@ -61,24 +37,23 @@ class Newcomer:
 class First:
     """The first in line is stopped, who has to notice it for one behind: anywhere in a look."""
 
-    def wait_first(self, inject):
-        self.traced = Traced(self.box, inject, "--only", 0)
+    def wait_first(self, what):
+        self.traced = Traced(self.box, what, "run", *NEVER, "--only", 0, "--", "true")
         wait_until(self.traced.sleeps, "the first sleeps")
 
-    def look_again(self, slept):
+    def look_again(self, naps):
         """Rings it when it has gone to sleep so often."""
-        self.slept = slept
-        wait_until(lambda: self.traced.sleeps(slept), "the first sleeps again")
+        self.naps = naps
+        wait_until(lambda: self.traced.sleeps(naps), "the first sleeps again")
         bell = min((self.box.lock / "queue").glob("*.bell"))
         with open(os.open(bell, os.O_WRONLY | os.O_NONBLOCK), "wb") as file:
             file.write(b"l")
-        wait_until(lambda: self.traced.stopped() or self.traced.sleeps(slept + 1), "it is stopped, or sleeps")
+        wait_until(lambda: self.traced.stopped() or self.traced.sleeps(naps + 1), "it is stopped, or sleeps")
 
     def calls(self):
-        names = names_of(self.traced.log)
-        sleeps = [i for i, name in enumerate(names) if name == "ppoll"]
-        before = names[: sleeps[self.slept - 1] + 1]
-        return list(own_part(names[: sleeps[self.slept] + 1]))[len(list(own_part(before))):]
+        calls = list(numbered(calls_in(self.traced.text())))
+        before, after = (calls.index(("ppoll", nap)) + 1 for nap in (self.naps, self.naps + 1))
+        return calls[before:after]
 
 
 # What is there, and what happens.
@@ -90,9 +65,9 @@ class Release(Newcomer):
     cards = 1
     options = ()
 
-    def prepare(self, inject):
+    def prepare(self, what):
         self.holder = self.box.hold(user=ALICE)
-        self.come(inject)
+        self.come(what)
 
     def happen(self):
         self.holder.kill()
@@ -104,11 +79,11 @@ class OutsiderEnds(Newcomer):
     cards = 2
     options = ("--only", 1)
 
-    def prepare(self, inject):
+    def prepare(self, what):
         self.box.hold("--only", 0)
         self.box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
         self.outsider_comes()
-        self.come(inject)
+        self.come(what)
 
     def outsider_comes(self):
         self.outsider = self.box.start_plain(self.box.sim_job, "--for", -1, env={"CUDA_VISIBLE_DEVICES": 1})
@@ -124,12 +99,12 @@ class ReserverEnds(Newcomer):
     cards = 3
     options = ("--only", 1)
 
-    def prepare(self, inject):
+    def prepare(self, what):
         self.box.hold("--only", 0)
         self.box.hold("--only", 2)
         self.box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
         self.reserver_comes()
-        self.come(inject)
+        self.come(what)
 
     def reserver_comes(self):
         self.reserver = self.box.wait_in_line(*NEVER, "--only", "1,2", "-n", 2, user=ALICE)
@@ -139,25 +114,25 @@ class ReserverEnds(Newcomer):
 
 
 class OutsiderEndsAsTheFirstLooks(First, OutsiderEnds):
-    def prepare(self, inject):
+    def prepare(self, what):
         self.box.hold("--only", 0)
-        self.wait_first(inject)
+        self.wait_first(what)
         self.outsider_comes()
         self.behind = self.box.wait_in_line(*NEVER, "--only", 1, user=BOB)
-        self.look_again(slept=2)  # (it was rung by the one behind)
+        self.look_again(naps=2)  # (it was rung by the one behind)
 
     def served(self):
         return self.behind
 
 
 class ReserverEndsAsTheFirstLooks(First, ReserverEnds):
-    def prepare(self, inject):
+    def prepare(self, what):
         self.box.hold("--only", 0)
         self.box.hold("--only", 2)
-        self.wait_first(inject)
+        self.wait_first(what)
         self.reserver_comes()
         self.behind = self.box.wait_in_line(*NEVER, "--only", 1, user=BOB)
-        self.look_again(slept=1)
+        self.look_again(naps=1)
 
     def served(self):
         return self.behind
@@ -166,24 +141,22 @@ class ReserverEndsAsTheFirstLooks(First, ReserverEnds):
 @pytest.mark.parametrize("scene", [Release, OutsiderEnds, ReserverEnds, OutsiderEndsAsTheFirstLooks,
                                    ReserverEndsAsTheFirstLooks])
 def test_what_happens_between_any_two_calls_is_not_slept_through(make_box, scene):
-    def play(inject=()):
-        """One performance; returns the calls at which the waiter could have been stopped, and whether it was."""
+    def play(what=()):
+        """One performance; returns the calls behind which the waiter can be stopped, and whether it was."""
         actors = scene()
         actors.box = make_box(cards=scene.cards)
-        actors.prepare(inject)
+        actors.prepare(what)
         stopped = actors.traced.stopped()
         actors.happen()
         if stopped:
             actors.traced.go_on()
-        assert actors.served().finish(SOON) == 0, inject
-        calls = actors.calls() if not inject else None
+        assert actors.served().finish(SOON) == 0, what
+        calls = [] if what else list(actors.calls())
         actors.box.close()
         return calls, stopped
 
-    calls, _ = play()
     met = 0
-    for name, nth in calls:
-        if name in SHARED:
-            _, stopped = play(("-e", f"inject={name}:signal=STOP:when={nth}"))
-            met += stopped
+    for name, nth in play()[0]:
+        if name in SHARED and not name.of_driver:
+            met += play(inject(name, nth, "signal=STOP"))[1]
     assert met > 20
