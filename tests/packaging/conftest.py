@@ -9,6 +9,7 @@ import pytest
 SOURCE = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(SOURCE / "tests" / "e2e"), str(pathlib.Path(__file__).parent)]
 import harness
+from bare import Root
 from fixtures import binaries, make_box, new_box  # noqa: F401
 
 VERBS = ("run", "wait", "hold", "status")
@@ -16,6 +17,20 @@ VERBS = ("run", "wait", "hold", "status")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "recipe(heading): the heading in docs/recipes.md")
+
+
+@pytest.fixture
+def make_root(tmp_path):
+    """Makes bare systems, make_root("g++"), and ends what runs in them."""
+    roots = []
+
+    def make(*packages):
+        roots.append(Root(tmp_path / f"root{len(roots)}", *packages))
+        return roots[-1]
+
+    yield make
+    for root in roots:
+        root.close()
 
 
 def help_text(*words):

@@ -1,21 +1,16 @@
 """The Debian package: its content, and its life on a bare system with two users."""
 
-import contextlib
 import hashlib
 import os
-import pathlib
-import platform
 import re
 import shutil
 import subprocess
-import tarfile
-import tempfile
 
 import pytest
 
 import harness
+from bare import run
 from conftest import SOURCE
-from harness import Process, User
 
 FILES = {
     "/usr/bin/gpu-gate",
@@ -27,13 +22,6 @@ FILES = {
     "/usr/share/man/man1/gpu-gate.1.gz",
     "/usr/share/zsh/vendor-completions/_gpu-gate",
 }
-
-
-def run(*words, **options):
-    done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          stdin=subprocess.DEVNULL, text=True, **options)
-    assert done.returncode == 0, f"{words}: {done.stdout}"
-    return done.stdout
 
 
 def make_package(build, folder, **options):
@@ -97,78 +85,12 @@ def test_a_second_build_in_another_folder_is_the_same_bit_for_bit(package, tmp_p
     assert digests[0] == digests[1], run("dpkg-deb", "--contents", second)
 
 
-def bare_system():
-    """A bare system of this distribution's release, as an archive: made once."""
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    archive = harness.BUILD / f"bare-{release}.tar"
-    if not archive.exists():
-        with tempfile.TemporaryDirectory(dir=harness.BUILD) as folder:
-            root = pathlib.Path(folder) / "root"
-            run("debootstrap", "--variant=minbase", release, root)
-            shutil.rmtree(root / "var/cache/apt")
-            run("tar", "--create", "--file", archive.with_suffix(".new"), "--directory", root, "--one-file-system", ".")
-        archive.with_suffix(".new").rename(archive)
-    return archive
-
-
-class Root:
-    """That system, with a simulated GPU and two users. Its own mounts end with this object."""
-
-    def __init__(self, folder):
-        self.folder = folder / "root"
-        self.folder.mkdir()
-        run("tar", "--extract", "--file", bare_system(), "--directory", self.folder)
-        self.processes = []
-        self.keeper = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c",
-             'mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/run" && echo mounted && exec cat', self.folder],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.keeper.stdout.readline() == b"mounted\n"
-        simulation = self.folder / "opt/simulation"
-        shutil.copytree(harness.BIN / "current", simulation)
-        simulation.chmod(0o755)
-        (simulation / "machine.txt").write_text("gpu\n")
-        (simulation / "machine.txt.state").mkdir()
-        (simulation / "machine.txt.state").chmod(0o1777)
-        for name in ("alice", "bob"):
-            self.run("useradd", "--create-home", name)
-
-    def words(self, user, words):
-        return ["nsenter", f"--mount=/proc/{self.keeper.pid}/ns/mnt", "chroot", f"--userspec={user}:{user}",
-                self.folder, *words]
-
-    ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "DEBIAN_FRONTEND": "noninteractive",
-           "GPU_GATE_NVML": "/opt/simulation/libnvidia-ml.so.1", "GPU_SIM_MACHINE": "/opt/simulation/machine.txt"}
-
-    def run(self, *words, user="root"):
-        return run(*self.words(user, words), env=self.ENV)
-
-    def start(self, *words, user):
-        process = Process([str(word) for word in self.words(user, words)], self.ENV, User("root"))
-        self.processes.append(process)
-        return process
-
-    def files(self):
-        """Every path, but what dpkg notes down for itself and what comes with the boot."""
-        found = self.run("find", "/", "-xdev", "-path", "/var/lib/dpkg", "-prune", "-o", "-path", "/var/log", "-prune",
-                         "-o", "-path", "/tmp", "-prune", "-o", "-print")
-        return set(found.splitlines())
-
-    def close(self):
-        for process in self.processes:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        self.keeper.kill()
-        self.keeper.wait()
-
-
 @pytest.fixture
-def root(tmp_path):
-    tmp_path.chmod(0o755)
-    made = Root(tmp_path)
-    yield made
-    made.close()
-    shutil.rmtree(made.folder)
+def root(make_root):
+    root = make_root()
+    for name in ("alice", "bob"):
+        root.run("useradd", "--create-home", name)
+    return root
 
 
 def test_installed_used_by_two_users_upgraded_removed(root, package):
