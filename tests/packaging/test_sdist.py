@@ -39,6 +39,7 @@ def test_pip_builds_installs_and_it_runs(root, tmp_path):
     installed = {line.split("==")[0] for line in alice(venv / "bin/pip", "list", "--format=freeze").splitlines()}
     assert installed - {"pip", "setuptools"} == {"gpu-gate"}
 
-    assert alice(venv / "bin/gpu-gate", "--version").startswith("gpu-gate ")
+    commit = run("git", "rev-parse", "--short=9", "HEAD", cwd=SOURCE).strip()
+    assert f"({commit}, " in alice(venv / "bin/gpu-gate", "--version")
     assert alice(venv / "bin/gpu-gate", "run", "-q", "--", "sh", "-c", "echo has $CUDA_VISIBLE_DEVICES") == "has 0\n"
     assert alice(venv / "bin/python", "-c", "import gpu_gate; print(len(gpu_gate.status()))") == "1\n"
