@@ -17,6 +17,7 @@ import time
 import pytest
 
 from at_once import at_once, run_alone
+import harness
 from harness import ALICE, BOB, ROOT, uuid, wait_until
 
 NEVER = ("--poll", 1000)  # whoever waits for the next look waits for ever
@@ -641,6 +642,25 @@ def test_a_link_in_the_default_place_is_not_followed(box):
     trap.chmod(0o777)
     refused(in_default_place(box, f"ln -s {trap} gpu-gate; chown -h {BOB.uid} gpu-gate", *show))
     assert not list(trap.iterdir())
+
+
+@needs_mounts
+@pytest.mark.skipif(os.path.exists("/run/gpu-gate"), reason="this machine has a /run/gpu-gate")
+def test_where_nothing_is_writable_by_all_the_line_says_what_to_set(box):
+    # (What it needs of /tmp has to be elsewhere first.)
+    setup = f"""
+mount -t tmpfs none /mnt
+mkdir /mnt/box /mnt/bin
+mount --bind {box.folder} /mnt/box
+mount --bind {harness.BIN} /mnt/bin
+mount -t tmpfs -o mode=755 none /tmp
+chmod 755 /run/lock
+shift
+set -- /mnt/bin/gpu-gate "$@"
+export GPU_SIM_MACHINE=/mnt/box/machine.txt GPU_GATE_NVML=/mnt/bin/current/libnvidia-ml.so.1"""
+    done = in_default_place(box, setup, "run", "--", "true")
+    refused(done)
+    assert "GPU_GATE_LOCK_DIR" in done.text and "/run/gpu-gate" in done.text
 
 
 def test_users_who_race_an_intruder_for_the_directory_fail_cleanly_or_run(make_box):

@@ -245,6 +245,43 @@ def test_memory_that_is_being_freed_as_one_joins_behind_is_noticed(make_box):
     assert behind.finish(ANSWER - 1) == 0
 
 
+def looks(box):
+    return (box.folder / "nvml.log").read_text().count("nvmlDeviceGetMemoryInfo_v2")
+
+
+def looks_become_seldom_and_end(box, prepare):
+    """A card that is given back but never gets free: after half a minute there are no looks but the polls."""
+    holder = box.hold()
+    waiter = box.wait_in_line(*NEVER)
+    box.extra = [f"log {box.folder / 'nvml.log'}"]
+    prepare()
+    holder.kill()
+    waiter.wait_for("GPU 0: .*in use")
+    seen = [(time.monotonic(), looks(box))]
+
+    def quiet():
+        if looks(box) != seen[-1][1]:
+            seen.append((time.monotonic(), looks(box)))
+        return time.monotonic() - seen[-1][0] > 3
+
+    wait_until(quiet, "it looks no more", limit=90)
+    assert 100 < looks(box) < 250
+    assert 25 < seen[-1][0] - seen[0][0] < 40
+    assert waiter.alive()
+
+
+@at_once
+def test_the_looks_for_memory_that_no_process_holds_become_seldom_and_end(make_box):
+    box = make_box(cards=1)
+    looks_become_seldom_and_end(box, lambda: box.set(0, used=20000))
+
+
+@at_once
+def test_the_looks_for_a_process_of_another_pid_namespace_become_seldom_and_end(make_box):
+    box = make_box(cards=1)
+    looks_become_seldom_and_end(box, lambda: box.list_processes("gpu=0 pid=4194304 memory=300 type=compute"))
+
+
 # Waiters that are stopped.
 
 
