@@ -68,7 +68,7 @@ std::string remedy(int errnum, const std::string& path) {
   }
 }
 
-constexpr const char* kUnusable = "cannot use the lock directory ";
+constexpr const char* kUnusable = "cannot use the lock directory";
 
 tl::unexpected<Error> unusable(const char* call, const std::string& path, int errnum) {
   return fail(explain_lock_error(system_error(ExitCode::lock_dir, call, path, errnum), path));
@@ -99,7 +99,7 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
   if (is_network_file_system(info)) {
     return fail(
         ExitCode::lock_dir,
-        kUnusable + printable(path) +
+        std::string(kUnusable) + " " + printable(path) +
             ": it is on a network file system, where a lock would not hold for this machine "
             "alone; set GPU_GATE_LOCK_DIR to a local directory");
   }
@@ -168,7 +168,8 @@ bool LockDir::is_current() const {
 
 Error explain_lock_error(Error error, const std::string& path) {
   if (error.code != ExitCode::lock_dir || error.text.rfind(kUnusable, 0) == 0) return error;
-  error.text = kUnusable + printable(path) + ": " + error.text + remedy(error.errnum, path);
+  error.text = std::string(kUnusable) + " " + printable(path) + ": " + error.text +
+               remedy(error.errnum, path);
   return error;
 }
 
