@@ -5,6 +5,7 @@ remembering.
 """
 
 import collections
+import contextlib
 import os
 import re
 import signal
@@ -96,5 +97,6 @@ class Traced:
         return "--- stopped by SIGSTOP ---" in self.text()
 
     def go_on(self):
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
-            os.kill(int(file.read()), signal.SIGCONT)
+        with contextlib.suppress(OSError, ValueError):  # it may have ended
+            with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+                os.kill(int(file.read()), signal.SIGCONT)
