@@ -21,6 +21,11 @@ BUILD = pathlib.Path(os.environ.get("GPU_GATE_BUILD", pathlib.Path(__file__).par
 LIMIT = float(os.environ.get("GPU_GATE_TEST_LIMIT", "30"))  # seconds until a missing event is a failure
 WRAPPER = os.environ.get("GPU_GATE_WRAPPER", "").split()  # words before gpu-gate: valgrind and its options
 
+# What was started in the background ignores SIGINT, and whatever it starts would, too.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
+
 
 class User:
     """A real account of the machine; the tests run as root and become it."""

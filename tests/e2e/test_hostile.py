@@ -535,8 +535,7 @@ def test_signals_end_one_who_waits_for_the_mutex(make_box):
     box = made_by_root(make_box)
     holds_mutex_and_is_stopped(box)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL):
-        held_up = box.start("run", "--", "true", user=ALICE, preexec_fn=lambda: [
-            signal.signal(s, signal.SIG_DFL) for s in (signal.SIGHUP, signal.SIGINT)])
+        held_up = box.start("run", "--", "true", user=ALICE)
         held_up.wait_for("mutex")
         held_up.signal(number)
         assert held_up.finish(3) == -number

@@ -53,12 +53,6 @@ def in_line(box):
     return int(match.group(1)) if match else 0
 
 
-def default_signals():
-    """In the child: a test run that was put into the background ignores SIGINT, and so would it."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def place_of(process):
     return process.wait_for(r"gpu-gate: (\d+)(?:st|nd|rd|th) in line").group(1)
 
@@ -517,7 +511,7 @@ def test_a_waiter_that_dies_leaves_the_line_at_once(box, number, place):
     holder = box.hold()
     waiters = {}
     for name, user in (("first", ALICE), ("middle", BOB), ("last", ALICE)):
-        waiters[name] = box.start("run", *NEVER, "--", *signs(order, name), user=user, preexec_fn=default_signals)
+        waiters[name] = box.start("run", *NEVER, "--", *signs(order, name), user=user)
         waiters[name].wait_for("in line")
     gone = waiters.pop(place)
     gone.signal(number)
@@ -532,15 +526,14 @@ def test_a_waiter_that_dies_leaves_the_line_at_once(box, number, place):
 @pytest.mark.parametrize("number, status", [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_shell_sees_the_signal_that_ended_a_waiter(box, number, status):
     box.hold()
-    shell = box.start_plain("sh", "-c", f'"{box.gate}" run -- true & echo $!; wait $!; echo status $?',
-                            preexec_fn=default_signals)
+    shell = box.start_plain("sh", "-c", f'"{box.gate}" run -- true & echo $!; wait $!; echo status $?')
     pid = int(shell.wait_for(r"^(\d+)$", stdout=True).group(1))
     shell.wait_for("in line")
     if number == signal.SIGINT:
         # A shell without job control starts a background command with SIGINT ignored, and so it stays.
         shell.kill()
         os.kill(pid, signal.SIGKILL)
-        shell = box.start_plain("sh", "-c", f'"{box.gate}" run -- true; echo status $?', preexec_fn=default_signals)
+        shell = box.start_plain("sh", "-c", f'"{box.gate}" run -- true; echo status $?')
         shell.wait_for("in line")
         pid = int(open(f"/proc/{shell.pid}/task/{shell.pid}/children").read())
     os.kill(pid, number)
