@@ -8,7 +8,7 @@
 
     async with gpu_gate.claim() as gpus: ...
 
-    gpu_gate.wait()           # (0,): waits for a free GPU and claims nothing
+    gpu_gate.wait()           # (0,): waits for a free GPU and holds nothing
     gpu_gate.status()         # every GPU, who holds it, who is on it
 
 The claim lasts to the end of the block, or of the process, however that ends.

@@ -68,9 +68,10 @@ def wait(
     timeout: float | None = None,
     quiet: bool = False,
 ) -> tuple[int, ...]:
-    """Waits in the same line until the GPUs are free, claims nothing, returns their indices."""
+    """Waits in the same line until the GPUs are free, returns their indices, holds nothing afterwards."""
     words = _selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet)
-    call = Call(["wait", "--json", *words], quiet=quiet)
+    # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
+    call = Call(["hold", "--json", *words], quiet=quiet)
     try:
         return tuple(json.loads(call.line())["indices"])
     finally:

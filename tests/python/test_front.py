@@ -175,9 +175,10 @@ def test_kill_9_in_the_block_frees_the_card(box):
     waiter.wait_for("^next$", stdout=True)
 
 
-def test_kill_9_while_it_waits_leaves_the_line(box):
+@pytest.mark.parametrize("call", ["claim().__enter__()", "wait()"])
+def test_kill_9_while_it_waits_leaves_the_line(box, call):
     holder = box.hold()
-    program = box.python("import gpu_gate\nwith gpu_gate.claim(): print('in')")
+    program = box.python(f"import gpu_gate\ngpu_gate.{call}")
     wait_until(lambda: is_waiting(box), "it stands in line")
     program.kill()
     wait_until(lambda: not is_waiting(box), "it has left the line")
