@@ -59,7 +59,7 @@ NEVER_FAIL = {
     # Of the sanitizers:
     "sigaltstack", "readlink", "prctl", "personality",
 }
-SANITIZED = "GPU_GATE_SANITIZED" in os.environ
+SANITIZED = "GPU_GATE_SANITIZED" in os.environ  # which is slow, so less is tried
 
 
 def trace(box, words):
@@ -166,7 +166,7 @@ class Wait:
 
 
 def test_a_waiter_killed_at_any_call_lets_the_next_one_through(make_box):
-    for name, nth in Wait(make_box(cards=2)).calls():
+    for name, nth in Wait(make_box(cards=2)).calls()[:: 5 if SANITIZED else 1]:
         box = make_box(cards=2)
         wait = Wait(box, inject(name, nth, "signal=KILL"))
         behind = box.wait_in_line("--poll", 1000, command=("echo", "ran"))
@@ -180,7 +180,7 @@ def test_every_call_of_a_waiter_that_fails_is_survived(make_box):
     counted = collections.Counter()
     for name, nth in Wait(make_box(cards=2)).calls():
         errnos = ERRNOS.get(name, [])
-        if SANITIZED and errnos:  # one at each place, which takes long enough
+        if SANITIZED and errnos:  # one at each place
             counted[name] += 1
             errnos = [errnos[counted[name] % len(errnos)]]
         for errno in errnos:
