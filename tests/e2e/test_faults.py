@@ -166,14 +166,19 @@ class Wait:
 
 
 def test_a_waiter_killed_at_any_call_lets_the_next_one_through(make_box):
-    for name, nth in Wait(make_box(cards=2)).calls()[:: 5 if SANITIZED else 1]:
+    calls = Wait(make_box(cards=2)).calls()[:: 5 if SANITIZED else 1]
+    killed = 0
+    for name, nth in calls:
         box = make_box(cards=2)
         wait = Wait(box, inject(name, nth, "signal=KILL"))
         behind = box.wait_in_line("--poll", 1000, command=("echo", "ran"))
-        assert wait.end() in (-9, 137), (name, nth)
+        status = wait.end()
+        assert status in (0, -9, 137), (name, nth)  # 0: it polled once less than when it was traced
+        killed += status != 0
         assert behind.finish() == 0, (name, nth, behind.lines)
         assert behind.out == ["ran"]
         box.close()
+    assert killed > len(calls) / 2
 
 
 def test_every_call_of_a_waiter_that_fails_is_survived(make_box):
