@@ -233,7 +233,10 @@ class Waiter {
     const bool led = leading_;
     if (Status placed = find_place(&*guard); !placed) return fail(placed.error());
     if (leading_ && !led) news_ = true;
-    if (news_) records_.clear();
+    if (news_) {
+      records_.clear();
+      told_.clear();
+    }
     called_until_.reset();
     Result<Turn> turn = my_turn(snapshot, view.claimed);
     if (!turn) return fail(turn.error());
@@ -402,10 +405,12 @@ class Waiter {
       if (const auto soon = relook_.next(now)) next_look_ = std::min(next_look_, *soon);
     } else {
       // What ends there is noticed by the first in line, who has to know that somebody waits for
-      // it.
-      const bool more =
+      // it; and who can no longer count the time until a card has settled must be told when to
+      // begin again.
+      const bool awaits_more =
           !std::includes(awaited_.begin(), awaited_.end(), awaited.begin(), awaited.end());
-      if (more && first_) ledger_.ring_bell(*first_, Ring::look);
+      const bool counts_no_more = settle_look_ && since_contested_.empty();
+      if (first_ && (awaits_more || counts_no_more)) ledger_.ring_bell(*first_, Ring::look);
       pidfds_.clear();
       relook_.stop();
       source_.close();

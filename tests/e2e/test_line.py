@@ -194,6 +194,48 @@ def test_a_card_that_one_ahead_may_soon_use_is_not_taken_before_ten_seconds(make
     assert order.read_text().split() == ["first", "modest"]
 
 
+def looks(box):
+    """How often anybody has looked at the card since there is a log."""
+    log = box.folder / "nvml.log"
+    return log.read_text().count("nvmlDeviceGetMemoryInfo_v2") if log.exists() else 0
+
+
+def counts_again_after(make_box, unusable, seen):
+    """One that counts the ten seconds cannot use the card for a moment, which the first in line does not see."""
+    box = make_box(cards=1)
+    box.set(0, used=20000)
+    first = box.wait_in_line(*NEVER, "--min-free-mb", 40000, user=ALICE)
+    modest = box.wait_in_line(*NEVER, "--min-free-mb", 8000, user=BOB)
+    bells = sorted((box.lock / "queue").glob("*.bell"))
+
+    def ring(bell):
+        with open(os.open(bell, os.O_WRONLY | os.O_NONBLOCK), "wb") as file:
+            file.write(b"l")
+
+    box.extra = [f"log {box.folder / 'nvml.log'}"]
+    box.write()
+    ring(bells[0])
+    wait_until(lambda: looks(box) >= 2, "the first has looked and told the other to, who did")
+    stop(first)
+    box.set(0, **unusable)
+    ring(bells[1])
+    modest.wait_for(seen)
+    box.set(0, used=20000, lost=None)
+    first.signal(signal.SIGCONT)
+    assert modest.finish(SETTLE + ANSWER) == 0
+    assert first.alive()
+
+
+@at_once
+def test_who_counts_begins_again_after_it_had_too_little_memory(make_box):
+    counts_again_after(make_box, {"used": 45000}, "468 MiB free of the 8000")
+
+
+@at_once
+def test_who_counts_begins_again_after_the_card_was_lost(make_box):
+    counts_again_after(make_box, {"lost": 1}, "GPU 0: .*(lost|bus)")
+
+
 def test_a_card_whose_memory_is_being_freed_is_not_snatched_from_the_first_in_line(box):
     box.extra = ["linger_ms 700"]
     box.write()
@@ -237,10 +279,6 @@ def test_memory_that_is_being_freed_as_one_joins_behind_is_noticed(make_box):
     behind.wait_for("in use by no process")
     box.set(1, used=0)
     assert behind.finish(ANSWER - 1) == 0
-
-
-def looks(box):
-    return (box.folder / "nvml.log").read_text().count("nvmlDeviceGetMemoryInfo_v2")
 
 
 def looks_become_seldom_and_end(box, prepare):
