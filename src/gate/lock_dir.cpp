@@ -139,7 +139,7 @@ Result<Place> choose(const LockDirPlaces& places) {
     if (writable_by_all(parent)) return Place{parent + "/gpu-gate", false};
   }
   return fail(ExitCode::lock_dir,
-              "cannot use the lock directory: there is no " + places.administered +
+              std::string(kUnusable) + ": there is no " + places.administered +
                   " and nothing else that all users may write to; set GPU_GATE_LOCK_DIR");
 }
 

@@ -411,12 +411,12 @@ class Waiter {
           !std::includes(awaited_.begin(), awaited_.end(), awaited.begin(), awaited.end());
       const bool counts_no_more = settle_look_ && since_contested_.empty();
       if (first_ && (awaits_more || counts_no_more)) ledger_.ring_bell(*first_, Ring::look);
+      awaited_ = std::move(awaited);
       pidfds_.clear();
       relook_.stop();
       source_.close();
       ping_first();
     }
-    awaited_ = std::move(awaited);
     observer_.looked(Outlook{snapshot, request_, view.turn.fits, view.claims, ledger_});
     tell_place();
     if (Status watched = watch_claims(view.claims); !watched) return watched;
@@ -744,8 +744,8 @@ class Waiter {
 
   // What it remembers.
   std::map<std::string, Clock::time_point> since_contested_;
-  std::set<std::string> awaited_;                    // cards that only need time, by the last look
-  std::map<Ticket, WaiterRecord> records_;           // of those behind, while this one leads
+  std::set<std::string> awaited_;           // cards that only need time, when it was last behind
+  std::map<Ticket, WaiterRecord> records_;  // of those behind, while this one leads
   std::map<Ticket, std::vector<std::size_t>> told_;  // who was told of which contested cards
 
   WaitEnd end_;

@@ -55,6 +55,9 @@ class First:
         before, after = (calls.index(("ppoll", nap)) + 1 for nap in (self.naps, self.naps + 1))
         return calls[before:after]
 
+    def served(self):
+        return self.behind
+
 
 # What is there, and what happens.
 
@@ -121,9 +124,6 @@ class OutsiderEndsAsTheFirstLooks(First, OutsiderEnds):
         self.behind = self.box.wait_in_line(*NEVER, "--only", 1, user=BOB)
         self.look_again(naps=2)  # (it was rung by the one behind)
 
-    def served(self):
-        return self.behind
-
 
 class ReserverEndsAsTheFirstLooks(First, ReserverEnds):
     def prepare(self, what):
@@ -133,9 +133,6 @@ class ReserverEndsAsTheFirstLooks(First, ReserverEnds):
         self.reserver_comes()
         self.behind = self.box.wait_in_line(*NEVER, "--only", 1, user=BOB)
         self.look_again(naps=1)
-
-    def served(self):
-        return self.behind
 
 
 @pytest.mark.parametrize("scene", [Release, OutsiderEnds, ReserverEnds, OutsiderEndsAsTheFirstLooks,

@@ -88,10 +88,10 @@ class Traced:
         """How often it has gone to sleep."""
         return self.text().count(" ppoll(")
 
-    def sleeps(self, naps=None):
-        """Does it sleep, and not less often than that?"""
+    def sleeps(self, naps=1):
+        """Does it sleep, for the naps-th time at least?"""
         text = self.text()
-        return " = " not in text.rpartition("\n")[2] and (text.count(" ppoll(") >= (naps or 1))
+        return " = " not in text.rpartition("\n")[2] and text.count(" ppoll(") >= naps
 
     def stopped(self):
         return "--- stopped by SIGSTOP ---" in self.text()
