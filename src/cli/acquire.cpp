@@ -69,7 +69,7 @@ class RequestMaker {
     if (claim_devices != nullptr) selection_.claim_devices = *claim_devices;
     Result<Request> request = make(snapshot);
     // What was possible once may be again: a card that is lost for now is no reason to give up.
-    if (!request && last_ && request.error().code == ExitCode::impossible) return *last_;
+    if (!request && last_ && request.error().kind == ErrorKind::impossible) return *last_;
     if (request) last_ = *request;
     return request;
   }
@@ -88,7 +88,7 @@ class RequestMaker {
     }
     const int possible = could_ever_count(snapshot, *barred, request);
     if (possible < request.count) {
-      return fail(ExitCode::impossible, impossible_text(snapshot, *barred, request, possible));
+      return fail(ErrorKind::impossible, impossible_text(snapshot, *barred, request, possible));
     }
     notices_.set_barred(*barred);
     return request;
@@ -130,12 +130,12 @@ Result<WaitEnd> acquire(const Options& options, const Purpose& purpose) {
   Result<WaitEnd> end =
       wait_for_gpus(lock_dir_places(), *source, RequestMaker(options, notices), wait, notices);
   notices.clear();
-  if (!end && end.error().code == ExitCode::timeout) {
-    return fail(ExitCode::timeout, timeout_text(options));
+  if (!end && end.error().kind == ErrorKind::timed_out) {
+    return fail(ErrorKind::timed_out, timeout_text(options));
   }
   if (end && end->signal != 0) die_of(end->signal);
   if (end && end->abandoned) {
-    return fail(ExitCode::timeout, "gave up: whoever it was to hold for is gone");
+    return fail(ErrorKind::timed_out, "gave up: whoever it was to hold for is gone");
   }
   if (end && purpose.announce) notices.granted(*end);
   return end;

@@ -17,8 +17,8 @@ struct Purpose {
 };
 
 /// What run, wait and hold have in common: waits for the GPUs that the options ask for, telling the
-/// user on stderr. Dies of a signal that ends the wait. Errors: exit codes 3, 4, 5 and 124 (also
-/// where the lifeline ended), with the text to print.
+/// user on stderr. Dies of a signal that ends the wait. Errors: as wait_for_gpus, and timed_out
+/// where the lifeline ended, with the text to print.
 Result<WaitEnd> acquire(const Options& options, const Purpose& purpose);
 
 /// The surroundings as the user set them.

@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "cli/console.h"
+#include "cli/exit_code.h"
 #include "cli/version.h"
 
 namespace gpu_gate {
@@ -23,11 +24,6 @@ void occupy_standard_descriptors() {
   }
 }
 
-Status print_all(const std::string& text) {
-  if (print(text)) return {};
-  return fail(ExitCode::usage, "cannot write to standard output");
-}
-
 Status dispatch(const std::vector<std::string>& words) {
   const Result<Options> options = parse_options(words);
   if (!options) return fail(options.error());
@@ -41,9 +37,9 @@ Status dispatch(const std::vector<std::string>& words) {
     case Verb::status:
       return status_command(*options);
     case Verb::help:
-      return print_all(help_text(options->help_topic));
+      return print(help_text(options->help_topic));
     case Verb::version:
-      return print_all(std::string("gpu-gate ") + kVersion + " (" + kBuild + ")\n");
+      return print(std::string("gpu-gate ") + kVersion + " (" + kBuild + ")\n");
   }
   return {};
 }
@@ -56,11 +52,11 @@ int run_cli(const std::vector<std::string>& words) {
   try {
     done = dispatch(words);
   } catch (const std::exception& error) {  // out of memory, at the most
-    done = fail(ExitCode::lock_dir, std::string("gave up: ") + error.what());
+    done = fail(ErrorKind::system, std::string("gave up: ") + error.what());
   }
-  if (done) return static_cast<int>(ExitCode::ok);
+  if (done) return 0;
   say(done.error().text);
-  return static_cast<int>(done.error().code);
+  return exit_code(done.error().kind);
 }
 
 }  // namespace gpu_gate

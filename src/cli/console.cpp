@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <string_view>
 
@@ -17,7 +18,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "gpu-gate: ";
 
-bool write_all(int fd, std::string_view text) {
+/// Writes all of it; returns 0, or the errno that says why it could not.
+int write_all(int fd, std::string_view text) {
   sigset_t pipe;
   ::sigemptyset(&pipe);
   ::sigaddset(&pipe, SIGPIPE);
@@ -28,18 +30,19 @@ bool write_all(int fd, std::string_view text) {
       text.remove_prefix(static_cast<std::size_t>(written));
       continue;
     }
-    if (errno == EINTR) continue;
-    if (errno == EAGAIN) {  // somebody made the terminal non-blocking
+    const int errnum = errno;
+    if (errnum == EINTR) continue;
+    if (errnum == EAGAIN) {  // somebody made the terminal non-blocking
       struct pollfd wait{fd, POLLOUT, 0};
       if (::poll(&wait, 1, 1000) > 0) continue;
     }
-    if (errno == EPIPE && ::sigismember(&block.before(), SIGPIPE) == 0) {
+    if (errnum == EPIPE && ::sigismember(&block.before(), SIGPIPE) == 0) {
       const struct timespec none{};
       ::sigtimedwait(&pipe, nullptr, &none);
     }
-    return false;
+    return errnum;
   }
-  return true;
+  return 0;
 }
 
 }  // namespace
@@ -55,7 +58,13 @@ void say(const std::string& lines) {
   write_all(STDERR_FILENO, text);
 }
 
-bool print(const std::string& text) { return write_all(STDOUT_FILENO, text); }
+Status print(const std::string& text) {
+  const int errnum = write_all(STDOUT_FILENO, text);
+  if (errnum == 0) return {};
+  return fail(Error{ErrorKind::output,
+                    std::string("cannot write to standard output: ") + std::strerror(errnum),
+                    errnum});
+}
 
 bool stderr_is_terminal() {
   const char* term = std::getenv("TERM");

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "base/result.h"
+
 namespace gpu_gate {
 
 /// The two streams of the program. Each call is one write(2) where the kernel takes it whole; a
@@ -10,8 +12,8 @@ namespace gpu_gate {
 /// Lines to stderr, each with "gpu-gate: " before it.
 void say(const std::string& lines);
 
-/// Text to stdout as it is. False if it could not all be written.
-bool print(const std::string& text);
+/// Text to stdout as it is. Errors: ErrorKind::output where it could not all be written.
+Status print(const std::string& text);
 
 /// May the line on stderr be rewritten in place? (A terminal that is not dumb.)
 bool stderr_is_terminal();

@@ -30,8 +30,9 @@ Environment:
   NO_COLOR               no colours in status
 
 Exit status: the command's own; or 2 bad options, 3 can never be met on this machine, 4 the
-GPUs cannot be read, 5 the lock directory cannot be used, 124 --timeout passed, 126 the command
-cannot be executed, 127 it is not found, 129/130/143 ended by a signal while waiting.
+GPUs cannot be read, 5 the lock directory cannot be used, 124 --timeout passed, 125 gpu-gate
+itself failed (stdout, memory, descriptors), 126 the command cannot be executed, 127 it is not
+found, 129/130/143 ended by a signal while waiting.
 )";
 
 constexpr const char* kSelect = R"(

@@ -79,7 +79,7 @@ void detach() {
 /// With --pid: a child keeps the claim; this process prints and is done.
 Status hold_in_background(const Options& options, const WaitEnd& end, const Lifeline& lifeline) {
   const pid_t child = ::fork();
-  if (child < 0) return fail(system_error(ExitCode::lock_dir, "fork", "", errno));
+  if (child < 0) return fail(system_error(ErrorKind::system, "fork", "", errno));
   if (child == 0) {
     detach();
     hold(lifeline, options.hold_for);
@@ -99,11 +99,11 @@ Status hold_command(const Options& options) {
   if (options.pid) {
     pidfd = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, *options.pid, 0)));
     if (!pidfd && errno == ENOSYS) {
-      return fail(ExitCode::usage, "hold: --pid: this kernel is too old for it (Linux 5.3)");
+      return fail(ErrorKind::usage, "hold: --pid: this kernel is too old for it (Linux 5.3)");
     }
     const std::optional<Owner> owner = other_process(*options.pid);
     if (!pidfd || !owner) {
-      return fail(ExitCode::usage,
+      return fail(ErrorKind::usage,
                   "hold: --pid: there is no process " + std::to_string(*options.pid));
     }
     purpose.owner = *owner;
@@ -113,7 +113,7 @@ Status hold_command(const Options& options) {
     // Whoever started it is who wants the cards.
     purpose.owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
     if (!options.hold_for && !stdin_is_lifeline()) {
-      return fail(ExitCode::usage,
+      return fail(ErrorKind::usage,
                   "hold: for whom? Give --pid PID, --for TIME, or a pipe as its standard input");
     }
     if (!options.hold_for) lifeline = Lifeline{STDIN_FILENO, true};

@@ -35,7 +35,7 @@ const char* wanted(const std::string& option) {
 }
 
 tl::unexpected<Error> bad(const std::string& option, const std::string& value) {
-  return fail(ExitCode::usage, option + ": " + quoted(value) + " will not do; " + wanted(option));
+  return fail(ErrorKind::usage, option + ": " + quoted(value) + " will not do; " + wanted(option));
 }
 
 /// A whole number of decimal digits, saturated: what is too large for the type is too large for any
@@ -145,12 +145,12 @@ void describe(CLI::App& app, Verb verb, Words& words) {
 
 Result<std::vector<GpuRef>> gpu_list(const std::string& option, const std::string& text) {
   if (text.find_first_not_of(" \t") == std::string::npos) {
-    return fail(ExitCode::usage, option + ": the list is empty; " + wanted(option));
+    return fail(ErrorKind::usage, option + ": the list is empty; " + wanted(option));
   }
   Result<std::vector<GpuRef>> list = parse_gpu_list(text);
   if (list) return list;
-  return fail(ExitCode::usage, option + ": " + quoted(text) + ": " + list.error().text +
-                                   " is not a GPU; " + wanted(option));
+  return fail(ErrorKind::usage, option + ": " + quoted(text) + ": " + list.error().text +
+                                    " is not a GPU; " + wanted(option));
 }
 
 Status read_values(const Words& words, Options& options) {
@@ -245,22 +245,22 @@ std::string nearest_hint(const std::string& word, const std::vector<std::string>
 tl::unexpected<Error> unexpected_word(const CLI::App& app, Verb verb, const std::string& word) {
   const std::string name = name_of(verb);
   if (verb == Verb::run && word == "--json") {
-    return fail(ExitCode::usage,
+    return fail(ErrorKind::usage,
                 "run: '--json' belongs to wait, hold and status; run's output is the command's");
   }
   if (word.size() > 1 && word[0] == '-') {
     const auto equals = word.find('=');
     const std::string option = equals > 1 ? word.substr(0, equals) : word;
-    return fail(ExitCode::usage, name + ": there is no option " + quoted(option) +
-                                     nearest_hint(option, known_options(app)) + " (see gpu-gate " +
-                                     name + " --help)");
+    return fail(ErrorKind::usage, name + ": there is no option " + quoted(option) +
+                                      nearest_hint(option, known_options(app)) + " (see gpu-gate " +
+                                      name + " --help)");
   }
   if (verb == Verb::run) {
     return fail(
-        ExitCode::usage,
+        ErrorKind::usage,
         "run: " + quoted(word) + " is not an option; the command comes after `--`: " + kRightForm);
   }
-  return fail(ExitCode::usage,
+  return fail(ErrorKind::usage,
               name + ": " + quoted(word) + " is not an option; " + name + " takes no arguments");
 }
 
@@ -271,14 +271,14 @@ tl::unexpected<Error> refused(Verb verb, const CLI::ParseError& error) {
   const std::string text = error.what();
   const auto override_at = text.find(" was given a disallowed flag override");
   if (override_at != std::string::npos) {
-    return fail(ExitCode::usage, name + ": --" + text.substr(0, override_at) + ": takes no value");
+    return fail(ErrorKind::usage, name + ": --" + text.substr(0, override_at) + ": takes no value");
   }
   const std::string option = text.substr(0, text.find(':'));
   if (option.rfind("--", 0) == 0 && option.find(' ') == std::string::npos) {
-    return fail(ExitCode::usage,
+    return fail(ErrorKind::usage,
                 name + ": " + option + ": the value is missing; " + wanted(option));
   }
-  return fail(ExitCode::usage, name + ": " + printable(text));
+  return fail(ErrorKind::usage, name + ": " + printable(text));
 }
 
 }  // namespace
@@ -286,7 +286,7 @@ tl::unexpected<Error> refused(Verb verb, const CLI::ParseError& error) {
 Result<Options> parse_options(const std::vector<std::string>& words) {
   Options options;
   if (words.empty()) {
-    return fail(ExitCode::usage,
+    return fail(ErrorKind::usage,
                 std::string("there is no subcommand; write run, wait, hold or status, as in ") +
                     kRightForm + " (see gpu-gate --help)");
   }
@@ -308,11 +308,11 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   } else if (first == "status") {
     options.verb = Verb::status;
   } else if (first[0] == '-' && first != "-") {
-    return fail(ExitCode::usage, quoted(first) + " will not do here" +
-                                     nearest_hint(first, {"--help", "--version"}) +
-                                     " (a subcommand comes first: " + kRightForm + ")");
+    return fail(ErrorKind::usage, quoted(first) + " will not do here" +
+                                      nearest_hint(first, {"--help", "--version"}) +
+                                      " (a subcommand comes first: " + kRightForm + ")");
   } else {
-    return fail(ExitCode::usage,
+    return fail(ErrorKind::usage,
                 "there is no subcommand " + quoted(first) +
                     nearest_hint(first, {"run", "wait", "hold", "status", "help"}) +
                     " (run, wait, hold or status; see gpu-gate --help)");
@@ -343,8 +343,8 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
              word.substr(2) == extra.substr(1);
     });
     if (whole != separator) {
-      return fail(ExitCode::usage, std::string(name_of(options.verb)) + ": " + whole->substr(0, 2) +
-                                       ": takes no value");
+      return fail(ErrorKind::usage, std::string(name_of(options.verb)) + ": " +
+                                        whole->substr(0, 2) + ": takes no value");
     }
     return unexpected_word(app, options.verb, extra);
   }
@@ -354,11 +354,11 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   }
   if (separator != words.end()) options.command.assign(separator + 1, words.end());
   if (options.verb == Verb::run && options.command.empty()) {
-    return fail(ExitCode::usage,
+    return fail(ErrorKind::usage,
                 std::string("run: there is no command; it comes after `--`: ") + kRightForm);
   }
   if (options.verb != Verb::run && separator != words.end()) {
-    return fail(ExitCode::usage,
+    return fail(ErrorKind::usage,
                 std::string(name_of(options.verb)) +
                     ": takes no command; to run one when a GPU is free: " + kRightForm);
   }

@@ -36,7 +36,7 @@ struct Options {
 };
 
 /// Reads the words after the program's name. Everything behind the first "--" is the command and is
-/// not looked at. Errors (exit code 2): one line that names the option, the value and what would
+/// not looked at. Errors (usage): one line that names the option, the value and what would
 /// do.
 Result<Options> parse_options(const std::vector<std::string>& words);
 

@@ -64,7 +64,7 @@ TEST(Options, SaturateWhatIsTooLargeForAnyMachine) {
 TEST(Options, NameTheOptionTheValueAndWhatWouldDo) {
   const Result<Options> options = parse_options({"run", "--max-util", "150", "--", "x"});
   ASSERT_FALSE(options);
-  EXPECT_EQ(options.error().code, ExitCode::usage);
+  EXPECT_EQ(options.error().kind, ErrorKind::usage);
   EXPECT_EQ(options.error().text,
             "run: --max-util: '150' will not do; write a whole number of percent, 0 to 100");
 }

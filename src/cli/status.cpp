@@ -25,8 +25,7 @@ Status status_command(const Options& options) {
   BoardStyle style;
   style.colour = ::isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
   style.now = std::time(nullptr);
-  if (print(options.json ? status_json(*board) : board_text(*board, style))) return {};
-  return fail(ExitCode::usage, "cannot write to standard output");
+  return print(options.json ? status_json(*board) : board_text(*board, style));
 }
 
 }  // namespace gpu_gate

@@ -11,10 +11,7 @@ namespace gpu_gate {
 Status print_devices(const Options& options, const WaitEnd& end) {
   const Ids ids = naming(options.ids, variable(environ, "CUDA_DEVICE_ORDER"));
   const std::string visible = device_list(end.devices, ids);
-  const bool printed =
-      print(options.json ? devices_json(end.devices, visible, end.claim) : visible + "\n");
-  if (printed) return {};
-  return fail(ExitCode::usage, "cannot write to standard output");
+  return print(options.json ? devices_json(end.devices, visible, end.claim) : visible + "\n");
 }
 
 Status wait_command(const Options& options) {

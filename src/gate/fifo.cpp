@@ -28,11 +28,11 @@ Result<UniqueFd> create_fifo(int dir, const std::string& name, mode_t mode) {
   {
     const NoUmask exact_mode;
     if (::mkfifoat(dir, name.c_str(), 0600) != 0) {
-      return fail(system_error(ExitCode::lock_dir, "mkfifo", name, errno));
+      return fail(system_error(ErrorKind::lock_dir, "mkfifo", name, errno));
     }
   }
   const auto undo = [&](const char* call) {
-    Error error = system_error(ExitCode::lock_dir, call, name, errno);
+    Error error = system_error(ErrorKind::lock_dir, call, name, errno);
     ::unlinkat(dir, name.c_str(), 0);
     return fail(std::move(error));
   };
@@ -72,7 +72,7 @@ bool about_the_file(int errnum) {
 Result<UniqueFd> open_bell(int dir, const std::string& name) {
   UniqueFd fd(::openat(dir, name.c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && !about_the_file(errno)) {
-    return fail(system_error(ExitCode::lock_dir, "open", name, errno));
+    return fail(system_error(ErrorKind::lock_dir, "open", name, errno));
   }
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) return UniqueFd();
@@ -108,11 +108,11 @@ Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name) {
   UniqueFd fd(::openat(dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) {
     if (about_the_file(errno)) return std::nullopt;
-    return fail(system_error(ExitCode::lock_dir, "open", name, errno));
+    return fail(system_error(ErrorKind::lock_dir, "open", name, errno));
   }
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) {
-    return fail(system_error(ExitCode::lock_dir, "fstat", name, errno));
+    return fail(system_error(ErrorKind::lock_dir, "fstat", name, errno));
   }
   if (!S_ISFIFO(info.st_mode)) return std::nullopt;
   // With a writer an empty FIFO says EAGAIN, without one it is at its end (pipe(7)).
@@ -123,7 +123,7 @@ Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name) {
   } while (got < 0 && errno == EINTR);
   if (got == 0) return std::nullopt;
   if (got < 0 && errno != EAGAIN) {
-    return fail(system_error(ExitCode::lock_dir, "read", name, errno));
+    return fail(system_error(ErrorKind::lock_dir, "read", name, errno));
   }
   return HeldFifo{std::move(fd), info.st_uid};
 }

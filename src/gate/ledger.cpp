@@ -103,15 +103,15 @@ struct CloseDir {
 template <class Use>
 Status for_each_name(int dir, Use use) {
   UniqueFd fd(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return fail(system_error(ExitCode::lock_dir, "open", ".", errno));
+  if (!fd) return fail(system_error(ErrorKind::lock_dir, "open", ".", errno));
   const std::unique_ptr<DIR, CloseDir> stream(::fdopendir(fd.get()));
-  if (!stream) return fail(system_error(ExitCode::lock_dir, "fdopendir", ".", errno));
+  if (!stream) return fail(system_error(ErrorKind::lock_dir, "fdopendir", ".", errno));
   fd.release();
   for (;;) {
     errno = 0;
     const struct dirent* entry = ::readdir(stream.get());
     if (entry == nullptr && errno != 0) {
-      return fail(system_error(ExitCode::lock_dir, "readdir", ".", errno));
+      return fail(system_error(ErrorKind::lock_dir, "readdir", ".", errno));
     }
     if (entry == nullptr) return {};
     if (entry->d_name[0] != '.') use(std::string_view(entry->d_name));
@@ -141,13 +141,13 @@ Status write_record(int dir, const std::string& name, const std::string& text) {
     fd = UniqueFd(::openat(dir, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                            kRecordMode));
   }
-  if (!fd) return fail(system_error(ExitCode::lock_dir, "open", name, errno));
+  if (!fd) return fail(system_error(ErrorKind::lock_dir, "open", name, errno));
   std::size_t done = 0;
   while (done < text.size()) {
     const ssize_t written = ::write(fd.get(), text.data() + done, text.size() - done);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      Error error = system_error(ExitCode::lock_dir, "write", name, written < 0 ? errno : ENOSPC);
+      Error error = system_error(ErrorKind::lock_dir, "write", name, written < 0 ? errno : ENOSPC);
       ::unlinkat(dir, name.c_str(), 0);
       return fail(std::move(error));
     }
@@ -160,7 +160,7 @@ bool may_remove(uid_t owner) { return ::geteuid() == 0 || ::geteuid() == owner; 
 
 /// A failure to make a file; ENOENT says that the directory itself has vanished.
 tl::unexpected<Error> cannot_make(Error error) {
-  if (error.errnum == ENOENT) error.errnum = ESTALE;
+  if (error.errnum == ENOENT) error.kind = ErrorKind::replaced;
   return fail(std::move(error));
 }
 
@@ -403,7 +403,7 @@ Status Ledger::rewrite(const Place& place, const WaiterRecord& record) const {
   ::unlinkat(dir_.queue(), fresh.c_str(), 0);
   if (Status written = write_record(dir_.queue(), fresh, to_json(record)); !written) return written;
   if (::renameat(dir_.queue(), fresh.c_str(), dir_.queue(), name.c_str()) != 0) {
-    return fail(system_error(ExitCode::lock_dir, "rename", name, errno));
+    return fail(system_error(ErrorKind::lock_dir, "rename", name, errno));
   }
   return {};
 }

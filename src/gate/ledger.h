@@ -78,7 +78,7 @@ class Ledger {
   /// claims.
   Result<Ahead> ahead_of(const Place& place, const MutexGuard* guard) const;
 
-  /// Stands last in the line. The errnum ESTALE says that the directory is being removed.
+  /// Stands last in the line. ErrorKind::replaced: the directory is being removed.
   Result<Standing> join(const MutexGuard& guard, const WaiterRecord& record) const;
   /// Replaces the record of one's own place.
   Status rewrite(const Place& place, const WaiterRecord& record) const;

@@ -58,11 +58,6 @@ std::string remedy(int errnum, const std::string& path) {
       return "; free some space, or " + std::string(kOwnDir);
     case ENOENT:
       return "; make its parent directory first";
-    case EMFILE:
-    case ENFILE:
-      return "; too many files are open: raise the limit (ulimit -n)";
-    case ENOMEM:
-      return "; there is no memory left";
     default:
       return "; " + std::string(kOwnDir);
   }
@@ -71,7 +66,7 @@ std::string remedy(int errnum, const std::string& path) {
 constexpr const char* kUnusable = "cannot use the lock directory";
 
 tl::unexpected<Error> unusable(const char* call, const std::string& path, int errnum) {
-  return fail(explain_lock_error(system_error(ExitCode::lock_dir, call, path, errnum), path));
+  return fail(explain_lock_error(system_error(ErrorKind::lock_dir, call, path, errnum), path));
 }
 
 /// mkdir with exactly kDirMode.
@@ -98,7 +93,7 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
   if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
   if (is_network_file_system(info)) {
     return fail(
-        ExitCode::lock_dir,
+        ErrorKind::lock_dir,
         std::string(kUnusable) + " " + printable(path) +
             ": it is on a network file system, where a lock would not hold for this machine "
             "alone; set GPU_GATE_LOCK_DIR to a local directory");
@@ -138,7 +133,7 @@ Result<Place> choose(const LockDirPlaces& places) {
   for (const std::string& parent : places.shared) {
     if (writable_by_all(parent)) return Place{parent + "/gpu-gate", false};
   }
-  return fail(ExitCode::lock_dir,
+  return fail(ErrorKind::lock_dir,
               std::string(kUnusable) + ": there is no " + places.administered +
                   " and nothing else that all users may write to; set GPU_GATE_LOCK_DIR");
 }
@@ -167,7 +162,7 @@ bool LockDir::is_current() const {
 }
 
 Error explain_lock_error(Error error, const std::string& path) {
-  if (error.code != ExitCode::lock_dir || error.text.rfind(kUnusable, 0) == 0) return error;
+  if (error.kind != ErrorKind::lock_dir || error.text.rfind(kUnusable, 0) == 0) return error;
   error.text = std::string(kUnusable) + " " + printable(path) + ": " + error.text +
                remedy(error.errnum, path);
   return error;

@@ -26,7 +26,7 @@ constexpr const char* kName = "mutex";
 
 tl::unexpected<Error> failed(const char* call, const LockDir& dir, int errnum) {
   return fail(
-      explain_lock_error(system_error(ExitCode::lock_dir, call, kName, errnum), dir.path()));
+      explain_lock_error(system_error(ErrorKind::lock_dir, call, kName, errnum), dir.path()));
 }
 
 /// Opens the file and makes it if it is missing, writable for all. The plain open comes first: with
@@ -41,13 +41,13 @@ Result<UniqueFd> open_file(const LockDir& dir) {
       const NoUmask exact_mode;
       fd = UniqueFd(::openat(dir.root(), kName, kFlags | O_CREAT | O_EXCL, 01666));
       if (!fd && errno == EEXIST) continue;
-      if (!fd && errno == ENOENT) return fail(Error{ExitCode::lock_dir, "", ESTALE});
+      if (!fd && errno == ENOENT) return fail(Error{ErrorKind::replaced, "", 0});
     }
     if (!fd) return failed("open", dir, errno);
     struct stat info{};
     if (::fstat(fd.get(), &info) != 0) return failed("fstat", dir, errno);
     if (!S_ISREG(info.st_mode)) {
-      return fail(explain_lock_error(Error{ExitCode::lock_dir,
+      return fail(explain_lock_error(Error{ErrorKind::lock_dir,
                                            "its file `mutex` is not a regular file; " +
                                                user_name(info.st_uid) + " or root can remove it",
                                            0},
@@ -178,7 +178,7 @@ Status MutexGuard::write(const Counters& counters) const {
     written = ::pwrite(file_.get(), text.data(), static_cast<std::size_t>(size), 0);
   } while (written < 0 && errno == EINTR);
   if (written == size) return {};
-  return fail(system_error(ExitCode::lock_dir, "write", kName, written < 0 ? errno : ENOSPC));
+  return fail(system_error(ErrorKind::lock_dir, "write", kName, written < 0 ? errno : ENOSPC));
 }
 
 Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_point> deadline,
@@ -188,10 +188,10 @@ Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_poin
     if (!file) return fail(file.error());
     const Result<bool> locked = lock_file(dir, file->get(), deadline, ending, delayed);
     if (!locked) return fail(locked.error());
-    if (!*locked) return fail(ExitCode::timeout, "");
+    if (!*locked) return fail(ErrorKind::timed_out, "");
     auto block = std::make_unique<SignalBlock>(catchable_signals());
     if (!is_current(dir, file->get())) continue;
-    if (!dir.is_current()) return fail(Error{ExitCode::lock_dir, "", ESTALE});
+    if (!dir.is_current()) return fail(Error{ErrorKind::replaced, "", 0});
     return MutexGuard(std::move(*file), std::move(block));
   }
 }

@@ -46,8 +46,8 @@ using MutexDelay = std::function<void(std::optional<pid_t> holder)>;
 
 /// Takes the mutex. Blocks until it is free; calls `delayed` once a second meanwhile (holding
 /// nothing), and lets the signals in `ending` through, should the caller have blocked them; ends
-/// with exit code 124 at the deadline, if there is one. Errors: exit code 5. The errnum ESTALE says
-/// that the directory was removed or replaced: open it anew.
+/// with exit code 124 at the deadline, if there is one. Errors: lock_dir; replaced where
+/// the directory was removed or replaced: open it anew.
 Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_point> deadline,
                               const sigset_t& ending, const MutexDelay& delayed);
 

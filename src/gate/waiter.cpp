@@ -102,7 +102,7 @@ class Waiter {
     // for long, they end the process as they always did.
     const SignalBlock block(ending_);
     signals_ = UniqueFd(::signalfd(-1, &ending_, SFD_NONBLOCK | SFD_CLOEXEC));
-    if (!signals_) return fail(system_error(ExitCode::lock_dir, "signalfd", "", errno));
+    if (!signals_) return fail(system_error(ErrorKind::system, "signalfd", "", errno));
     if (Status opened = open_dir(); !opened) return fail(opened.error());
     for (;;) {
       Result<bool> granted = look();
@@ -166,12 +166,12 @@ class Waiter {
         if (claim.ticket > within_) claimed_before.insert(claim.uuid);
       }
       Result<std::optional<View>> view = decide(*snapshot, before, claimed_before, changed);
-      if (!view && view.error().errnum == ESTALE && ++reopened_ <= kMostReopens) {
+      if (!view && view.error().kind == ErrorKind::replaced && ++reopened_ <= kMostReopens) {
         if (Status opened = open_dir(); !opened) return fail(opened.error());
         continue;
       }
-      if (!view && view.error().errnum == ESTALE) {
-        return fail(ExitCode::lock_dir, "somebody keeps removing it");
+      if (!view && view.error().kind == ErrorKind::replaced) {
+        return fail(ErrorKind::lock_dir, "somebody keeps removing it");
       }
       if (!view) return fail(view.error());
       if (!*view) return true;
@@ -216,7 +216,7 @@ class Waiter {
     Result<MutexGuard> guard =
         lock_mutex(dir_, lock_deadline(), ending_,
                    [this](std::optional<pid_t> pid) { observer_.mutex_delayed(pid); });
-    if (!guard && guard.error().code == ExitCode::timeout) return fail(timed_out());
+    if (!guard && guard.error().kind == ErrorKind::timed_out) return fail(timed_out());
     if (!guard) return fail(guard.error());
 
     View view;
@@ -273,7 +273,7 @@ class Waiter {
     return one_try() ? began_ + seconds(2) : *deadline_;
   }
 
-  Error timed_out() const { return Error{ExitCode::timeout, "", 0}; }
+  Error timed_out() const { return Error{ErrorKind::timed_out, "", 0}; }
 
   std::vector<bool> claimed_devices(const Snapshot& snapshot,
                                     const std::vector<Claim>& claims) const {
@@ -616,7 +616,7 @@ class Waiter {
     const struct timespec wait{left.count() / 1000000000, left.count() % 1000000000};
     const int ready = ::ppoll(fds.data(), static_cast<nfds_t>(fds.size()), &wait, nullptr);
     if (ready < 0 && errno != EINTR) {
-      return fail(system_error(ExitCode::lock_dir, "poll", "", errno));
+      return fail(system_error(ErrorKind::system, "ppoll", "", errno));
     }
     if (ready < 0) return false;
 

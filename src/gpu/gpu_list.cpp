@@ -81,7 +81,7 @@ std::string present(const Snapshot& snapshot) {
 Result<GpuRef> parse_item(std::string_view item) {
   GpuRef ref;
   ref.text = item;
-  if (item.empty()) return fail(ExitCode::usage, "an empty item");
+  if (item.empty()) return fail(ErrorKind::usage, "an empty item");
   if (item.size() > 4 && begins_with(item, "GPU-") &&
       std::all_of(item.begin() + 4, item.end(),
                   [](unsigned char c) { return std::isxdigit(c) != 0 || c == '-'; })) {
@@ -101,7 +101,7 @@ Result<GpuRef> parse_item(std::string_view item) {
     ref.last = *last;
     return ref;
   }
-  return fail(ExitCode::usage, "'" + printable(item) + "'");
+  return fail(ErrorKind::usage, "'" + printable(item) + "'");
 }
 
 }  // namespace
@@ -145,12 +145,12 @@ Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& lis
     const bool range = ref.kind == GpuRef::Kind::index;
     const auto wanted = range ? static_cast<std::int64_t>(ref.last) - ref.first + 1 : 1;
     if (matches < wanted) {
-      return fail(ExitCode::impossible,
+      return fail(ErrorKind::impossible,
                   "there is no GPU " + ref.text + " on this machine (" + present(snapshot) + ")");
     }
     if (matches > wanted) {
-      return fail(ExitCode::impossible, ref.text + " names " + std::to_string(matches) +
-                                            " GPUs of this machine: write more of the UUID");
+      return fail(ErrorKind::impossible, ref.text + " names " + std::to_string(matches) +
+                                             " GPUs of this machine: write more of the UUID");
     }
   }
   std::vector<std::size_t> positions;

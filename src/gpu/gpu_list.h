@@ -19,14 +19,14 @@ struct GpuRef {
 };
 
 /// Parses "0,2-3, GPU-3f2a,0000:17:00.0". Spaces around items are allowed. The error's text is
-/// the item that is wrong; the caller adds the option's name and what would do. Exit code 2.
+/// the item that is wrong; the caller adds the option's name and what would do.
 Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list);
 
 /// Does this item name this device? A UUID prefix may name several; see resolve_gpu_list.
 bool names(const GpuRef& ref, const Device& device);
 
 /// The devices that the items name, as positions in the snapshot, ascending, each once. An item
-/// that no device has, or a UUID prefix that several have, is an Error with exit code 3.
+/// that no device has, or a UUID prefix that several have, is an Error (impossible).
 Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& list,
                                                   const Snapshot& snapshot);
 

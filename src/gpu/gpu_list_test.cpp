@@ -54,7 +54,7 @@ TEST(GpuList, RefusesWhatIsNoList) {
 TEST(GpuList, AnIndexTooLargeForAnyMachineIsMissingNotMalformed) {
   const auto list = parse_gpu_list("99999999999999999999");
   ASSERT_TRUE(list);
-  EXPECT_EQ(resolve_gpu_list(*list, machine()).error().code, ExitCode::impossible);
+  EXPECT_EQ(resolve_gpu_list(*list, machine()).error().kind, ErrorKind::impossible);
 }
 
 TEST(GpuList, SaysWhatTheMachineLacksAndWhatIsAmbiguous) {

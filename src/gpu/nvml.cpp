@@ -195,27 +195,27 @@ class NvmlSource final : public GpuSource {
     library_ = ::dlopen(places_.driver_library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) {
       const char* reason = ::dlerror();
-      return fail(ExitCode::gpu_state,
+      return fail(ErrorKind::gpu_state,
                   "cannot load the NVIDIA driver's library: " +
                       printable(reason != nullptr ? reason : places_.driver_library) +
                       "; install the NVIDIA driver, or name its library in GPU_GATE_NVML");
     }
     api_ = Api{};
     if (const char* missing = load_api(library_, api_); missing != nullptr) {
-      return fail(ExitCode::gpu_state, printable(places_.driver_library) + " has no " + missing +
-                                           ": it is not the NVIDIA driver's library, or older "
-                                           "than any that gpu-gate knows");
+      return fail(ErrorKind::gpu_state, printable(places_.driver_library) + " has no " + missing +
+                                            ": it is not the NVIDIA driver's library, or older "
+                                            "than any that gpu-gate knows");
     }
     if (const nvml::Return code = api_.init(); code != nvml::kSuccess) {
-      return fail(ExitCode::gpu_state, "nvmlInit: " + describe(code) + remedy(code));
+      return fail(ErrorKind::gpu_state, "nvmlInit: " + describe(code) + remedy(code));
     }
     initialised_ = true;
     unsigned count = 0;
     if (const nvml::Return code = api_.count(&count); code != nvml::kSuccess) {
-      return fail(ExitCode::gpu_state, "nvmlDeviceGetCount: " + describe(code) + remedy(code));
+      return fail(ErrorKind::gpu_state, "nvmlDeviceGetCount: " + describe(code) + remedy(code));
     }
     if (count > kMostDevices) {
-      return fail(ExitCode::gpu_state,
+      return fail(ErrorKind::gpu_state,
                   "nvmlDeviceGetCount: says " + std::to_string(count) + " GPUs");
     }
     for (unsigned i = 0; i < count; ++i) cards_.push_back(identify(i));

@@ -15,7 +15,7 @@ class GpuSource {
 
   /// The state of all GPUs now. Opens the driver's library if it is closed. Blocks as long as the
   /// driver does (1-3 s for each GPU that was asleep). A single GPU that fails is a Device with an
-  /// error; an Error (exit code 4) means that nothing can be told about any GPU.
+  /// error; an Error (gpu_state) means that nothing can be told about any GPU.
   virtual Result<Snapshot> read() = 0;
 
   /// Gives back what an open library costs (memory, device files). read() opens it again.

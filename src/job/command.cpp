@@ -16,7 +16,6 @@ namespace gpu_gate {
 namespace {
 
 constexpr int kFirstDescriptor = 200;
-constexpr int kLeastDescriptor = 10;  // shells name 0-9 in scripts
 
 /// 0 if the file can be executed, else the errno that says why not.
 int executable_errno(const std::string& file) {
@@ -30,8 +29,8 @@ bool is_missing(int errnum) { return errnum == ENOENT || errnum == ENOTDIR; }
 
 Error cannot_run(const std::string& name, int errnum) {
   if (is_missing(errnum))
-    return Error{ExitCode::not_found, printable(name) + ": command not found", errnum};
-  return Error{ExitCode::not_executable, printable(name) + ": " + std::strerror(errnum), errnum};
+    return Error{ErrorKind::not_found, printable(name) + ": command not found", errnum};
+  return Error{ErrorKind::not_executable, printable(name) + ": " + std::strerror(errnum), errnum};
 }
 
 std::vector<char*> pointers(const std::vector<std::string>& words) {
@@ -50,7 +49,7 @@ Result<std::string> find_command(const std::string& name, const char* path) {
       return fail(cannot_run(name, errnum));
     return name;
   }
-  if (name.empty()) return fail(ExitCode::not_found, "'': command not found");
+  if (name.empty()) return fail(ErrorKind::not_found, "'': command not found");
   // Without PATH execvp(3) searches these.
   std::string_view rest = path != nullptr ? path : "/bin:/usr/bin";
   int refused = 0;
@@ -69,18 +68,18 @@ Result<std::string> find_command(const std::string& name, const char* path) {
 }
 
 Status hand_over(std::vector<UniqueFd>& held) {
-  struct rlimit limit{};
-  int from = kFirstDescriptor;
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-      limit.rlim_cur < kFirstDescriptor + static_cast<rlim_t>(held.size())) {
-    from = std::max(static_cast<int>(limit.rlim_cur) - static_cast<int>(held.size()),
-                    kLeastDescriptor);
-  }
   for (UniqueFd& fd : held) {
     // fcntl(F_DUPFD) gives the lowest free number from here on, without close-on-exec.
-    UniqueFd inherited(::fcntl(fd.get(), F_DUPFD, from));
-    if (!inherited) return fail(system_error(ExitCode::lock_dir, "fcntl", "F_DUPFD", errno));
-    fd = std::move(inherited);
+    int inherited = ::fcntl(fd.get(), F_DUPFD, kFirstDescriptor);
+    struct rlimit limit{};
+    if (inherited < 0 && ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > held.size()) {
+      inherited = ::fcntl(fd.get(), F_DUPFD, static_cast<int>(limit.rlim_cur - held.size()));
+    }
+    if (inherited >= 0) {
+      fd.reset(inherited);
+    } else if (::fcntl(fd.get(), F_SETFD, 0) < 0) {  // its own number, then
+      return fail(system_error(ErrorKind::system, "fcntl", "F_SETFD", errno));
+    }
   }
   return {};
 }
@@ -98,7 +97,7 @@ Error exec_command(const std::string& file, const std::vector<std::string>& word
   }
   const int errnum = errno;
   if (is_missing(errnum) && executable_errno(file) == 0) {
-    return Error{ExitCode::not_found, printable(file) + ": its interpreter is not there", errnum};
+    return Error{ErrorKind::not_found, printable(file) + ": its interpreter is not there", errnum};
   }
   return cannot_run(file, errnum);
 }

@@ -9,15 +9,16 @@
 namespace gpu_gate {
 
 /// The file that execvp(3) would run for this name: itself if it has a slash, else the first match
-/// in PATH. Errors: exit code 127 (there is none) or 126 (there is one, but it cannot be executed).
+/// in PATH. Errors: not_found, or not_executable where there is one that cannot be executed.
 Result<std::string> find_command(const std::string& name, const char* path);
 
 /// Makes the claim's descriptors inheritable under numbers >= 200, out of the way of those that
-/// shells and programs use; lower ones (never 0-2) only where the limit on open files leaves none.
+/// shells and programs use; under the highest (never 0-2) where the limit on open files leaves
+/// none.
 Status hand_over(std::vector<UniqueFd>& held);
 
-/// Becomes the command: returns only on failure (exit code 126 or 127). `file` is what find_command
-/// found. A script without an interpreter line is given to /bin/sh, as execvp(3) does.
+/// Becomes the command: returns only on failure (not_executable, not_found). `file` is what
+/// find_command found. A script without an interpreter line is given to /bin/sh, as execvp(3) does.
 Error exec_command(const std::string& file, const std::vector<std::string>& words,
                    const std::vector<std::string>& environment);
 

@@ -36,14 +36,14 @@ TEST_F(FindCommand, SearchesPathInOrder) {
 
 TEST_F(FindCommand, TakesANameWithASlashAsItIs) {
   EXPECT_EQ(find_command(folder_ + "/run", "/bin").value(), folder_ + "/run");
-  EXPECT_EQ(find_command(folder_ + "/gone", "/bin").error().code, ExitCode::not_found);
+  EXPECT_EQ(find_command(folder_ + "/gone", "/bin").error().kind, ErrorKind::not_found);
 }
 
 TEST_F(FindCommand, TellsMissingFromNotExecutable) {
-  EXPECT_EQ(find_command("gone", folder_.c_str()).error().code, ExitCode::not_found);
-  EXPECT_EQ(find_command("plain", folder_.c_str()).error().code, ExitCode::not_executable);
-  EXPECT_EQ(find_command("sub", folder_.c_str()).error().code, ExitCode::not_executable);
-  EXPECT_EQ(find_command("", folder_.c_str()).error().code, ExitCode::not_found);
+  EXPECT_EQ(find_command("gone", folder_.c_str()).error().kind, ErrorKind::not_found);
+  EXPECT_EQ(find_command("plain", folder_.c_str()).error().kind, ErrorKind::not_executable);
+  EXPECT_EQ(find_command("sub", folder_.c_str()).error().kind, ErrorKind::not_executable);
+  EXPECT_EQ(find_command("", folder_.c_str()).error().kind, ErrorKind::not_found);
 }
 
 TEST_F(FindCommand, GoesOnAfterOneThatCannotBeExecuted) {

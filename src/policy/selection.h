@@ -29,7 +29,7 @@ struct Selection {
 };
 
 /// For each device of the snapshot, in its order, whether this selection bars it and why. An --only
-/// that names what this machine lacks is an Error with exit code 3.
+/// that names what this machine lacks is an Error (impossible).
 Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& snapshot);
 
 }  // namespace gpu_gate

@@ -58,9 +58,9 @@ TEST(Select, ACardThatCannotBeOpenedIsBarred) {
 TEST(Select, OnlyWhatTheMachineLacksCanNeverBe) {
   Selection selection;
   selection.only = list("4");
-  EXPECT_EQ(select(selection, machine()).error().code, ExitCode::impossible);
+  EXPECT_EQ(select(selection, machine()).error().kind, ErrorKind::impossible);
   selection.only = std::vector<GpuRef>{GpuRef{GpuRef::Kind::uuid, 0, 0, "GPU-"}};
-  EXPECT_EQ(select(selection, machine()).error().code, ExitCode::impossible);  // ambiguous
+  EXPECT_EQ(select(selection, machine()).error().kind, ErrorKind::impossible);  // ambiguous
 }
 
 TEST(Select, ExcludingWhatTheMachineLacksIsHarmless) {
