@@ -11,6 +11,7 @@ enum class ErrorKind {
   impossible,  // the requirements can never be met on this machine
   gpu_state,   // the state of the GPUs cannot be read
   lock_dir,    // the lock directory cannot be used
+  lock_file,   // a call on a file in it failed: explain_lock_error makes it a lock_dir
   replaced,    // the lock directory was removed or replaced while it was open: open it anew
   system,      // the machine gives the program itself too little: descriptors, memory, processes
   output,      // standard output cannot be written

@@ -28,28 +28,44 @@ std::optional<std::string> read_small_file(const std::string& path, std::size_t 
   return text;
 }
 
-std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& proc) {
-  const std::string folder = proc + "/" + std::to_string(pid);
-  struct stat info{};
-  if (::stat(folder.c_str(), &info) != 0) return std::nullopt;
-  const std::optional<std::string> text = read_small_file(folder + "/stat", 4096);
-  if (!text) return std::nullopt;
-  // The name (field 2) is in brackets and may itself hold brackets and spaces: count after the
-  // last.
-  std::size_t at = text->rfind(')');
-  if (at == std::string::npos || at + 2 >= text->size()) return std::nullopt;
-  const char state = (*text)[at + 2];
-  if (state == 'Z' || state == 'X') return std::nullopt;
-  constexpr int kFieldsFromStateToStart = 19;  // proc(5): state is field 3, starttime field 22
-  at += 2;
-  for (int i = 0; i < kFieldsFromStateToStart; ++i) {
-    at = text->find(' ', at);
-    if (at == std::string::npos) return std::nullopt;
+namespace {
+
+/// /proc/<pid>/stat (proc(5)) from the third field on: the name before may itself hold brackets and
+/// spaces. "" where the process is gone or hidden.
+std::string stat_from_state(pid_t pid, const std::string& proc) {
+  const std::string text =
+      read_small_file(proc + "/" + std::to_string(pid) + "/stat", 4096).value_or("");
+  const std::size_t name_end = text.rfind(')');
+  return name_end == std::string::npos || name_end + 2 >= text.size() ? std::string()
+                                                                      : text.substr(name_end + 2);
+}
+
+/// The n-th number behind the state; 0 where there are fewer.
+std::uint64_t stat_number(const std::string& stat, int n) {
+  std::size_t at = 0;
+  for (int i = 0; i < n; ++i) {
+    at = stat.find(' ', at);
+    if (at == std::string::npos) return 0;
     ++at;
   }
-  ProcessIdentity identity{pid, 0, info.st_uid};
-  std::from_chars(text->data() + at, text->data() + text->size(), identity.start_ticks);
-  return identity;
+  std::uint64_t number = 0;
+  std::from_chars(stat.data() + at, stat.data() + stat.size(), number);
+  return number;
+}
+
+}  // namespace
+
+std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& proc) {
+  struct stat info{};
+  if (::stat((proc + "/" + std::to_string(pid)).c_str(), &info) != 0) return std::nullopt;
+  const std::string stat = stat_from_state(pid, proc);
+  if (stat.empty() || stat[0] == 'Z' || stat[0] == 'X') return std::nullopt;
+  constexpr int kStart = 19;  // proc(5): state is field 3, starttime field 22
+  return ProcessIdentity{.pid = pid, .start_ticks = stat_number(stat, kStart), .uid = info.st_uid};
+}
+
+pid_t parent_of(pid_t pid, const std::string& proc) {
+  return static_cast<pid_t>(stat_number(stat_from_state(pid, proc), 1));
 }
 
 std::string process_command(pid_t pid, std::size_t limit, const std::string& proc) {

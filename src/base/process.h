@@ -19,6 +19,9 @@ struct ProcessIdentity {
 /// The identity of a live process (a zombie is dead), or nothing where it is gone or hidden.
 std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& proc = "/proc");
 
+/// The parent of a live process; 0 where it cannot be told.
+pid_t parent_of(pid_t pid, const std::string& proc = "/proc");
+
 /// The words of a process's command line joined by spaces, at most `limit` bytes; its name in
 /// brackets where it has none; "" where it is gone or hidden. The bytes are the process's own and
 /// may be anything.

@@ -8,19 +8,22 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "base/env.h"
 #include "base/signals.h"
 #include "cli/notices.h"
 #include "cli/text.h"
-#include "gpu/nvml.h"
-#include "job/environment.h"
-#include "policy/selection.h"
+#include "gpu/sources.h"
+#include "gpu/vendor.h"
+#include "policy/barred.h"
 
 namespace gpu_gate {
 namespace {
 
+constexpr const char* kVisibleDevices = variables_of(Vendor::nvidia).visible_devices;
+
 /// $GPU_GATE_CLAIM as a ticket; 0 where it is none.
 Ticket outer_claim() {
-  const std::string text = variable(environ, "GPU_GATE_CLAIM").value_or("");
+  const std::string text = env_variable(environ, env::kClaim).value_or("");
   Ticket ticket = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), ticket);
   return problem == std::errc{} && end == text.data() + text.size() ? ticket : 0;
@@ -29,18 +32,18 @@ Ticket outer_claim() {
 std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>& barred,
                             const Request& request, int possible) {
   if (snapshot.devices.empty()) return "there is no GPU on this machine";
-  std::string text =
-      fmt::format("{} asked for, but {} of the {} here can ever be used for this:\n",
-                  gpus(request.count), possible == 0 ? "none" : "only " + std::to_string(possible),
-                  gpus(static_cast<int>(snapshot.devices.size())));
+  std::string text = fmt::format("{} asked for, but {} of the {} here can ever be used for this:\n",
+                                 gpus(request.criteria.count),
+                                 possible == 0 ? "none" : "only " + std::to_string(possible),
+                                 gpus(static_cast<int>(snapshot.devices.size())));
   bool hidden = false;
   for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
     const Device& device = snapshot.devices[i];
-    const std::string never = never_reason(device, barred[i], fit(device, request, false), request);
+    const std::string never = never_reason(device, barred[i], fit(device, request, {}), request);
     text += fmt::format("  GPU {}: {}\n", device.index, never.empty() ? "could be used" : never);
     hidden = hidden || barred[i] == Barred::not_visible;
   }
-  if (hidden) text += "unset CUDA_VISIBLE_DEVICES to choose among all GPUs\n";
+  if (hidden) text += fmt::format("unset {} to choose among all GPUs\n", kVisibleDevices);
   return text;
 }
 
@@ -48,8 +51,9 @@ bool is_one_try(const Options& options) { return options.timeout && options.time
 
 std::string timeout_text(const Options& options) {
   const double seconds = std::chrono::duration<double>(*options.timeout).count();
-  const std::string wanted =
-      options.count == 1 ? "no GPU was" : fmt::format("{} GPUs were not", options.count);
+  const std::string wanted = options.criteria.count == 1
+                                 ? "no GPU was"
+                                 : fmt::format("{} GPUs were not", options.criteria.count);
   if (is_one_try(options)) return wanted + " free (--timeout 0: one try)";
   return fmt::format("{} free within {:g} s (--timeout)", wanted, seconds);
 }
@@ -60,7 +64,7 @@ class RequestMaker {
   RequestMaker(const Options& options, Notices& notices) : options_(options), notices_(notices) {
     selection_.only = options.only;
     selection_.exclude = options.exclude;
-    selection_.visible_devices = variable(environ, "CUDA_VISIBLE_DEVICES");
+    selection_.visible_devices = env_variable(environ, kVisibleDevices);
   }
 
   Result<Request> operator()(const Snapshot& snapshot,
@@ -76,18 +80,15 @@ class RequestMaker {
 
  private:
   Result<Request> make(const Snapshot& snapshot) {
-    const Result<std::vector<Barred>> barred = select(selection_, snapshot);
+    const Result<std::vector<Barred>> barred = bar_devices(selection_, snapshot);
     if (!barred) return fail(barred.error());
-    Request request;
-    request.count = options_.count;
-    request.min_free_mib = options_.min_free_mib;
-    request.max_util_pct = options_.max_util_pct;
+    Request request{.criteria = options_.criteria, .barred = {}};
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
       const std::string& uuid = snapshot.devices[i].uuid;
       if ((*barred)[i] != Barred::no && !uuid.empty()) request.barred.push_back(uuid);
     }
     const int possible = could_ever_count(snapshot, *barred, request);
-    if (possible < request.count) {
+    if (possible < request.criteria.count) {
       return fail(ErrorKind::impossible, impossible_text(snapshot, *barred, request, possible));
     }
     notices_.set_barred(*barred);
@@ -102,43 +103,38 @@ class RequestMaker {
 
 }  // namespace
 
-LockDirPlaces lock_dir_places() {
-  LockDirPlaces places;
-  places.chosen = variable(environ, "GPU_GATE_LOCK_DIR");
-  if (places.chosen && places.chosen->empty()) places.chosen.reset();
-  return places;
+LockDirPaths lock_dir_paths() {
+  LockDirPaths paths;
+  paths.chosen = env_setting(environ, env::kLockDir);
+  return paths;
 }
 
-std::unique_ptr<GpuSource> gpu_source() {
-  NvmlPlaces places;
-  const std::optional<std::string> library = variable(environ, "GPU_GATE_NVML");
-  if (library && !library->empty()) places.driver_library = *library;
-  return nvml_source(std::move(places));
+std::unique_ptr<GpuSource> gpu_source_of_environment() {
+  SourcePaths paths;
+  if (const auto library = env_setting(environ, env::kNvml)) paths.nvml.driver_library = *library;
+  return gpu_source(std::move(paths));
 }
 
-Result<WaitEnd> acquire(const Options& options, const Purpose& purpose) {
-  const std::unique_ptr<GpuSource> source = gpu_source();
-  Notices notices(options.quiet, is_one_try(options), options.count);
-  WaitOptions wait;
+Result<Granted> acquire(const Options& options, WaitOptions wait) {
+  const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
+  Notices notices(options.quiet, is_one_try(options), options.criteria.count);
   wait.poll = options.poll;
   wait.timeout = options.timeout;
-  wait.claim = purpose.claim;
-  wait.owner = purpose.owner;
-  wait.lifeline = purpose.lifeline;
-  wait.lifeline_events = purpose.lifeline_events;
   wait.within = outer_claim();
   Result<WaitEnd> end =
-      wait_for_gpus(lock_dir_places(), *source, RequestMaker(options, notices), wait, notices);
+      wait_for_gpus(lock_dir_paths(), *source, RequestMaker(options, notices), wait, notices);
   notices.clear();
-  if (!end && end.error().kind == ErrorKind::timed_out) {
+  if (!end) return fail(end.error());
+  if (const auto* signalled = std::get_if<Signalled>(&*end)) die_of(signalled->signal);
+  if (std::holds_alternative<TimedOut>(*end)) {
     return fail(ErrorKind::timed_out, timeout_text(options));
   }
-  if (end && end->signal != 0) die_of(end->signal);
-  if (end && end->abandoned) {
-    return fail(ErrorKind::timed_out, "gave up: whoever it was to hold for is gone");
+  if (std::holds_alternative<Abandoned>(*end)) {
+    return fail(ErrorKind::timed_out, "gave up: the process that it was to hold for is gone");
   }
-  if (end && purpose.announce) notices.granted(*end);
-  return end;
+  Granted& granted = std::get<Granted>(*end);
+  if (options.verb == Verb::run) notices.granted(granted);
+  return std::move(granted);
 }
 
 }  // namespace gpu_gate

@@ -18,7 +18,7 @@ Status hold_command(const Options& options);
 Status status_command(const Options& options);
 
 /// The result of wait and hold on stdout, as the options ask for it.
-Status print_devices(const Options& options, const WaitEnd& end);
+Status print_devices(const Options& options, const Granted& granted);
 
 /// The text of --help for the program ("") or a subcommand.
 std::string help_text(const std::string& topic);

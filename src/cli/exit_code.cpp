@@ -11,6 +11,7 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::gpu_state:
       return 4;
     case ErrorKind::lock_dir:
+    case ErrorKind::lock_file:
     case ErrorKind::replaced:
       return 5;
     case ErrorKind::timed_out:

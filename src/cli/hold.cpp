@@ -7,20 +7,16 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "base/signals.h"
+#include "base/wait_set.h"
 #include "cli/acquire.h"
 #include "cli/cli.h"
-#include "cli/console.h"
+#include "cli/exit_code.h"
 
 namespace gpu_gate {
 namespace {
-
-/// What the claim depends on besides the time.
-struct Lifeline {
-  int fd = -1;
-  bool is_stdin = false;
-};
 
 /// Can standard input end because its owner did? A pipe, a socket or a terminal can.
 bool stdin_is_lifeline() {
@@ -37,32 +33,33 @@ bool stdin_ended() {
   return got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN);
 }
 
-/// Blocks until the lifeline ends, the time is over, or a signal that ends a wait comes; returns
-/// the signal, or 0.
-int hold(const Lifeline& lifeline, std::optional<std::chrono::nanoseconds> at_most) {
+/// What keeps a claim besides the time: an event on the lifeline, or the end of standard input.
+struct Owned {
+  Lifeline lifeline;
+  bool is_stdin = false;
+};
+
+/// Blocks until the owner is gone, the time is over, or a signal that ends a wait comes; returns
+/// the signal, or 0. Errors: system.
+Result<int> hold(const Owned& owned, std::optional<std::chrono::nanoseconds> at_most) {
   const sigset_t ending = ending_signals();
   const SignalBlock block(ending);
   const UniqueFd signals(::signalfd(-1, &ending, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!signals) return fail(system_error(ErrorKind::system, "signalfd", "", errno));
   const auto end = Clock::now() + at_most.value_or(std::chrono::nanoseconds(0));
-  for (;;) {
-    std::array<struct pollfd, 2> fds{
-        {{lifeline.fd, POLLIN, 0}, {signals.get(), POLLIN, 0}}};  // poll skips -1
-    struct timespec wait{};
-    if (at_most) {
-      const std::chrono::nanoseconds left = end - Clock::now();
-      if (left.count() <= 0) return 0;
-      wait = {left.count() / 1000000000, left.count() % 1000000000};
-    }
-    if (::ppoll(fds.data(), fds.size(), at_most ? &wait : nullptr, nullptr) < 0) {
-      if (errno == EINTR) continue;
-      return 0;
-    }
+  while (!at_most || Clock::now() < end) {
+    WaitSet set;
+    const WaitSet::Id signal = set.add(signals.get(), POLLIN);
+    const WaitSet::Id owner = set.add(owned.lifeline.fd, POLLIN);
+    if (at_most) set.until(end);
+    if (Status slept = set.sleep(); !slept) return fail(slept.error());
     struct signalfd_siginfo info{};
-    if (fds[1].revents != 0 && ::read(signals.get(), &info, sizeof info) == sizeof info) {
+    if (set.fired(signal) && ::read(signals.get(), &info, sizeof info) == sizeof info) {
       return static_cast<int>(info.ssi_signo);
     }
-    if (fds[0].revents != 0 && (!lifeline.is_stdin || stdin_ended())) return 0;
+    if (set.fired(owner) && (!owned.is_stdin || stdin_ended())) return 0;
   }
+  return 0;
 }
 
 /// Goes on as a process of its own session, without the caller's terminal and standard descriptors.
@@ -77,53 +74,68 @@ void detach() {
 }
 
 /// With --pid: a child keeps the claim; this process prints and is done.
-Status hold_in_background(const Options& options, const WaitEnd& end, const Lifeline& lifeline) {
+Status hold_in_background(const Options& options, const Granted& granted, const Owned& owned) {
   const pid_t child = ::fork();
-  if (child < 0) return fail(system_error(ErrorKind::system, "fork", "", errno));
+  if (child < 0) {
+    return fail(ErrorKind::system, std::string("fork: ") + std::strerror(errno) +
+                                       "; too many processes, or no memory left");
+  }
   if (child == 0) {
     detach();
-    hold(lifeline, options.hold_for);
-    ::_exit(0);
+    // Should even the sleep fail, there is nobody left to tell; the claim ends with the process.
+    const Result<int> end = hold(owned, options.hold_for);
+    ::_exit(end ? 0 : exit_code(end.error().kind));
   }
-  Status printed = print_devices(options, end);
+  Status printed = print_devices(options, granted);
   if (!printed) ::kill(child, SIGTERM);
   return printed;
+}
+
+/// A descriptor that becomes readable when the process ends.
+Result<UniqueFd> watch_process(pid_t pid) {
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (pidfd) return pidfd;
+  if (errno == ENOSYS) {
+    return fail(ErrorKind::usage, "hold: --pid: this kernel is too old for it (Linux 5.3)");
+  }
+  if (errno != ESRCH && errno != EINVAL) {
+    return fail(system_error(ErrorKind::system, "pidfd_open", std::to_string(pid), errno));
+  }
+  return fail(ErrorKind::usage, "hold: --pid: there is no process " + std::to_string(pid));
+}
+
+Status hold_for_process(const Options& options) {
+  const Result<UniqueFd> pidfd = watch_process(*options.pid);
+  if (!pidfd) return fail(pidfd.error());
+  const std::optional<Owner> owner = other_process(*options.pid);
+  if (!owner) {
+    return fail(ErrorKind::usage,
+                "hold: --pid: there is no process " + std::to_string(*options.pid));
+  }
+  const Owned owned{.lifeline = {.fd = pidfd->get(), .events = POLLIN}};
+  const Result<Granted> granted = acquire(options, {.owner = *owner, .lifeline = owned.lifeline});
+  if (!granted) return fail(granted.error());
+  return hold_in_background(options, *granted, owned);
 }
 
 }  // namespace
 
 Status hold_command(const Options& options) {
-  Purpose purpose;
-  Lifeline lifeline;
-  UniqueFd pidfd;
-  if (options.pid) {
-    pidfd = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, *options.pid, 0)));
-    if (!pidfd && errno == ENOSYS) {
-      return fail(ErrorKind::usage, "hold: --pid: this kernel is too old for it (Linux 5.3)");
-    }
-    const std::optional<Owner> owner = other_process(*options.pid);
-    if (!pidfd || !owner) {
-      return fail(ErrorKind::usage,
-                  "hold: --pid: there is no process " + std::to_string(*options.pid));
-    }
-    purpose.owner = *owner;
-    lifeline.fd = pidfd.get();
-    purpose.lifeline_events = POLLIN;
-  } else {
-    // Whoever started it is who wants the cards.
-    purpose.owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
-    if (!options.hold_for && !stdin_is_lifeline()) {
-      return fail(ErrorKind::usage,
-                  "hold: for whom? Give --pid PID, --for TIME, or a pipe as its standard input");
-    }
-    if (!options.hold_for) lifeline = Lifeline{STDIN_FILENO, true};
+  if (options.pid) return hold_for_process(options);
+  if (!options.hold_for && !stdin_is_lifeline()) {
+    return fail(ErrorKind::usage,
+                "hold: for whom? Give --pid PID, --for TIME, or a pipe as its standard input");
   }
-  purpose.lifeline = lifeline.fd;
-  const Result<WaitEnd> end = acquire(options, purpose);
-  if (!end) return fail(end.error());
-  if (options.pid) return hold_in_background(options, *end, lifeline);
-  if (Status printed = print_devices(options, *end); !printed) return printed;
-  if (const int signal = hold(lifeline, options.hold_for); signal != 0) die_of(signal);
+  Owned owned;
+  if (!options.hold_for) owned = {.lifeline = {.fd = STDIN_FILENO}, .is_stdin = true};
+  // The process that started it is the one that wants the devices.
+  const Owner owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
+  const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = owned.lifeline});
+  if (!granted) return fail(granted.error());
+  if (Status printed = print_devices(options, *granted); !printed) return printed;
+  const Result<int> signal = hold(owned, options.hold_for);
+  if (!signal) return fail(signal.error());
+  if (*signal != 0) die_of(*signal);
   return {};
 }
 

@@ -2,8 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/process.h"
-
 namespace gpu_gate {
 namespace {
 
@@ -37,30 +35,27 @@ const char* health_word(Health health) {
 }
 
 Json claim_json(const BoardClaim& claim) {
-  Json json{{"user", user_name(claim.owner.uid)},
-            {"uid", claim.owner.uid},
-            {"pid", nullptr},
-            {"command", nullptr},
-            {"since", nullptr},
-            {"devices", claim.devices},
+  Json json{{"user", claim.claimant.user}, {"uid", claim.claimant.uid}, {"pid", nullptr},
+            {"command", nullptr},          {"since", nullptr},          {"devices", claim.devices},
             {"ticket", claim.ticket}};
-  if (!claim.recorded) return json;
-  json["pid"] = claim.owner.pid;
-  json["command"] = claim.owner.command;
-  json["since"] = claim.owner.since;
+  if (!claim.claimant.job) return json;
+  json["pid"] = claim.claimant.job->pid;
+  json["command"] = claim.claimant.job->command;
+  json["since"] = claim.claimant.job->since;
   return json;
 }
 
-Json process_json(const BoardProcess& process) {
+Json process_json(const BoardProcess& entry) {
+  const DeviceProcess& process = entry.described;
   Json json{{"pid", process.process.pid},
             {"user", nullptr},
             {"uid", nullptr},
             {"command", process.command},
             {"memory_mb", nullptr},
             {"type", process.process.graphics ? "graphics" : "compute"},
-            {"claimed", process.claimed}};
+            {"claimed", entry.claimed}};
   if (process.uid) {
-    json["user"] = user_name(*process.uid);
+    json["user"] = process.user;
     json["uid"] = *process.uid;
   }
   if (process.process.memory_mib) json["memory_mb"] = *process.process.memory_mib;

@@ -3,8 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/board.h"
-#include "gate/waiter.h"
+#include "report/board.h"
 
 namespace gpu_gate {
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "base/process.h"
 #include "cli/console.h"
@@ -19,7 +20,7 @@ std::string ordinal(std::size_t n) {
   return std::to_string(n) + ending;
 }
 
-std::string using_text(const WaitEnd& end) {
+std::string using_text(const Granted& end) {
   std::string text = end.devices.size() == 1 ? "using GPU " : "using GPUs ";
   for (std::size_t i = 0; i < end.devices.size(); ++i) {
     const Device& device = end.devices[i];
@@ -41,34 +42,36 @@ Notices::Notices(bool quiet, bool one_try, int count)
 
 Notices::~Notices() { clear(); }
 
-void Notices::looked(const Outlook& outlook) {
+void Notices::looked(const WaitReport& report) {
   if (quiet_) return;
   std::string lines;
   if (!began_ && !one_try_) {
     lines = count_ == 1 ? "waiting for a free GPU ...\n"
                         : fmt::format("waiting for {} free GPUs ...\n", count_);
   }
-  keys_.resize(outlook.snapshot.devices.size());
+  keys_.resize(report.snapshot.devices.size());
   for (std::size_t i = 0; i < keys_.size(); ++i) {
-    const Device& device = outlook.snapshot.devices[i];
-    std::string key = reason_key(device, outlook.fits[i], outlook.claims);
+    const Device& device = report.snapshot.devices[i];
+    std::string key = reason_key(device, report.fits[i], report.claims);
     if (key == keys_[i]) continue;
     keys_[i] = std::move(key);
-    const Barred barred = i < barred_.size() ? barred_[i] : Barred::no;
-    lines += fmt::format(
-        "  GPU {}: {}\n", device.index,
-        reason(device, outlook.fits[i], barred, outlook.request, outlook.claims, outlook.ledger));
+    const Unfit unfit{.device = device,
+                      .fit = report.fits[i],
+                      .barred = i < barred_.size() ? barred_[i] : Barred::no,
+                      .use = use_of(device, report.records, report.claims, report.request.within)};
+    lines += fmt::format("  GPU {}: {}\n", device.index,
+                         reason(unfit, report.request, std::time(nullptr)));
   }
   began_ = true;
   if (!lines.empty()) tell(lines);
 }
 
-void Notices::placed(std::size_t place) {
-  place_ = place;
+void Notices::positioned(std::size_t position) {
+  position_ = position;
   // On a terminal the rewritten line has it.
-  if (terminal_ || place == told_place_) return;
-  told_place_ = place;
-  tell(ordinal(place) + " in line\n");
+  if (terminal_ || position == told_position_) return;
+  told_position_ = position;
+  tell(ordinal(position) + " in line\n");
 }
 
 std::chrono::milliseconds Notices::tick() const {
@@ -78,8 +81,8 @@ std::chrono::milliseconds Notices::tick() const {
 void Notices::ticked() {
   if (!terminal_) return;
   const auto waited = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - since_);
-  const std::string place = place_ == 0 ? "" : ", " + ordinal(place_) + " in line";
-  show_line(fmt::format("waited {}{} (Ctrl-C gives up)", human_duration(waited), place));
+  const std::string position = position_ == 0 ? "" : ", " + ordinal(position_) + " in line";
+  show_line(fmt::format("waited {}{} (Ctrl-C gives up)", human_duration(waited), position));
   line_shown_ = true;
 }
 
@@ -91,18 +94,18 @@ void Notices::mutex_delayed(std::optional<pid_t> holder) {
     who = fmt::format("pid {}", *holder);
     if (const auto identity = process_identity(*holder)) {
       who = fmt::format("{}: {} (pid {})", printable(user_name(identity->uid)),
-                        printable(process_command(*holder, kMostCommandBytes)), *holder);
+                        printable(process_command(*holder, kMaxCommandBytes)), *holder);
     }
   }
   tell("everybody waits for " + who +
        ", which holds the lock directory's mutex and does not go on\n");
 }
 
-void Notices::granted(const WaitEnd& end) {
+void Notices::granted(const Granted& granted) {
   if (quiet_) return;
   const bool narrowed = std::count(barred_.begin(), barred_.end(), Barred::not_visible) > 0;
-  tell(using_text(end) + (narrowed ? ", within the CUDA_VISIBLE_DEVICES that was inherited" : "") +
-       "\n");
+  tell(using_text(granted) +
+       (narrowed ? ", within the CUDA_VISIBLE_DEVICES that was inherited" : "") + "\n");
 }
 
 void Notices::tell(const std::string& lines) {

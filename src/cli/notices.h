@@ -4,30 +4,31 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "gate/waiter.h"
-#include "policy/selection.h"
+#include "policy/barred.h"
 
 namespace gpu_gate {
 
-/// Tells the user on stderr how a wait goes: why each card will not do and the place in line, then
+/// Tells the user on stderr how a wait goes: why each GPU will not do and the place in line, then
 /// only what changed. On a terminal the last line shows the time and the place and is rewritten.
 class Notices final : public WaitObserver {
  public:
   Notices(bool quiet, bool one_try, int count);
   ~Notices() override;
 
-  void looked(const Outlook& outlook) override;
-  void placed(std::size_t place) override;
-  bool wants_place() const override { return !quiet_; }
+  void looked(const WaitReport& report) override;
+  void positioned(std::size_t position) override;
+  bool wants_position() const override { return !quiet_; }
   std::chrono::milliseconds tick() const override;
   void ticked() override;
   void mutex_delayed(std::optional<pid_t> holder) override;
 
-  /// Why cards are not among the allowed ones, an entry for each, for the reasons that are told.
+  /// Why devices are not among the allowed ones, an entry for each, for the reasons that are told.
   void set_barred(std::vector<Barred> barred) { barred_ = std::move(barred); }
 
-  /// Tells which cards the wait brought.
-  void granted(const WaitEnd& end);
+  /// Tells which GPUs the wait brought.
+  void granted(const Granted& granted);
 
   /// Takes the rewritten line off the terminal: other text follows.
   void clear();
@@ -41,8 +42,8 @@ class Notices final : public WaitObserver {
   int count_;
   std::vector<Barred> barred_;
   std::vector<std::string> keys_;  // of the reasons told last, one for each device
-  std::size_t place_ = 0;
-  std::size_t told_place_ = 0;
+  std::size_t position_ = 0;       // in line
+  std::size_t told_position_ = 0;
   bool began_ = false;
   bool line_shown_ = false;
   bool delay_told_ = false;

@@ -159,17 +159,17 @@ Status read_values(const Words& words, Options& options) {
   if (words.count) {
     const auto count = whole_number<int>(*words.count);
     if (!count || *count < 1) return bad("--count", *words.count);
-    options.count = *count;
+    options.criteria.count = *count;
   }
   if (words.min_free) {
-    options.min_free_mib = whole_number<std::int64_t>(*words.min_free);
-    if (!options.min_free_mib) {
+    options.criteria.min_free_mib = whole_number<std::int64_t>(*words.min_free);
+    if (!options.criteria.min_free_mib) {
       return bad("--min-free-mb", *words.min_free);
     }
   }
   if (words.max_util) {
-    options.max_util_pct = whole_number<int>(*words.max_util);
-    if (!options.max_util_pct || *options.max_util_pct > 100) {
+    options.criteria.max_util_pct = whole_number<int>(*words.max_util);
+    if (!options.criteria.max_util_pct || *options.criteria.max_util_pct > 100) {
       return bad("--max-util", *words.max_util);
     }
   }

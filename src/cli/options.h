@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "gpu/gpu_list.h"
 #include "gpu/visible_devices.h"
+#include "policy/criteria.h"
 
 namespace gpu_gate {
 
@@ -20,9 +21,7 @@ enum class Verb { run, wait, hold, status, help, version };
 struct Options {
   Verb verb = Verb::help;
   std::string help_topic;  // for Verb::help: "" or a verb
-  int count = 1;
-  std::optional<std::int64_t> min_free_mib;
-  std::optional<int> max_util_pct;
+  Criteria criteria;
   std::optional<std::vector<GpuRef>> only;
   std::vector<GpuRef> exclude;
   std::chrono::nanoseconds poll = std::chrono::seconds(5);

@@ -20,9 +20,9 @@ Options parsed(const Words& words) {
 TEST(Options, HaveTheDefaultsOfTheManual) {
   const Options options = parsed({"run", "--", "true"});
   EXPECT_EQ(options.verb, Verb::run);
-  EXPECT_EQ(options.count, 1);
-  EXPECT_FALSE(options.min_free_mib);
-  EXPECT_FALSE(options.max_util_pct);
+  EXPECT_EQ(options.criteria.count, 1);
+  EXPECT_FALSE(options.criteria.min_free_mib);
+  EXPECT_FALSE(options.criteria.max_util_pct);
   EXPECT_FALSE(options.only);
   EXPECT_TRUE(options.exclude.empty());
   EXPECT_EQ(options.poll, seconds(5));
@@ -36,7 +36,7 @@ TEST(Options, TakeEachForm) {
        {Words{"run", "-n", "2", "--", "x"}, Words{"run", "-n2", "--", "x"},
         Words{"run", "--count", "2", "--", "x"}, Words{"run", "--count=2", "--", "x"},
         Words{"run", "-n", "9", "-n", "2", "--", "x"}}) {
-    EXPECT_EQ(parsed(words).count, 2);
+    EXPECT_EQ(parsed(words).criteria.count, 2);
   }
 }
 
@@ -56,9 +56,10 @@ TEST(Options, ReadDurations) {
 }
 
 TEST(Options, SaturateWhatIsTooLargeForAnyMachine) {
-  EXPECT_GT(parsed({"run", "-n", "99999999999999999999", "--", "x"}).count, 1000000);
-  EXPECT_GT(parsed({"run", "--min-free-mb", "99999999999999999999", "--", "x"}).min_free_mib,
-            1000000000);
+  EXPECT_GT(parsed({"run", "-n", "99999999999999999999", "--", "x"}).criteria.count, 1000000);
+  EXPECT_GT(
+      parsed({"run", "--min-free-mb", "99999999999999999999", "--", "x"}).criteria.min_free_mib,
+      1000000000);
 }
 
 TEST(Options, NameTheOptionTheValueAndWhatWouldDo) {

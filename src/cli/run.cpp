@@ -2,21 +2,24 @@
 
 #include <cstdlib>
 
+#include "base/env.h"
 #include "cli/acquire.h"
 #include "cli/cli.h"
 #include "job/command.h"
 #include "job/environment.h"
 
 namespace gpu_gate {
-Status run_command(const Options& options) {
-  const Result<std::string> file = find_command(options.command.front(), std::getenv("PATH"));
-  if (!file) return fail(file.error());
-  Result<WaitEnd> end = acquire(options, {this_process(options.command), true, true});
-  if (!end) return fail(end.error());
 
-  if (Status handed = hand_over(end->held); !handed) return handed;
-  return fail(exec_command(*file, options.command,
-                           job_environment(environ, end->devices, options.ids, end->claim)));
+Status run_command(const Options& options) {
+  const Result<std::string> file = find_command(options.command.front(), std::getenv(env::kPath));
+  if (!file) return fail(file.error());
+  Result<Granted> granted = acquire(options, {.owner = this_process(options.command)});
+  if (!granted) return fail(granted.error());
+
+  if (Status handed = hand_over(granted->held); !handed) return handed;
+  return fail(
+      exec_command(*file, options.command,
+                   job_environment(environ, granted->devices, options.ids, granted->claim)));
 }
 
 }  // namespace gpu_gate

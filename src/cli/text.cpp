@@ -4,9 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
-
-#include "base/process.h"
 
 namespace gpu_gate {
 namespace {
@@ -35,20 +32,20 @@ std::string human_duration(std::chrono::seconds duration) {
 
 std::string gpus(int count) { return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count); }
 
-std::string holder(const Owner& owner, std::int64_t now) {
-  const auto held = std::chrono::seconds(std::max<std::int64_t>(now - owner.since, 0));
-  return fmt::format("{}: {} (pid {}, {})", printable(user_name(owner.uid)),
-                     printable(owner.command), owner.pid, human_duration(held));
+std::string claimant_text(const Claimant& claimant, std::int64_t now) {
+  const std::string user = printable(claimant.user);
+  if (!claimant.job) return user;
+  const auto held = std::chrono::seconds(std::max<std::int64_t>(now - claimant.job->since, 0));
+  return fmt::format("{}: {} (pid {}, {})", user, printable(claimant.job->command),
+                     claimant.job->pid, human_duration(held));
 }
 
-std::string process_holder(const GpuProcess& process) {
+std::string process_text(const DeviceProcess& process) {
   std::string memory;
-  if (process.memory_mib) memory = fmt::format(", {} MiB", *process.memory_mib);
-  const auto identity = process_identity(process.pid);
-  if (!identity) return fmt::format("pid {}{}", process.pid, memory);
-  return fmt::format("{}: {} (pid {}{})", printable(user_name(identity->uid)),
-                     printable(process_command(process.pid, kMostCommandBytes)), process.pid,
-                     memory);
+  if (process.process.memory_mib) memory = fmt::format(", {} MiB", *process.process.memory_mib);
+  if (!process.uid) return fmt::format("pid {}{}", process.process.pid, memory);
+  return fmt::format("{}: {} (pid {}{})", printable(process.user), printable(process.command),
+                     process.process.pid, memory);
 }
 
 std::string health_text(const Device& device) {
@@ -70,33 +67,28 @@ std::string health_text(const Device& device) {
   return "";
 }
 
-std::string reason(const Device& device, Fit fit, Barred barred, const Request& request,
-                   const std::vector<Claim>& claims, const Ledger& ledger) {
-  std::string never = never_reason(device, barred, fit, request);
+std::string reason(const Unfit& unfit, const Request& request, std::int64_t now) {
+  const Device& device = unfit.device;
+  const Criteria& criteria = request.criteria;
+  std::string never = never_reason(device, unfit.barred, unfit.fit, request);
   if (!never.empty()) return never;
-  const std::int64_t now = std::time(nullptr);
-  switch (fit) {
+  switch (unfit.fit) {
     case Fit::usable:
-      return request.count == 1 ? "free" : fmt::format("free, but {} are asked for", request.count);
+      return criteria.count == 1 ? "free"
+                                 : fmt::format("free, but {} are asked for", criteria.count);
     case Fit::not_allowed:
     case Fit::mig:
     case Fit::too_small:
       return "";  // never_reason has said it
     case Fit::unhealthy:
       return health_text(device);
-    case Fit::claimed: {
-      for (const Claim& claim : claims) {
-        if (claim.uuid != device.uuid || claim.ticket <= request.within) continue;
-        const std::optional<ClaimRecord> record = ledger.claim_record(claim.ticket);
-        if (record) return "claimed by " + holder(record->owner, now);
-        return "claimed by " + printable(user_name(claim.owner));
-      }
-      return "claimed";
-    }
+    case Fit::claimed:
+      if (unfit.use.claimants.empty()) return "claimed";
+      return "claimed by " + claimant_text(unfit.use.claimants.front(), now);
     case Fit::occupied: {
       std::vector<std::string> others;
-      for (const GpuProcess& process : device.processes) {
-        if (!process.graphics) others.push_back(process_holder(process));
+      for (const DeviceProcess& process : unfit.use.processes) {
+        others.push_back(process_text(process));
       }
       return "in use without gpu-gate by " + join(others, "; ");
     }
@@ -104,10 +96,10 @@ std::string reason(const Device& device, Fit fit, Barred barred, const Request& 
       return fmt::format("{} MiB in use by no process that can be seen", device.memory_used_mib);
     case Fit::memory_low:
       return fmt::format("{} MiB free of the {} MiB asked for", device.memory_free_mib,
-                         request.min_free_mib.value_or(0));
+                         criteria.min_free_mib.value_or(0));
     case Fit::busy:
       return fmt::format("{}% busy, at most {}% asked for", device.utilization_pct.value_or(0),
-                         request.max_util_pct.value_or(0));
+                         criteria.max_util_pct.value_or(0));
     case Fit::reserved:
       return "reserved for an earlier waiter";
     case Fit::settling:
@@ -121,7 +113,7 @@ std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& 
       std::to_string(static_cast<int>(fit)) + "/" + std::to_string(static_cast<int>(device.health));
   if (fit == Fit::claimed) {
     for (const Claim& claim : claims) {
-      if (claim.uuid == device.uuid) key += "/" + std::to_string(claim.ticket);
+      if (occupies(claim, device)) key += "/" + std::to_string(claim.ticket);
     }
   }
   if (fit == Fit::occupied) {
@@ -149,7 +141,7 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
   if (fit == Fit::too_small) {
     return fmt::format("has {} MiB in all, {} MiB asked for",
                        device.memory_total_mib - device.memory_reserved_mib.value_or(0),
-                       request.min_free_mib.value_or(0));
+                       request.criteria.min_free_mib.value_or(0));
   }
   return "";
 }

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/printable.h"
-#include "gate/waiter.h"
-#include "policy/grant.h"
-#include "policy/selection.h"
+#include "policy/barred.h"
+#include "policy/fit.h"
+#include "report/usage.h"
 
 namespace gpu_gate {
 
@@ -20,16 +20,24 @@ std::string human_duration(std::chrono::seconds duration);
 /// "2 GPUs", "a free GPU" is the caller's business: only the number and the noun.
 std::string gpus(int count);
 
-/// "alice: python train.py (pid 4242, 2h13m)". `now`: seconds since 1970.
-std::string holder(const Owner& owner, std::int64_t now);
+/// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice". `now`: seconds since
+/// 1970.
+std::string claimant_text(const Claimant& claimant, std::int64_t now);
 
 /// "alice: python x.py (pid 4242, 300 MiB)" for a process on a GPU.
-std::string process_holder(const GpuProcess& process);
+std::string process_text(const DeviceProcess& process);
+
+/// A device that will not do for a request, and what there is to say about it.
+struct Unfit {
+  const Device& device;
+  Fit fit = Fit::usable;
+  Barred barred = Barred::no;  // why it is not among the allowed ones
+  DeviceUse use;
+};
 
 /// Why this GPU will not do for the request, without its index: "812 MiB free of the 8000 MiB asked
-/// for". `claims` and `ledger` tell who holds it; `barred` why it is not among the allowed ones.
-std::string reason(const Device& device, Fit fit, Barred barred, const Request& request,
-                   const std::vector<Claim>& claims, const Ledger& ledger);
+/// for".
+std::string reason(const Unfit& unfit, const Request& request, std::int64_t now);
 
 /// The parts of that reason that make it another reason: numbers that change all the time left out.
 std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims);

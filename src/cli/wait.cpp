@@ -8,16 +8,17 @@
 
 namespace gpu_gate {
 
-Status print_devices(const Options& options, const WaitEnd& end) {
-  const Ids ids = naming(options.ids, variable(environ, "CUDA_DEVICE_ORDER"));
-  const std::string visible = device_list(end.devices, ids);
-  return print(options.json ? devices_json(end.devices, visible, end.claim) : visible + "\n");
+Status print_devices(const Options& options, const Granted& granted) {
+  const std::string visible = device_list(granted.devices, naming(options.ids, environ));
+  return print(options.json ? devices_json(granted.devices, visible, granted.claim)
+                            : visible + "\n");
 }
 
 Status wait_command(const Options& options) {
-  const Result<WaitEnd> end = acquire(options, {this_process({"gpu-gate", "wait"}), false});
-  if (!end) return fail(end.error());
-  return print_devices(options, *end);
+  const Result<Granted> granted =
+      acquire(options, {.keep_devices = false, .owner = this_process({"gpu-gate", "wait"})});
+  if (!granted) return fail(granted.error());
+  return print_devices(options, *granted);
 }
 
 }  // namespace gpu_gate

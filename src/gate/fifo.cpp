@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
@@ -20,7 +19,7 @@ namespace {
 // Specification; tmpfiles.d(5)).
 constexpr mode_t kHeldMode = 01644;
 constexpr mode_t kBellMode = 01622;
-constexpr int kMostPending = 2;  // rings; the first may only ask for an answer
+constexpr char kRing = 'l';  // for "look"
 
 /// Makes a FIFO whose final mode does not depend on the umask, and opens it. Nobody else can open
 /// it before its mode is set, and then it already has its writer.
@@ -28,11 +27,11 @@ Result<UniqueFd> create_fifo(int dir, const std::string& name, mode_t mode) {
   {
     const NoUmask exact_mode;
     if (::mkfifoat(dir, name.c_str(), 0600) != 0) {
-      return fail(system_error(ErrorKind::lock_dir, "mkfifo", name, errno));
+      return fail(system_error(ErrorKind::lock_file, "mkfifo", name, errno));
     }
   }
   const auto undo = [&](const char* call) {
-    Error error = system_error(ErrorKind::lock_dir, call, name, errno);
+    Error error = system_error(ErrorKind::lock_file, call, name, errno);
     ::unlinkat(dir, name.c_str(), 0);
     return fail(std::move(error));
   };
@@ -72,23 +71,18 @@ bool about_the_file(int errnum) {
 Result<UniqueFd> open_bell(int dir, const std::string& name) {
   UniqueFd fd(::openat(dir, name.c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && !about_the_file(errno)) {
-    return fail(system_error(ErrorKind::lock_dir, "open", name, errno));
+    return fail(system_error(ErrorKind::lock_file, "open", name, errno));
   }
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) return UniqueFd();
   return fd;
 }
 
-/// How many rings are pending.
-int pending_rings(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
-}
-
 /// The time of the last write is a FIFO's modification time (fs/pipe.c, pipe_write).
 BellState state_of(int fd) {
   BellState state;
-  state.pending = pending_rings(fd) > 0;
+  int bytes = 0;
+  state.pending = ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
   struct stat info{};
   struct timespec now{};
   if (::fstat(fd, &info) == 0 && ::clock_gettime(CLOCK_REALTIME, &now) == 0) {
@@ -108,11 +102,11 @@ Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name) {
   UniqueFd fd(::openat(dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) {
     if (about_the_file(errno)) return std::nullopt;
-    return fail(system_error(ErrorKind::lock_dir, "open", name, errno));
+    return fail(system_error(ErrorKind::lock_file, "open", name, errno));
   }
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) {
-    return fail(system_error(ErrorKind::lock_dir, "fstat", name, errno));
+    return fail(system_error(ErrorKind::lock_file, "fstat", name, errno));
   }
   if (!S_ISFIFO(info.st_mode)) return std::nullopt;
   // With a writer an empty FIFO says EAGAIN, without one it is at its end (pipe(7)).
@@ -123,7 +117,7 @@ Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name) {
   } while (got < 0 && errno == EINTR);
   if (got == 0) return std::nullopt;
   if (got < 0 && errno != EAGAIN) {
-    return fail(system_error(ErrorKind::lock_dir, "read", name, errno));
+    return fail(system_error(ErrorKind::lock_file, "read", name, errno));
   }
   return HeldFifo{std::move(fd), info.st_uid};
 }
@@ -132,22 +126,19 @@ Result<UniqueFd> create_bell(int dir, const std::string& name) {
   return create_fifo(dir, name, kBellMode);
 }
 
-std::optional<BellState> ring(int dir, const std::string& name, Ring what) {
+std::optional<BellState> ring(int dir, const std::string& name) {
   const Result<UniqueFd> opened = open_bell(dir, name);
   if (!opened || !*opened) return std::nullopt;
   const UniqueFd& fd = *opened;
   const BellState before = state_of(fd.get());
-  if (pending_rings(fd.get()) >= (what == Ring::look ? kMostPending : 1)) return before;
+  if (before.pending) return before;
   sigset_t pipe;
   ::sigemptyset(&pipe);
   ::sigaddset(&pipe, SIGPIPE);
-  {
-    const SignalBlock block(pipe);  // its reader may end between the open and the write
-    const char byte = static_cast<char>(what);
-    if (::write(fd.get(), &byte, 1) < 0 && errno == EPIPE) {
-      const struct timespec none{};
-      ::sigtimedwait(&pipe, nullptr, &none);
-    }
+  const SignalBlock block(pipe);  // its reader may end between the open and the write
+  if (::write(fd.get(), &kRing, 1) < 0 && errno == EPIPE) {
+    const struct timespec none{};
+    ::sigtimedwait(&pipe, nullptr, &none);
   }
   return before;
 }
@@ -159,19 +150,12 @@ Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) 
   return state_of(fd->get());
 }
 
-bool answer_bell(int bell) {
-  bool look = false;
+void answer_bell(int bell) {
   std::array<char, 512> bytes{};
   for (;;) {
     const ssize_t got = ::read(bell, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return look;
-    const char* begin = bytes.data();
-    const char* end = begin + got;
-    // So many that a "look" may have found no room.
-    look =
-        look || got >= kMostPending || std::find(begin, end, static_cast<char>(Ring::look)) != end;
-    if (static_cast<std::size_t>(got) < bytes.size()) return look;
+    if (got < static_cast<ssize_t>(bytes.size())) return;
   }
 }
 

@@ -16,8 +16,8 @@ namespace gpu_gate {
 /// last, whatever ended it. Only the owner may open it for writing (mode 0644), so nobody else can
 /// make a dead one look held, and anybody can sleep until it is let go: poll(2) with events = 0 on
 /// a read end reports POLLHUP when the last writer is gone (fs/pipe.c, pipe_release). Creates one;
-/// the descriptor is close-on-exec. `name` is relative to `dir`. Errors: exit code 5; errnum EEXIST
-/// if the name is taken.
+/// the descriptor is close-on-exec. `name` is relative to `dir`. Errors: lock_file, system; errnum
+/// EEXIST if the name is taken.
 Result<UniqueFd> create_held_fifo(int dir, const std::string& name);
 
 /// The read end of a held FIFO: poll it for POLLHUP.
@@ -28,17 +28,14 @@ struct HeldFifo {
 
 /// The FIFO's read end if it is held; nothing if it is not, has vanished, or is not a FIFO that
 /// this user may read. Opens first and asks second, so that no end in between is missed. Never
-/// blocks. Errors (no descriptors, no memory, I/O): exit code 5; never taken for "not held".
+/// blocks. Errors: lock_file, system (no descriptors, no memory, I/O); never taken for "not
+/// held".
 Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name);
 
-/// A waiter's bell is a FIFO that everybody may write to and only its owner may read (mode 0622).
-/// What is written is a hint and never trusted further.
-enum class Ring : char {
-  look = 'l',    // look at the cards again: it may be your turn
-  answer = 'a',  // only read this, to show that you are awake
-};
-
-/// Creates a bell; the descriptor (for reading) is close-on-exec. Errors as create_held_fifo.
+/// Creates a waiter's bell, a FIFO that everybody may write to and only its owner may read (mode
+/// 0622). A byte in it says "look at the devices again", and that it is read shows that the waiter
+/// is awake; it is a hint and never trusted further. The descriptor (for reading) is close-on-exec.
+/// Errors as create_held_fifo.
 Result<UniqueFd> create_bell(int dir, const std::string& name);
 
 /// What a look at a bell tells.
@@ -47,18 +44,17 @@ struct BellState {
   std::chrono::nanoseconds age{0};  // since the last ring, or since the bell was made
 };
 
-/// Rings. Where an answer is pending already, `answer` writes nothing, and `look` at most once
-/// more, so that the age goes on growing. Returns the state from before, or nothing where nobody is
-/// there to hear it. Never blocks, never fails: a lost ring is made good by the next look at the
+/// Rings. Writes nothing where a ring is pending already, so that its age goes on growing: the
+/// waiter empties its bell before it looks. Returns the state from before, or nothing where nobody
+/// is there to hear it. Never blocks, never fails: a lost ring is made good by the next look at the
 /// line.
-std::optional<BellState> ring(int dir, const std::string& name, Ring what);
+std::optional<BellState> ring(int dir, const std::string& name);
 
 /// The state of a bell without ringing it; nothing where there is no bell, nobody who reads it, or
-/// one that this user may not ring. Errors (no descriptors, no memory): exit code 5.
+/// one that this user may not ring. Errors: lock_file, system.
 Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name);
 
-/// Reads all pending rings of one's own bell: whoever looks at it then sees that it is answered.
-/// True if one of them said "look".
-bool answer_bell(int bell);
+/// Reads all pending rings of one's own bell, which shows others that they are answered.
+void answer_bell(int bell);
 
 }  // namespace gpu_gate

@@ -66,7 +66,7 @@ std::string remedy(int errnum, const std::string& path) {
 constexpr const char* kUnusable = "cannot use the lock directory";
 
 tl::unexpected<Error> unusable(const char* call, const std::string& path, int errnum) {
-  return fail(explain_lock_error(system_error(ErrorKind::lock_dir, call, path, errnum), path));
+  return fail(explain_lock_error(system_error(ErrorKind::lock_file, call, path, errnum), path));
 }
 
 /// mkdir with exactly kDirMode.
@@ -91,6 +91,7 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
 
   struct statfs info{};
   if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
+  if (::fstat(dir.root_.get(), &dir.opened_) != 0) return unusable("fstat", path, errno);
   if (is_network_file_system(info)) {
     return fail(
         ErrorKind::lock_dir,
@@ -121,48 +122,48 @@ bool writable_by_all(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && (info.st_mode & S_IWOTH) != 0;
 }
 
-struct Place {
+struct Candidate {
   std::string path;
   bool follow = false;  // a link is followed only where the user or the administrator named it
 };
 
-Result<Place> choose(const LockDirPlaces& places) {
-  if (places.chosen) return Place{*places.chosen, true};
+Result<Candidate> choose(const LockDirPaths& paths) {
+  if (paths.chosen) return Candidate{*paths.chosen, true};
   struct stat info{};
-  if (::stat(places.administered.c_str(), &info) == 0) return Place{places.administered, true};
-  for (const std::string& parent : places.shared) {
-    if (writable_by_all(parent)) return Place{parent + "/gpu-gate", false};
+  if (::stat(paths.administered.c_str(), &info) == 0) return Candidate{paths.administered, true};
+  for (const std::string& parent : paths.shared) {
+    if (writable_by_all(parent)) return Candidate{parent + "/gpu-gate", false};
   }
   return fail(ErrorKind::lock_dir,
-              std::string(kUnusable) + ": there is no " + places.administered +
+              std::string(kUnusable) + ": there is no " + paths.administered +
                   " and nothing else that all users may write to; set GPU_GATE_LOCK_DIR");
 }
 
 }  // namespace
 
-Result<std::optional<LockDir>> LockDir::open_existing(const LockDirPlaces& places) {
-  Result<Place> place = choose(places);
-  if (!place) return fail(place.error());
-  return open_at(place->path, false, place->follow);
+Result<std::optional<LockDir>> LockDir::open_existing(const LockDirPaths& paths) {
+  Result<Candidate> candidate = choose(paths);
+  if (!candidate) return fail(candidate.error());
+  return open_at(candidate->path, false, candidate->follow);
 }
 
-Result<LockDir> LockDir::open(const LockDirPlaces& places) {
-  Result<Place> place = choose(places);
-  if (!place) return fail(place.error());
-  Result<std::optional<LockDir>> dir = open_at(place->path, true, place->follow);
+Result<LockDir> LockDir::open(const LockDirPaths& paths) {
+  Result<Candidate> candidate = choose(paths);
+  if (!candidate) return fail(candidate.error());
+  Result<std::optional<LockDir>> dir = open_at(candidate->path, true, candidate->follow);
   if (!dir) return fail(dir.error());
   return std::move(**dir);
 }
 
 bool LockDir::is_current() const {
   struct stat at_path{};
-  struct stat opened{};
-  return ::stat(path_.c_str(), &at_path) == 0 && ::fstat(root_.get(), &opened) == 0 &&
-         at_path.st_ino == opened.st_ino && at_path.st_dev == opened.st_dev;
+  return ::stat(path_.c_str(), &at_path) == 0 && at_path.st_ino == opened_.st_ino &&
+         at_path.st_dev == opened_.st_dev;
 }
 
 Error explain_lock_error(Error error, const std::string& path) {
-  if (error.kind != ErrorKind::lock_dir || error.text.rfind(kUnusable, 0) == 0) return error;
+  if (error.kind != ErrorKind::lock_file) return error;
+  error.kind = ErrorKind::lock_dir;
   error.text = std::string(kUnusable) + " " + printable(path) + ": " + error.text +
                remedy(error.errnum, path);
   return error;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,8 +11,8 @@
 
 namespace gpu_gate {
 
-/// Where the lock directory may be; the kernel's and the user's places as values, for tests.
-struct LockDirPlaces {
+/// Where the lock directory may be, as values so that tests can point elsewhere.
+struct LockDirPaths {
   std::optional<std::string> chosen;                     // $GPU_GATE_LOCK_DIR
   std::string administered = "/run/gpu-gate";            // used if it exists
   std::vector<std::string> shared{"/run/lock", "/tmp"};  // else gpu-gate under the first of these
@@ -23,11 +25,11 @@ struct LockDirPlaces {
 class LockDir {
  public:
   /// Opens the directory and makes what is missing of it, mode 1777 whatever the umask. Errors
-  /// (exit code 5): no permission, a network file system, a full one, something else in its place.
-  static Result<LockDir> open(const LockDirPlaces& places);
+  /// (lock_dir): no permission, a network file system, a full one, something else in its place.
+  static Result<LockDir> open(const LockDirPaths& paths);
 
   /// The same without making anything: nothing if there is no lock directory yet.
-  static Result<std::optional<LockDir>> open_existing(const LockDirPlaces& places);
+  static Result<std::optional<LockDir>> open_existing(const LockDirPaths& paths);
 
   const std::string& path() const { return path_; }
   int root() const { return root_.get(); }
@@ -42,12 +44,13 @@ class LockDir {
 
   std::string path_;
   UniqueFd root_;
+  struct stat opened_{};  // of root_
   UniqueFd queue_;
   UniqueFd claims_;
 };
 
-/// Makes an Error of exit code 5 tell the user which directory it is about and what helps. Leaves
-/// one that does so already, and any other, as it is.
+/// Makes an ErrorKind::lock_file a lock_dir that tells the user which directory it is about and
+/// what helps. Leaves any other kind as it is.
 Error explain_lock_error(Error error, const std::string& path);
 
 }  // namespace gpu_gate

@@ -15,56 +15,19 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "base/process.h"
 #include "base/umask.h"
+#include "gate/names.h"
 
 namespace gpu_gate {
 namespace {
 
 constexpr const char* kName = "mutex";
 
-tl::unexpected<Error> failed(const char* call, const LockDir& dir, int errnum) {
-  return fail(
-      explain_lock_error(system_error(ErrorKind::lock_dir, call, kName, errnum), dir.path()));
-}
-
-/// Opens the file and makes it if it is missing, writable for all. The plain open comes first: with
-/// O_CREAT the kernel refuses another user's file in a sticky directory (fs.protected_regular,
-/// proc(5)).
-Result<UniqueFd> open_file(const LockDir& dir) {
-  constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-  constexpr int kTries = 100;  // it may be removed and made again by others at the same time
-  for (int tries = 0; tries < kTries; ++tries) {
-    UniqueFd fd(::openat(dir.root(), kName, kFlags));
-    if (!fd && errno == ENOENT) {
-      const NoUmask exact_mode;
-      fd = UniqueFd(::openat(dir.root(), kName, kFlags | O_CREAT | O_EXCL, 01666));
-      if (!fd && errno == EEXIST) continue;
-      if (!fd && errno == ENOENT) return fail(Error{ErrorKind::replaced, "", 0});
-    }
-    if (!fd) return failed("open", dir, errno);
-    struct stat info{};
-    if (::fstat(fd.get(), &info) != 0) return failed("fstat", dir, errno);
-    if (!S_ISREG(info.st_mode)) {
-      return fail(explain_lock_error(Error{ErrorKind::lock_dir,
-                                           "its file `mutex` is not a regular file; " +
-                                               user_name(info.st_uid) + " or root can remove it",
-                                           0},
-                                     dir.path()));
-    }
-    return fd;
-  }
-  return failed("open", dir, EAGAIN);
-}
-
-/// Is this still the file that the path names? A lock on a removed file holds nobody off.
-bool is_current(const LockDir& dir, int fd) {
-  struct stat opened{};
-  struct stat named{};
-  return ::fstat(fd, &opened) == 0 &&
-         ::fstatat(dir.root(), kName, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-         opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+tl::unexpected<Error> failed(const char* call, int errnum) {
+  return fail(system_error(ErrorKind::lock_file, call, kName, errnum));
 }
 
 /// The process that took the flock on this file, from /proc/locks (proc(5)):
@@ -135,23 +98,25 @@ class Ticker {
 };
 
 /// flock(LOCK_EX) up to the deadline. False: the deadline passed.
-Result<bool> lock_file(const LockDir& dir, int fd, std::optional<Clock::time_point> deadline,
-                       const sigset_t& ending, const MutexDelay& delayed) {
+Result<bool> lock_file(int fd, std::optional<Clock::time_point> deadline, const sigset_t& ending,
+                       const MutexDelay& delayed) {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
-  if (errno != EWOULDBLOCK && errno != EINTR) return failed("flock", dir, errno);
+  if (errno != EWOULDBLOCK && errno != EINTR) return failed("flock", errno);
   Ticker ticker(ending);
   for (;;) {
     std::chrono::nanoseconds wait = std::chrono::seconds(1);
     if (deadline) wait = std::min<std::chrono::nanoseconds>(wait, *deadline - Clock::now());
     if (wait.count() <= 0) return false;
-    if (!ticker.start(wait)) return failed("timer_create", dir, errno);
+    if (!ticker.start(wait)) {
+      return fail(system_error(ErrorKind::system, "timer_create", "", errno));
+    }
     if (::flock(fd, LOCK_EX) == 0) return true;
-    if (errno != EINTR) return failed("flock", dir, errno);
+    if (errno != EINTR) return failed("flock", errno);
     if (delayed) delayed(lock_holder(fd));
   }
 }
 
-Counters parse_counters(int fd) {
+Counters read_counters(int fd) {
   std::array<char, 64> text{};
   const ssize_t size = ::pread(fd, text.data(), text.size() - 1, 0);
   Counters counters;
@@ -165,9 +130,24 @@ Counters parse_counters(int fd) {
 
 }  // namespace
 
-Counters MutexGuard::read() const { return parse_counters(file_.get()); }
+MutexGuard::MutexGuard(UniqueFd& file, std::unique_ptr<SignalBlock> block)
+    : file_(&file), block_(std::move(block)), counters_(read_counters(file.get())) {
+  if (counters_.last_ticket == 0 || counters_.last_ticket > highest_plausible_ticket()) {
+    counters_.last_ticket = first_ticket();
+  }
+}
 
-Status MutexGuard::write(const Counters& counters) const {
+MutexGuard::MutexGuard(MutexGuard&& other) noexcept
+    : file_(std::exchange(other.file_, nullptr)),
+      block_(std::move(other.block_)),
+      counters_(other.counters_) {}
+
+MutexGuard::~MutexGuard() {
+  // Closing lets go of it too, should the kernel refuse the one way.
+  if (file_ != nullptr && ::flock(file_->get(), LOCK_UN) != 0) file_->reset();
+}
+
+Status MutexGuard::write(const Counters& counters) {
   // A fixed width, so that a shorter number never leaves the rest of a longer one.
   std::array<char, 64> text{};
   const int size = std::snprintf(text.data(), text.size(), "%020ju %020ju\n",
@@ -175,31 +155,70 @@ Status MutexGuard::write(const Counters& counters) const {
                                  static_cast<std::uintmax_t>(counters.grants));
   ssize_t written = 0;
   do {
-    written = ::pwrite(file_.get(), text.data(), static_cast<std::size_t>(size), 0);
+    written = ::pwrite(file_->get(), text.data(), static_cast<std::size_t>(size), 0);
   } while (written < 0 && errno == EINTR);
-  if (written == size) return {};
-  return fail(system_error(ErrorKind::lock_dir, "write", kName, written < 0 ? errno : ENOSPC));
-}
-
-Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_point> deadline,
-                              const sigset_t& ending, const MutexDelay& delayed) {
-  for (;;) {
-    Result<UniqueFd> file = open_file(dir);
-    if (!file) return fail(file.error());
-    const Result<bool> locked = lock_file(dir, file->get(), deadline, ending, delayed);
-    if (!locked) return fail(locked.error());
-    if (!*locked) return fail(ErrorKind::timed_out, "");
-    auto block = std::make_unique<SignalBlock>(catchable_signals());
-    if (!is_current(dir, file->get())) continue;
-    if (!dir.is_current()) return fail(Error{ErrorKind::replaced, "", 0});
-    return MutexGuard(std::move(*file), std::move(block));
+  if (written != size) {
+    return fail(system_error(ErrorKind::lock_file, "write", kName, written < 0 ? errno : ENOSPC));
   }
+  counters_ = counters;
+  return {};
 }
 
-Counters peek_counters(const LockDir& dir) {
-  const UniqueFd fd(
-      ::openat(dir.root(), kName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  return fd ? parse_counters(fd.get()) : Counters{};
+/// Opens the file, and makes it if it is missing, writable for all. The plain open comes first:
+/// with O_CREAT the kernel refuses another user's file in a sticky directory (fs.protected_regular,
+/// proc(5)).
+Status Mutex::open() {
+  constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+  constexpr int kMaxTries = 100;  // it may be removed and made again by others at the same time
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    UniqueFd fd(::openat(dir_.root(), kName, kFlags));
+    if (!fd && errno == ENOENT) {
+      const NoUmask exact_mode;
+      fd = UniqueFd(::openat(dir_.root(), kName, kFlags | O_CREAT | O_EXCL, 01666));
+      if (!fd && errno == EEXIST) continue;
+      if (!fd && errno == ENOENT) return fail(Error{ErrorKind::replaced, "", 0});
+    }
+    if (!fd) return failed("open", errno);
+    if (::fstat(fd.get(), &opened_) != 0) return failed("fstat", errno);
+    if (!S_ISREG(opened_.st_mode)) {
+      return fail(ErrorKind::lock_file, "its file `mutex` is not a regular file; " +
+                                            user_name(opened_.st_uid) + " or root can remove it");
+    }
+    file_ = std::move(fd);
+    return {};
+  }
+  return failed("open", EAGAIN);
+}
+
+/// Is this still the file that the path names? A lock on a removed file holds nobody off.
+bool Mutex::is_current() const {
+  struct stat named{};
+  return ::fstatat(dir_.root(), kName, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         opened_.st_ino == named.st_ino && opened_.st_dev == named.st_dev;
+}
+
+Counters Mutex::peek() {
+  if (!file_ && !open()) return {};
+  return read_counters(file_.get());
+}
+
+Result<std::optional<MutexGuard>> Mutex::lock(std::optional<Clock::time_point> deadline,
+                                              const sigset_t& ending, const MutexDelay& delayed) {
+  for (;;) {
+    if (!file_) {
+      if (Status opened = open(); !opened) return fail(opened.error());
+    }
+    const Result<bool> locked = lock_file(file_.get(), deadline, ending, delayed);
+    if (!locked) return fail(locked.error());
+    if (!*locked) return std::nullopt;
+    auto block = std::make_unique<SignalBlock>(catchable_signals());
+    if (is_current()) {
+      MutexGuard guard(file_, std::move(block));
+      if (!dir_.is_current()) return fail(Error{ErrorKind::replaced, "", 0});
+      return guard;
+    }
+    file_.reset();
+  }
 }
 
 }  // namespace gpu_gate

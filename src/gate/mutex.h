@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cstdint>
@@ -8,50 +8,71 @@
 #include <memory>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/signals.h"
 #include "base/unique_fd.h"
 #include "gate/lock_dir.h"
+#include "policy/claim.h"
 
 namespace gpu_gate {
-
-using Clock = std::chrono::steady_clock;
 
 /// Two numbers that the file `mutex` keeps from one holder to the next. Everybody may write them,
 /// so they are believed only as far as they are harmless.
 struct Counters {
-  std::uint64_t last_ticket = 0;  // the last one given out
-  std::uint64_t grants = 0;       // claims made: a snapshot older than the last one is stale
+  Ticket last_ticket = 0;    // the last one given out
+  std::uint64_t grants = 0;  // claims made: a snapshot older than the last one is stale
 };
 
 /// The mutex of a lock directory, held from construction to destruction. Catchable signals are
 /// blocked meanwhile. Never sleep, read NVML or touch another file system while holding it.
 class MutexGuard {
  public:
-  MutexGuard(UniqueFd file, std::unique_ptr<SignalBlock> block)
-      : block_(std::move(block)), file_(std::move(file)) {}
+  /// `file` is locked, and outlives the guard.
+  MutexGuard(UniqueFd& file, std::unique_ptr<SignalBlock> block);
+  MutexGuard(MutexGuard&& other) noexcept;
+  MutexGuard(const MutexGuard&) = delete;
+  MutexGuard& operator=(const MutexGuard&) = delete;
+  MutexGuard& operator=(MutexGuard&&) = delete;
+  ~MutexGuard();
 
-  Counters read() const;
+  /// The counters; their last ticket is one that can have been given out.
+  const Counters& counters() const { return counters_; }
 
-  /// Writes the counters. Errors (exit code 5): the file system is full or failing.
-  Status write(const Counters& counters) const;
+  /// Writes the counters. Errors (lock_dir): the file system is full or failing.
+  Status write(const Counters& counters);
 
  private:
-  std::unique_ptr<SignalBlock> block_;  // outlives the file: signals come after the release
-  UniqueFd file_;
+  UniqueFd* file_;
+  std::unique_ptr<SignalBlock> block_;  // signals come after the release
+  Counters counters_;
 };
 
-/// Who keeps others waiting at the mutex, as far as the kernel tells (/proc/locks).
+/// Which process keeps others waiting at the mutex, as far as the kernel tells (/proc/locks).
 using MutexDelay = std::function<void(std::optional<pid_t> holder)>;
 
-/// Takes the mutex. Blocks until it is free; calls `delayed` once a second meanwhile (holding
-/// nothing), and lets the signals in `ending` through, should the caller have blocked them; ends
-/// with exit code 124 at the deadline, if there is one. Errors: lock_dir; replaced where
-/// the directory was removed or replaced: open it anew.
-Result<MutexGuard> lock_mutex(const LockDir& dir, std::optional<Clock::time_point> deadline,
-                              const sigset_t& ending, const MutexDelay& delayed);
+/// The file `mutex` of a lock directory.
+class Mutex {
+ public:
+  explicit Mutex(const LockDir& dir) : dir_(dir) {}
 
-/// The counters without the mutex: good enough to compare with later.
-Counters peek_counters(const LockDir& dir);
+  /// The counters without the mutex: good enough to compare with later.
+  Counters peek();
+
+  /// Takes the mutex; nothing if the deadline passes first. Blocks until it is free; calls
+  /// `delayed` once a second meanwhile (holding nothing), and lets the signals in `ending` through,
+  /// should the caller have blocked them. Errors: lock_dir, system; replaced where the directory
+  /// was removed or replaced.
+  Result<std::optional<MutexGuard>> lock(std::optional<Clock::time_point> deadline,
+                                         const sigset_t& ending, const MutexDelay& delayed);
+
+ private:
+  Status open();
+  bool is_current() const;
+
+  const LockDir& dir_;
+  UniqueFd file_;
+  struct stat opened_{};  // of the file
+};
 
 }  // namespace gpu_gate

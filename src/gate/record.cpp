@@ -14,8 +14,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kVersion = 1;
-constexpr std::size_t kMostDevices = 1024;
-constexpr std::size_t kMostUuidBytes = 96;
+constexpr std::size_t kMaxDevices = 1024;
+constexpr std::size_t kMaxUuidBytes = 96;
 
 std::string dump(const Json& json) {
   // A command may hold bytes that are not UTF-8; they are replaced, never an error.
@@ -43,12 +43,12 @@ std::optional<std::int64_t> integer(const Json& json, const char* key, std::int6
 
 std::optional<std::vector<std::string>> uuids(const Json& json, const char* key) {
   const auto member = json.find(key);
-  if (member == json.end() || !member->is_array() || member->size() > kMostDevices) {
+  if (member == json.end() || !member->is_array() || member->size() > kMaxDevices) {
     return std::nullopt;
   }
   std::vector<std::string> list;
   for (const Json& item : *member) {
-    if (!item.is_string() || item.get_ref<const std::string&>().size() > kMostUuidBytes) {
+    if (!item.is_string() || item.get_ref<const std::string&>().size() > kMaxUuidBytes) {
       return std::nullopt;
     }
     list.push_back(item.get<std::string>());
@@ -58,7 +58,7 @@ std::optional<std::vector<std::string>> uuids(const Json& json, const char* key)
 
 /// The parsed object, or a discarded value. Takes no part of a text that is too long.
 Json parse(std::string_view text) {
-  if (text.size() > kMostRecordBytes) return Json(Json::value_t::discarded);
+  if (text.size() > kMaxRecordBytes) return Json(Json::value_t::discarded);
   Json json = Json::parse(text, nullptr, false);
   if (!json.is_object() || integer(json, "version", kVersion, kVersion) != kVersion) {
     return Json(Json::value_t::discarded);
@@ -67,11 +67,11 @@ Json parse(std::string_view text) {
 }
 
 std::optional<Owner> parse_owner(const Json& json, uid_t uid) {
-  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
+  constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
   const auto pid = integer(json, "pid", 1, std::numeric_limits<pid_t>::max());
-  const auto start = integer(json, "start", 0, kMost);
-  const auto pid_namespace = integer(json, "pid_namespace", 0, kMost);
-  const auto since = integer(json, "since", 0, kMost);
+  const auto start = integer(json, "start", 0, kMax);
+  const auto pid_namespace = integer(json, "pid_namespace", 0, kMax);
+  const auto since = integer(json, "since", 0, kMax);
   const auto command = json.find("command");
   if (!pid || !start || !pid_namespace || !since || command == json.end() ||
       !command->is_string()) {
@@ -83,7 +83,7 @@ std::optional<Owner> parse_owner(const Json& json, uid_t uid) {
   owner.start_ticks = static_cast<std::uint64_t>(*start);
   owner.pid_namespace = static_cast<std::uint64_t>(*pid_namespace);
   owner.since = *since;
-  owner.command = command->get<std::string>().substr(0, kMostCommandBytes);
+  owner.command = command->get<std::string>().substr(0, kMaxCommandBytes);
   return owner;
 }
 
@@ -99,9 +99,9 @@ Owner this_process(const std::vector<std::string>& command) {
   for (const std::string& word : command) {
     if (!owner.command.empty()) owner.command += ' ';
     owner.command += word;
-    if (owner.command.size() > kMostCommandBytes) break;
+    if (owner.command.size() > kMaxCommandBytes) break;
   }
-  owner.command.resize(std::min(owner.command.size(), kMostCommandBytes));
+  owner.command.resize(std::min(owner.command.size(), kMaxCommandBytes));
   return owner;
 }
 
@@ -114,15 +114,17 @@ std::optional<Owner> other_process(pid_t pid) {
   owner.start_ticks = identity->start_ticks;
   owner.pid_namespace = pid_namespace();
   owner.since = std::time(nullptr);
-  owner.command = process_command(pid, kMostCommandBytes);
+  owner.command = process_command(pid, kMaxCommandBytes);
   return owner;
 }
 
 std::string to_json(const WaiterRecord& record) {
   Json json = owner_json(record.owner);
-  json["count"] = record.request.count;
-  if (record.request.min_free_mib) json["min_free_mib"] = *record.request.min_free_mib;
-  if (record.request.max_util_pct) json["max_util_pct"] = *record.request.max_util_pct;
+  json["count"] = record.request.criteria.count;
+  if (record.request.criteria.min_free_mib)
+    json["min_free_mib"] = *record.request.criteria.min_free_mib;
+  if (record.request.criteria.max_util_pct)
+    json["max_util_pct"] = *record.request.criteria.max_util_pct;
   json["barred"] = record.request.barred;
   return dump(json);
 }
@@ -142,17 +144,17 @@ std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
   if (!who || !count || !barred) return std::nullopt;
   WaiterRecord record;
   record.owner = std::move(*who);
-  record.request.count = static_cast<int>(*count);
+  record.request.criteria.count = static_cast<int>(*count);
   record.request.barred = std::move(*barred);
   if (json.contains("min_free_mib")) {
-    record.request.min_free_mib =
+    record.request.criteria.min_free_mib =
         integer(json, "min_free_mib", 0, std::numeric_limits<std::int64_t>::max());
-    if (!record.request.min_free_mib) return std::nullopt;
+    if (!record.request.criteria.min_free_mib) return std::nullopt;
   }
   if (json.contains("max_util_pct")) {
     const auto percent = integer(json, "max_util_pct", 0, 100);
     if (!percent) return std::nullopt;
-    record.request.max_util_pct = static_cast<int>(*percent);
+    record.request.criteria.max_util_pct = static_cast<int>(*percent);
   }
   return record;
 }

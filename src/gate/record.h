@@ -13,9 +13,9 @@
 namespace gpu_gate {
 
 /// A record's text is never read beyond this many bytes. A request for 64 GPUs by UUID needs 3 KiB.
-constexpr std::size_t kMostRecordBytes = 65536;
+constexpr std::size_t kMaxRecordBytes = 65536;
 /// Of a command line that is recorded and shown.
-constexpr std::size_t kMostCommandBytes = 256;
+constexpr std::size_t kMaxCommandBytes = 256;
 
 /// Who stands behind a place in line or a claim.
 struct Owner {

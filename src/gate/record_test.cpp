@@ -17,18 +17,18 @@ Owner somebody() {
 
 TEST(Record, AWaiterComesBackAsItWasWritten) {
   WaiterRecord record{somebody(), {}};
-  record.request.count = 2;
-  record.request.min_free_mib = 8000;
-  record.request.max_util_pct = 10;
+  record.request.criteria.count = 2;
+  record.request.criteria.min_free_mib = 8000;
+  record.request.criteria.max_util_pct = 10;
   record.request.barred = {"GPU-1", "GPU-2"};
   const auto read = parse_waiter(to_json(record), 1000);
   ASSERT_TRUE(read);
   EXPECT_EQ(read->owner.uid, 1000U);  // of the file, not of the text
   EXPECT_EQ(read->owner.pid, 4242);
   EXPECT_EQ(read->owner.command, "python train.py");
-  EXPECT_EQ(read->request.count, 2);
-  EXPECT_EQ(read->request.min_free_mib, 8000);
-  EXPECT_EQ(read->request.max_util_pct, 10);
+  EXPECT_EQ(read->request.criteria.count, 2);
+  EXPECT_EQ(read->request.criteria.min_free_mib, 8000);
+  EXPECT_EQ(read->request.criteria.max_util_pct, 10);
   EXPECT_EQ(read->request.barred, record.request.barred);
 }
 
@@ -78,12 +78,12 @@ TEST(Record, WhatIsNotARecordIsNothing) {
 }
 
 TEST(Record, AHugeRecordIsNotRead) {
-  EXPECT_FALSE(parse_waiter(std::string(kMostRecordBytes + 1, ' '), 0));
+  EXPECT_FALSE(parse_waiter(std::string(kMaxRecordBytes + 1, ' '), 0));
 }
 
 TEST(Record, ALongCommandIsCut) {
   const Owner owner = this_process({std::string(10000, 'x'), "y"});
-  EXPECT_EQ(owner.command.size(), kMostCommandBytes);
+  EXPECT_EQ(owner.command.size(), kMaxCommandBytes);
 }
 
 }  // namespace

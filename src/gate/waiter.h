@@ -4,23 +4,26 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
-#include "gate/ledger.h"
+#include "base/unique_fd.h"
+#include "gate/claims.h"
 #include "gate/lock_dir.h"
+#include "gate/record.h"
 #include "gpu/source.h"
-#include "policy/grant.h"
+#include "policy/fit.h"
 
 namespace gpu_gate {
 
-/// What a waiter knows after a look at the cards, for whoever tells the user.
-struct Outlook {
+/// What a look that granted nothing found, for whoever tells the user.
+struct WaitReport {
   const Snapshot& snapshot;
   const Request& request;
   const std::vector<Fit>& fits;      // for each device of the snapshot
   const std::vector<Claim>& claims;  // live ones
-  const Ledger& ledger;              // for the records behind the claims
+  const Claims& records;             // behind the claims
 };
 
 /// Is told how the wait goes. Called without the mutex; may block only at the waiter's own cost.
@@ -32,25 +35,30 @@ class WaitObserver {
   virtual ~WaitObserver() = default;
 
   /// After each look that did not end the wait.
-  virtual void looked(const Outlook& outlook) = 0;
-  /// The place in line, 1 for the first. Asked for only if wants_place().
-  virtual void placed(std::size_t place) = 0;
-  virtual bool wants_place() const = 0;
+  virtual void looked(const WaitReport& report) = 0;
+  /// The position in line, 1 for the first. Asked for only if wants_position().
+  virtual void positioned(std::size_t position) = 0;
+  virtual bool wants_position() const = 0;
   /// Called about this often while waiting, if it is not zero.
   virtual std::chrono::milliseconds tick() const = 0;
   virtual void ticked() = 0;
-  /// The mutex has been held by somebody else for seconds.
+  /// The mutex has been held by another process for seconds.
   virtual void mutex_delayed(std::optional<pid_t> holder) = 0;
+};
+
+/// A descriptor whose event ends the wait: its owner is gone.
+struct Lifeline {
+  int fd = -1;       // -1: none
+  short events = 0;  // 0 for a hang-up, POLLIN for a pidfd
 };
 
 struct WaitOptions {
   std::chrono::nanoseconds poll = std::chrono::seconds(5);
-  std::optional<std::chrono::nanoseconds> timeout;  // 0: one try
-  bool claim = true;                                // false: only wait, hold nothing
-  Owner owner;                                      // whom to record
-  int lifeline = -1;                                // a hang-up on it ends the wait; -1: none
-  short lifeline_events = 0;                        // or these events (POLLIN for a pidfd)
-  Ticket within = 0;                                // $GPU_GATE_CLAIM, 0 if none
+  std::optional<std::chrono::nanoseconds> timeout = {};  // 0: one try
+  bool keep_devices = true;                              // false: only wait, claim nothing
+  Owner owner = {};                                      // whom to record
+  Lifeline lifeline = {};
+  Ticket within = 0;  // $GPU_GATE_CLAIM, 0 if none
 };
 
 /// Makes the request for a machine that looks like this. `claim_devices`: the UUIDs of the claim
@@ -58,22 +66,26 @@ struct WaitOptions {
 using MakeRequest =
     std::function<Result<Request>(const Snapshot&, const std::vector<std::string>* claim_devices)>;
 
-/// How a wait ended: with cards, by a signal that the caller should die of, or abandoned.
-struct WaitEnd {
-  int signal = 0;
-  bool abandoned = false;       // by its lifeline
+// How a wait ends.
+struct Granted {
   std::vector<Device> devices;  // as they were when granted, ascending index
   Ticket claim = 0;             // 0 if nothing is claimed
   std::vector<UniqueFd> held;   // of the claim
   bool waited = false;          // it had to stand in line
   std::chrono::nanoseconds duration{0};
 };
+struct Signalled {
+  int signal = 0;  // the process should die of it
+};
+struct Abandoned {};  // the owner of the lifeline is gone
+struct TimedOut {};
 
-/// Waits until the request is granted: the whole of docs/protocol.md as one waiter lives
-/// it; model/line.pml proves that nobody is overtaken and no wake-up is lost.
-/// Errors: those of the source (4), of the lock directory (5), of `make_request`, and 124 at the
-/// time-out.
-Result<WaitEnd> wait_for_gpus(const LockDirPlaces& places, GpuSource& source,
+using WaitEnd = std::variant<Granted, Signalled, Abandoned, TimedOut>;
+
+/// Waits until the request is granted: the whole of docs/protocol.md as one waiter lives it;
+/// model/line.pml proves that nobody is overtaken and no wake-up is lost. Blocks as long as that
+/// takes. Errors: those of the source and of `make_request`; lock_dir, system.
+Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
                               const MakeRequest& make_request, const WaitOptions& options,
                               WaitObserver& observer);
 

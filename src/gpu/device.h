@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "gpu/vendor.h"
 
 namespace gpu_gate {
 
@@ -15,6 +18,9 @@ struct GpuProcess {
   bool graphics = false;                   // a display or render client, not a compute one
   std::optional<std::int64_t> memory_mib;  // nothing where the driver cannot tell
 };
+
+/// May this be a device's UUID? It becomes a part of file names: letters, digits and hyphens.
+bool is_uuid(std::string_view text);
 
 /// Why a GPU cannot be used by anybody at the moment, as the driver says it.
 enum class Health {
@@ -26,10 +32,13 @@ enum class Health {
   unreadable,      // its state cannot be read; `error` says why
 };
 
-/// One GPU as it was at one moment. Plain values: what the other rooms decide on.
+/// A GPU, or an instance of one, as it was at one moment. Plain values: what the other rooms
+/// decide on.
 struct Device {
-  int index = 0;     // position in PCI bus order, as nvidia-smi shows it
-  std::string uuid;  // "GPU-..."; empty when even that cannot be read
+  int index = 0;          // position in PCI bus order, as nvidia-smi shows it
+  std::string uuid;       // "GPU-..."; empty when even that cannot be read
+  std::string card_uuid;  // of the card that it is an instance of; empty for a whole card
+  Vendor vendor = Vendor::nvidia;
   std::string name;
   std::string pci_bus_id;                           // "00000000:17:00.0"
   std::int64_t memory_total_mib = 0;                // 0: unknown
@@ -43,7 +52,7 @@ struct Device {
   std::string error;  // why it is unreadable or lost, in words
 };
 
-/// All GPUs of the machine at one moment, in ascending index.
+/// All devices of the machine at one moment, in ascending index.
 struct Snapshot {
   std::vector<Device> devices;
 };

@@ -118,7 +118,7 @@ Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list) {
   }
 }
 
-bool names(const GpuRef& ref, const Device& device) {
+bool matches(const GpuRef& ref, const Device& device) {
   switch (ref.kind) {
     case GpuRef::Kind::index:
       return ref.first <= device.index && device.index <= ref.last;
@@ -136,20 +136,20 @@ Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& lis
                                                   const Snapshot& snapshot) {
   std::vector<bool> named(snapshot.devices.size(), false);
   for (const GpuRef& ref : list) {
-    int matches = 0;
+    int found = 0;
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
-      if (!names(ref, snapshot.devices[i])) continue;
-      ++matches;
+      if (!matches(ref, snapshot.devices[i])) continue;
+      ++found;
       named[i] = true;
     }
     const bool range = ref.kind == GpuRef::Kind::index;
     const auto wanted = range ? static_cast<std::int64_t>(ref.last) - ref.first + 1 : 1;
-    if (matches < wanted) {
+    if (found < wanted) {
       return fail(ErrorKind::impossible,
                   "there is no GPU " + ref.text + " on this machine (" + present(snapshot) + ")");
     }
-    if (matches > wanted) {
-      return fail(ErrorKind::impossible, ref.text + " names " + std::to_string(matches) +
+    if (found > wanted) {
+      return fail(ErrorKind::impossible, ref.text + " names " + std::to_string(found) +
                                              " GPUs of this machine: write more of the UUID");
     }
   }

@@ -23,7 +23,7 @@ struct GpuRef {
 Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list);
 
 /// Does this item name this device? A UUID prefix may name several; see resolve_gpu_list.
-bool names(const GpuRef& ref, const Device& device);
+bool matches(const GpuRef& ref, const Device& device);
 
 /// The devices that the items name, as positions in the snapshot, ascending, each once. An item
 /// that no device has, or a UUID prefix that several have, is an Error (impossible).

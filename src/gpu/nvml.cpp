@@ -20,8 +20,8 @@ namespace gpu_gate {
 namespace {
 
 constexpr std::uint64_t kMiB = 1048576;
-constexpr unsigned kMostDevices = 1024;    // a library that says more is broken
-constexpr unsigned kMostProcesses = 4096;  // on one GPU, likewise
+constexpr unsigned kMaxDevices = 1024;    // a library that says more is broken
+constexpr unsigned kMaxProcesses = 4096;  // on one GPU, likewise
 
 /// The entry points. Those of the second group may be missing in an old driver.
 struct Api {
@@ -128,13 +128,6 @@ bool node_accessible(const std::string& devices, unsigned minor) {
   return fd || (errno != EACCES && errno != EPERM && errno != ENOENT);
 }
 
-/// "GPU-" and what a UUID is written with.
-bool is_uuid(const std::string& text) {
-  return text.rfind("GPU-", 0) == 0 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '-';
-         });
-}
-
 std::int64_t to_mib(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes / kMiB); }
 
 /// A field of /proc/meminfo in MiB, 0 if it is not there.
@@ -155,7 +148,7 @@ std::int64_t meminfo_mib(const std::string& path, const char* field) {
 
 class NvmlSource final : public GpuSource {
  public:
-  explicit NvmlSource(NvmlPlaces places) : places_(std::move(places)) {}
+  explicit NvmlSource(NvmlPaths paths) : paths_(std::move(paths)) {}
   ~NvmlSource() override { close(); }
 
   Result<Snapshot> read() override {
@@ -171,13 +164,13 @@ class NvmlSource final : public GpuSource {
     Snapshot snapshot;
     snapshot.devices.reserve(cards_.size());
     for (const Card& card : cards_) snapshot.devices.push_back(look(card));
-    most_cards_ = std::max(most_cards_, cards_.size());
-    faulty_ = cards_.size() < most_cards_ || std::any_of(
-                                                 snapshot.devices.begin(), snapshot.devices.end(),
-                                                 [](const Device& d) {
-                                                   return d.health == Health::lost ||
-                                                          d.health == Health::unreadable;
-                                                 });
+    max_cards_ = std::max(max_cards_, cards_.size());
+    faulty_ = cards_.size() < max_cards_ || std::any_of(
+                                                snapshot.devices.begin(), snapshot.devices.end(),
+                                                [](const Device& d) {
+                                                  return d.health == Health::lost ||
+                                                         d.health == Health::unreadable;
+                                                });
     return snapshot;
   }
 
@@ -192,17 +185,17 @@ class NvmlSource final : public GpuSource {
 
  private:
   Status open() {
-    library_ = ::dlopen(places_.driver_library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    library_ = ::dlopen(paths_.driver_library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) {
       const char* reason = ::dlerror();
       return fail(ErrorKind::gpu_state,
                   "cannot load the NVIDIA driver's library: " +
-                      printable(reason != nullptr ? reason : places_.driver_library) +
+                      printable(reason != nullptr ? reason : paths_.driver_library) +
                       "; install the NVIDIA driver, or name its library in GPU_GATE_NVML");
     }
     api_ = Api{};
     if (const char* missing = load_api(library_, api_); missing != nullptr) {
-      return fail(ErrorKind::gpu_state, printable(places_.driver_library) + " has no " + missing +
+      return fail(ErrorKind::gpu_state, printable(paths_.driver_library) + " has no " + missing +
                                             ": it is not the NVIDIA driver's library, or older "
                                             "than any that gpu-gate knows");
     }
@@ -214,7 +207,7 @@ class NvmlSource final : public GpuSource {
     if (const nvml::Return code = api_.count(&count); code != nvml::kSuccess) {
       return fail(ErrorKind::gpu_state, "nvmlDeviceGetCount: " + describe(code) + remedy(code));
     }
-    if (count > kMostDevices) {
+    if (count > kMaxDevices) {
       return fail(ErrorKind::gpu_state,
                   "nvmlDeviceGetCount: says " + std::to_string(count) + " GPUs");
     }
@@ -250,15 +243,14 @@ class NvmlSource final : public GpuSource {
     device.uuid = text(api_.uuid, card.handle, nvml::kUuidSize);
     if (last_text_error_ != nvml::kSuccess) {
       note_failure(device, "nvmlDeviceGetUUID", last_text_error_);
-    } else if (!is_uuid(device.uuid)) {
-      // It becomes a part of file names.
+    } else if (!device.uuid.starts_with("GPU-") || !is_uuid(device.uuid)) {
       device.health = Health::unreadable;
       device.error = "nvmlDeviceGetUUID: says '" + device.uuid + "', which is no UUID";
       device.uuid.clear();
     }
     unsigned minor = 0;
     if (api_.minor != nullptr && api_.minor(card.handle, &minor) == nvml::kSuccess) {
-      device.accessible = node_accessible(places_.devices, minor);
+      device.accessible = node_accessible(paths_.devices, minor);
     }
     return card;
   }
@@ -307,8 +299,8 @@ class NvmlSource final : public GpuSource {
       return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
     }
     // A GPU that shares the system's memory (GB10, Jetson) has no memory of its own to tell of.
-    device.memory_total_mib = meminfo_mib(places_.meminfo, "MemTotal");
-    device.memory_free_mib = meminfo_mib(places_.meminfo, "MemAvailable");
+    device.memory_total_mib = meminfo_mib(paths_.meminfo, "MemTotal");
+    device.memory_free_mib = meminfo_mib(paths_.meminfo, "MemAvailable");
     device.memory_used_mib = 0;
     return true;
   }
@@ -323,13 +315,13 @@ class NvmlSource final : public GpuSource {
     if (query == nullptr) return;
     unsigned count = 0;
     nvml::Return code = query(handle, &count, nullptr);
-    while (code == nvml::kInsufficientSize && count <= kMostProcesses) {
+    while (code == nvml::kInsufficientSize && count <= kMaxProcesses) {
       count += 8;  // more may start before the second call
       // Room for the largest record whatever the library's: a wrong guess must not write past it.
       records_.resize(count * sizeof(nvml::ProcessInfoR535));
       code = query(handle, &count, records_.data());
     }
-    if (code != nvml::kSuccess || count > kMostProcesses) return;
+    if (code != nvml::kSuccess || count > kMaxProcesses) return;
     for (unsigned i = 0; i < count; ++i) {
       nvml::ProcessInfoV1 record{};
       std::memcpy(&record, records_.data() + i * api_.process_record, sizeof record);
@@ -407,11 +399,11 @@ class NvmlSource final : public GpuSource {
     }
   }
 
-  NvmlPlaces places_;
+  NvmlPaths paths_;
   void* library_ = nullptr;
   bool initialised_ = false;
-  bool faulty_ = false;         // some card failed or was missing at the last look
-  std::size_t most_cards_ = 0;  // seen so far
+  bool faulty_ = false;        // some card failed or was missing at the last look
+  std::size_t max_cards_ = 0;  // seen so far
   Api api_;
   std::vector<Card> cards_;
   std::vector<std::byte> records_;
@@ -420,8 +412,8 @@ class NvmlSource final : public GpuSource {
 
 }  // namespace
 
-std::unique_ptr<GpuSource> nvml_source(NvmlPlaces places) {
-  return std::make_unique<NvmlSource>(std::move(places));
+std::unique_ptr<GpuSource> nvml_source(NvmlPaths paths) {
+  return std::make_unique<NvmlSource>(std::move(paths));
 }
 
 }  // namespace gpu_gate

@@ -8,13 +8,13 @@
 namespace gpu_gate {
 
 /// The kernel's files that the NVML source reads, as arguments so that a test can point elsewhere.
-struct NvmlPlaces {
+struct NvmlPaths {
   std::string driver_library = "libnvidia-ml.so.1";  // the toolkit's bare .so is only a stub
   std::string devices = "/dev";                      // nvidia<minor>, nvidiactl
   std::string meminfo = "/proc/meminfo";  // proc(5): for GPUs that share the system's memory
 };
 
 /// A GpuSource on NVML, loaded with dlopen at the first read(). Nothing is opened here.
-std::unique_ptr<GpuSource> nvml_source(NvmlPlaces places);
+std::unique_ptr<GpuSource> nvml_source(NvmlPaths paths);
 
 }  // namespace gpu_gate

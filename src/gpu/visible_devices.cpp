@@ -12,7 +12,7 @@ namespace {
 std::optional<std::size_t> named_device(const GpuRef& ref, const Snapshot& snapshot) {
   std::optional<std::size_t> found;
   for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
-    if (!names(ref, snapshot.devices[i])) continue;
+    if (!matches(ref, snapshot.devices[i])) continue;
     if (found) return std::nullopt;
     found = i;
   }

@@ -71,12 +71,28 @@ TEST(JobEnvironment, ChangesItsFiveVariablesAndNothingElse) {
                                       "GPU_GATE_UUIDS=GPU-2", "GPU_GATE_CLAIM=9"}));
 }
 
+Ids named_with(const char* order, Ids asked = Ids::index) {
+  const std::string assignment = std::string("CUDA_DEVICE_ORDER=") + order;
+  const char* environment[] = {"A=1", assignment.c_str(), nullptr};
+  return naming(asked, environment);
+}
+
 TEST(JobEnvironment, NamesByUuidWhereIndicesWouldMeanOtherCards) {
-  EXPECT_EQ(naming(Ids::index, std::nullopt), Ids::index);
-  EXPECT_EQ(naming(Ids::index, "PCI_BUS_ID"), Ids::index);
-  EXPECT_EQ(naming(Ids::index, ""), Ids::index);
-  EXPECT_EQ(naming(Ids::index, "FASTEST_FIRST"), Ids::uuid);
-  EXPECT_EQ(naming(Ids::uuid, "PCI_BUS_ID"), Ids::uuid);
+  const char* nothing[] = {nullptr};
+  EXPECT_EQ(naming(Ids::index, nothing), Ids::index);
+  EXPECT_EQ(named_with("PCI_BUS_ID"), Ids::index);
+  EXPECT_EQ(named_with(""), Ids::index);
+  EXPECT_EQ(named_with("FASTEST_FIRST"), Ids::uuid);
+  EXPECT_EQ(named_with("PCI_BUS_ID", Ids::uuid), Ids::uuid);
+}
+
+TEST(JobEnvironment, KeepsAnOrderThatTheUserHasPinned) {
+  const char* before[] = {"CUDA_DEVICE_ORDER=FASTEST_FIRST", nullptr};
+  Device device;
+  device.uuid = "GPU-2";
+  const auto after = job_environment(before, {device}, Ids::index, 9);
+  EXPECT_EQ(after[0], "CUDA_VISIBLE_DEVICES=GPU-2");
+  EXPECT_EQ(after[1], "CUDA_DEVICE_ORDER=FASTEST_FIRST");
 }
 
 }  // namespace

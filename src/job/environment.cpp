@@ -2,43 +2,38 @@
 
 #include <string_view>
 
+#include "base/env.h"
+#include "gpu/vendor.h"
+
 namespace gpu_gate {
 namespace {
 
-constexpr const char* kPciOrder = "PCI_BUS_ID";
+constexpr VendorVariables kVariables = variables_of(Vendor::nvidia);
 
 bool is_assignment(std::string_view entry, std::string_view name) {
-  return entry.size() > name.size() && entry.substr(0, name.size()) == name &&
-         entry[name.size()] == '=';
+  return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
 }
 
 }  // namespace
 
-std::optional<std::string> variable(const char* const* environment, const std::string& name) {
-  for (; *environment != nullptr; ++environment) {
-    if (is_assignment(*environment, name)) return std::string(*environment + name.size() + 1);
-  }
-  return std::nullopt;
-}
-
-Ids naming(Ids asked, const std::optional<std::string>& device_order) {
-  const bool pinned = device_order && !device_order->empty() && *device_order != kPciOrder;
-  return pinned ? Ids::uuid : asked;
+Ids naming(Ids asked, const char* const* environment) {
+  const auto order = env_setting(environment, kVariables.device_order);
+  return order && *order != kVariables.pci_order ? Ids::uuid : asked;
 }
 
 std::vector<std::string> job_environment(const char* const* environment,
                                          const std::vector<Device>& devices, Ids ids,
                                          Ticket claim) {
-  const std::optional<std::string> order = variable(environment, "CUDA_DEVICE_ORDER");
   const struct {
     const char* name;
     std::string value;
   } set[] = {
-      {"CUDA_VISIBLE_DEVICES", device_list(devices, naming(ids, order))},
-      {"CUDA_DEVICE_ORDER", order && !order->empty() ? *order : kPciOrder},
-      {"GPU_GATE_INDICES", device_list(devices, Ids::index)},
-      {"GPU_GATE_UUIDS", device_list(devices, Ids::uuid)},
-      {"GPU_GATE_CLAIM", std::to_string(claim)},
+      {kVariables.visible_devices, device_list(devices, naming(ids, environment))},
+      {kVariables.device_order,
+       env_setting(environment, kVariables.device_order).value_or(kVariables.pci_order)},
+      {env::kIndices, device_list(devices, Ids::index)},
+      {env::kUuids, device_list(devices, Ids::uuid)},
+      {env::kClaim, std::to_string(claim)},
   };
   std::vector<std::string> result;
   for (; *environment != nullptr; ++environment) {

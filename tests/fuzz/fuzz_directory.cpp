@@ -8,7 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "gate/ledger.h"
+#include "gate/claims.h"
+#include "gate/line.h"
 
 namespace {
 
@@ -27,9 +28,9 @@ const std::string& folder() {
 
 gpu_gate::LockDir& lock_dir() {
   static gpu_gate::LockDir dir = [] {
-    gpu_gate::LockDirPlaces places;
-    places.chosen = folder() + "/lock";
-    return *gpu_gate::LockDir::open(places);
+    gpu_gate::LockDirPaths paths;
+    paths.chosen = folder() + "/lock";
+    return *gpu_gate::LockDir::open(paths);
   }();
   return dir;
 }
@@ -58,24 +59,29 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     }
     made.push_back(path);
   }
-  const gpu_gate::Ledger ledger(dir);
   // Nothing here has a writer, so nothing is alive, whatever it is called; no Error either. (Except
   // a record of a live process without its FIFO, which a fuzzer does not guess.)
-  if (!ledger.claims(nullptr)) __builtin_trap();
-  const auto places = ledger.all_lines();
+  const gpu_gate::Claims claims(dir);
+  const auto scan = claims.scan();
+  if (!scan) __builtin_trap();
+  const gpu_gate::Line line(dir);
+  const auto places = line.all_places();
   if (!places) __builtin_trap();
   for (const gpu_gate::Place& place : *places) {
-    const auto live = ledger.is_live(place);
-    if (!live || *live) __builtin_trap();
-    (void)ledger.waiter_record(place);
+    const auto holder = line.holder(place);
+    if (!holder || *holder) __builtin_trap();
+    (void)line.record(place, ::geteuid());
   }
-  const auto ahead = ledger.ahead_of(gpu_gate::Place{}, nullptr);
-  if (!ahead || ahead->first || ahead->predecessor) __builtin_trap();
-  if (auto guard = gpu_gate::lock_mutex(dir, std::nullopt, gpu_gate::ending_signals(), {})) {
-    if (!ledger.claims(&*guard)) __builtin_trap();
-    auto standing = ledger.join(*guard, gpu_gate::WaiterRecord{gpu_gate::this_process({"x"}), {}});
-    if (!standing) __builtin_trap();
-    ledger.leave(standing->place);
+  const auto ahead = line.ahead_of(gpu_gate::Place{});
+  if (!ahead || ahead->leader || ahead->predecessor) __builtin_trap();
+  gpu_gate::Mutex mutex(dir);
+  if (auto guard = mutex.lock(std::nullopt, gpu_gate::ending_signals(), {}); guard && *guard) {
+    claims.clear(**guard, *scan);
+    line.clear(**guard, *ahead);
+    const auto own = line.join(**guard, ahead->last_ticket,
+                               gpu_gate::WaiterRecord{gpu_gate::this_process({"x"}), {}});
+    if (!own) __builtin_trap();
+    line.leave(own->place);
   }
   for (const std::string& path : made) ::unlink(path.c_str());
   return 0;

@@ -13,10 +13,10 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   const auto options = gpu_gate::parse_options(words);
   if (!options) {
     const gpu_gate::Error& error = options.error();
-    if (error.code != gpu_gate::ErrorKind::usage || error.text.empty()) __builtin_trap();
+    if (error.kind != gpu_gate::ErrorKind::usage || error.text.empty()) __builtin_trap();
     return 0;
   }
-  if (options->count < 1 || options->poll.count() < 50000000) __builtin_trap();
+  if (options->criteria.count < 1 || options->poll.count() < 50000000) __builtin_trap();
   if (options->timeout && options->timeout->count() < 0) __builtin_trap();
   if (options->verb == gpu_gate::Verb::run && options->command.empty()) __builtin_trap();
   return 0;

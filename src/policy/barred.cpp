@@ -1,4 +1,4 @@
-#include "policy/selection.h"
+#include "policy/barred.h"
 
 #include <algorithm>
 
@@ -14,7 +14,7 @@ bool contains(const List& list, const Value& value) {
 
 }  // namespace
 
-Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& snapshot) {
+Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapshot& snapshot) {
   std::vector<std::size_t> only;
   if (selection.only) {
     Result<std::vector<std::size_t>> named = resolve_gpu_list(*selection.only, snapshot);
@@ -28,7 +28,7 @@ Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& s
   for (std::size_t i = 0; i < barred.size(); ++i) {
     const Device& device = snapshot.devices[i];
     const bool excluded = std::any_of(selection.exclude.begin(), selection.exclude.end(),
-                                      [&](const GpuRef& ref) { return names(ref, device); });
+                                      [&](const GpuRef& ref) { return matches(ref, device); });
     if (selection.only && !contains(only, i)) {
       barred[i] = Barred::not_in_only;
     } else if (excluded) {

@@ -10,7 +10,7 @@
 
 namespace gpu_gate {
 
-/// Why a GPU is not among those that a request may have, whatever its state.
+/// Why a device is not among those that a request may have, whatever its state.
 enum class Barred {
   no,
   not_in_only,    // --only names others
@@ -30,6 +30,6 @@ struct Selection {
 
 /// For each device of the snapshot, in its order, whether this selection bars it and why. An --only
 /// that names what this machine lacks is an Error (impossible).
-Result<std::vector<Barred>> select(const Selection& selection, const Snapshot& snapshot);
+Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapshot& snapshot);
 
 }  // namespace gpu_gate

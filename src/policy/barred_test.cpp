@@ -1,4 +1,4 @@
-#include "policy/selection.h"
+#include "policy/barred.h"
 
 #include <gtest/gtest.h>
 
@@ -21,52 +21,52 @@ std::vector<GpuRef> list(const char* text) { return *parse_gpu_list(text); }
 
 using Bars = std::vector<Barred>;
 
-TEST(Select, EverythingIsAllowedByDefault) {
-  EXPECT_EQ(*select({}, machine()), Bars(4, Barred::no));
+TEST(BarDevices, EverythingIsAllowedByDefault) {
+  EXPECT_EQ(*bar_devices({}, machine()), Bars(4, Barred::no));
 }
 
-TEST(Select, EachBarIsToldByItsOwnReason) {
+TEST(BarDevices, EachBarIsToldByItsOwnReason) {
   Selection selection;
   selection.only = list("0-2");
   selection.exclude = list("1");
   selection.visible_devices = "0,1";
-  EXPECT_EQ(*select(selection, machine()),
+  EXPECT_EQ(*bar_devices(selection, machine()),
             (Bars{Barred::no, Barred::excluded, Barred::not_visible, Barred::not_in_only}));
 }
 
-TEST(Select, AJobChoosesAmongItsOwnCards) {
+TEST(BarDevices, AJobChoosesAmongItsOwnCards) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
-  EXPECT_EQ(*select(selection, machine()), (Bars{Barred::outside_claim, Barred::outside_claim,
+  EXPECT_EQ(*bar_devices(selection, machine()), (Bars{Barred::outside_claim, Barred::outside_claim,
                                                  Barred::no, Barred::outside_claim}));
 }
 
-TEST(Select, ACardThatIsLostForNowMayBeTheJobsOwn) {
+TEST(BarDevices, ACardThatIsLostForNowMayBeTheJobsOwn) {
   Snapshot snapshot = machine();
   snapshot.devices[2].uuid.clear();
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
-  EXPECT_EQ((*select(selection, snapshot))[2], Barred::no);
+  EXPECT_EQ((*bar_devices(selection, snapshot))[2], Barred::no);
 }
 
-TEST(Select, ACardThatCannotBeOpenedIsBarred) {
+TEST(BarDevices, ACardThatCannotBeOpenedIsBarred) {
   Snapshot snapshot = machine();
   snapshot.devices[3].accessible = false;
-  EXPECT_EQ((*select({}, snapshot))[3], Barred::no_access);
+  EXPECT_EQ((*bar_devices({}, snapshot))[3], Barred::no_access);
 }
 
-TEST(Select, OnlyWhatTheMachineLacksCanNeverBe) {
+TEST(BarDevices, OnlyWhatTheMachineLacksCanNeverBe) {
   Selection selection;
   selection.only = list("4");
-  EXPECT_EQ(select(selection, machine()).error().kind, ErrorKind::impossible);
+  EXPECT_EQ(bar_devices(selection, machine()).error().kind, ErrorKind::impossible);
   selection.only = std::vector<GpuRef>{GpuRef{GpuRef::Kind::uuid, 0, 0, "GPU-"}};
-  EXPECT_EQ(select(selection, machine()).error().kind, ErrorKind::impossible);  // ambiguous
+  EXPECT_EQ(bar_devices(selection, machine()).error().kind, ErrorKind::impossible);  // ambiguous
 }
 
-TEST(Select, ExcludingWhatTheMachineLacksIsHarmless) {
+TEST(BarDevices, ExcludingWhatTheMachineLacksIsHarmless) {
   Selection selection;
   selection.exclude = list("7,GPU-ff,0000:99:00.0");
-  EXPECT_EQ(*select(selection, machine()), Bars(4, Barred::no));
+  EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::no));
 }
 
 }  // namespace

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace gpu_gate {
+
+/// Every environment variable that gpu-gate reads or sets, by name.
+namespace env {
+// The user's settings.
+constexpr const char* kLockDir = "GPU_GATE_LOCK_DIR";
+constexpr const char* kNvml = "GPU_GATE_NVML";
+constexpr const char* kNoColor = "NO_COLOR";  // no-color.org: counts if it is not empty
+constexpr const char* kTerm = "TERM";
+constexpr const char* kPath = "PATH";
+// What the command is told; a gpu-gate inside it reads kClaim.
+constexpr const char* kClaim = "GPU_GATE_CLAIM";
+constexpr const char* kIndices = "GPU_GATE_INDICES";
+constexpr const char* kUuids = "GPU_GATE_UUIDS";
+// CUDA C++ Programming Guide, "CUDA Environment Variables".
+constexpr const char* kCudaVisibleDevices = "CUDA_VISIBLE_DEVICES";
+constexpr const char* kCudaDeviceOrder = "CUDA_DEVICE_ORDER";
+}  // namespace env
+
+/// The value of a variable in an environment block (environ(7)), or nothing.
+std::optional<std::string> env_variable(const char* const* environment, const char* name);
+
+/// The same, and nothing where it is empty: for the settings of gpu-gate itself.
+std::optional<std::string> env_setting(const char* const* environment, const char* name);
+
+}  // namespace gpu_gate

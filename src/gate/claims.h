@@ -1,0 +1,78 @@
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "gate/lock_dir.h"
+#include "gate/mutex.h"
+#include "gate/names.h"
+#include "gate/record.h"
+#include "policy/claim.h"
+
+namespace gpu_gate {
+
+/// What a scan of the claims found.
+struct ClaimScan {
+  std::vector<Claim> live;            // by ticket, then by UUID
+  std::vector<ClaimName> dead_fifos;  // of claims of which no device is held any more
+  std::vector<Ticket> dead_records;   // of claims whose FIFOs and process are gone
+  Ticket last_ticket = 0;             // the highest in any name
+};
+
+/// What to sleep on until a claim on a device may have ended: poll `fd` for `events`.
+struct ClaimWatch {
+  UniqueFd fd;
+  short events = 0;  // 0 for a FIFO (POLLHUP), POLLIN for a pidfd
+};
+
+/// A claim just made. It lasts as long as any copy of a descriptor in `held` is open.
+struct NewClaim {
+  Ticket ticket = 0;
+  std::vector<UniqueFd> held;  // close-on-exec
+};
+
+/// The claims in a lock directory. Nothing read from it is trusted: names and records that do not
+/// parse are skipped, and a claim belongs to the owner of its FIFO. Functions that take a
+/// MutexGuard change the directory, the others may be called at any time. No function blocks.
+/// Errors: lock_dir, system.
+class Claims {
+ public:
+  explicit Claims(const LockDir& dir) : dir_(dir) {}
+
+  /// Which claims live and what is left of dead ones. Changes nothing.
+  Result<ClaimScan> scan() const;
+
+  /// Removes what is left of dead claims, as far as this user may.
+  void clear(const MutexGuard& guard, const ClaimScan& scan) const;
+
+  /// The record of a claim; nothing unless the claim's owner wrote it.
+  std::optional<ClaimRecord> record(const Claim& claim) const;
+
+  /// A watch on a claim; nothing if it has ended meanwhile.
+  Result<std::optional<ClaimWatch>> watch(const Claim& claim) const;
+
+  /// Makes a claim on the record's devices, all or none, and counts it as granted. `scan` is of the
+  /// same critical section. ErrorKind::replaced: the directory is being removed.
+  Result<NewClaim> make(MutexGuard& guard, const ClaimScan& scan, const ClaimRecord& record) const;
+
+ private:
+  /// The FIFOs that a scan met of one claim. One that is there and dead says that its device is
+  /// free, and keeps its record until all of the claim's devices are let go.
+  struct FifosOfClaim {
+    std::set<std::string> uuids;
+    bool any_held = false;
+  };
+
+  std::optional<ClaimRecord> read_record(Ticket ticket, std::optional<uid_t> owner) const;
+  void scan_removed_fifos(Ticket ticket, const FifosOfClaim& fifos, ClaimScan& scan) const;
+  Status make_fifos(const ClaimRecord& record, NewClaim& made) const;
+
+  const LockDir& dir_;
+};
+
+}  // namespace gpu_gate

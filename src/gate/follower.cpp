@@ -1,0 +1,75 @@
+#include "gate/follower.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gate/timing.h"
+
+namespace gpu_gate {
+
+void Follower::stand_behind(const Ahead& ahead) {
+  leader_ = *ahead.leader;
+  second_ = ahead.predecessor == ahead.leader;
+  check_interval_ = timing::line_check_interval(ahead.length);
+}
+
+Result<bool> Follower::looked(const Look& look, const Post& post) {
+  // What ends on a device is noticed by the leader, which has to know that somebody waits for it;
+  // and one that can no longer count the time until a device has settled must be told when to begin
+  // again.
+  std::set<std::string> awaited = look.awaited(look.decision);
+  const bool awaits_more =
+      !std::includes(awaited_.begin(), awaited_.end(), awaited.begin(), awaited.end());
+  const auto settle_look = settling_.next(Clock::now());
+  if (awaits_more || (settle_look_ && !settle_look)) post.line.ring_bell(leader_);
+  awaited_ = std::move(awaited);
+  settle_look_ = settle_look;
+  devices_ = look.devices();
+  check_leader(post.line);
+  return watch_as_second(post, look.claims);
+}
+
+Result<bool> Follower::checked_line(const Post& post) {
+  check_leader(post.line);
+  if (!second_) return watch_as_second(post, {});
+  const Result<ClaimScan> scan = post.claims.scan();
+  if (!scan) return fail(scan.error());
+  return watch_as_second(post, scan->live);
+}
+
+Result<bool> Follower::watch_as_second(const Post& post, const std::vector<Claim>& live) {
+  if (second_) return watch_.watch_claims(post.claims, live, devices_, post.place.within);
+  watch_ = CardWatch();
+  return true;
+}
+
+/// Makes sure that the leader is awake: rings it, unless somebody did so just now. If it does not
+/// answer it is passed over, and another leads.
+void Follower::check_leader(const Line& line) {
+  const auto now = Clock::now();
+  next_check_ = now + check_interval_;
+  const bool released = std::exchange(released_, false);
+  const Result<std::optional<BellState>> state = line.bell_state(leader_);
+  if (!state || !*state) return;
+  const BellState& bell = **state;
+  if (!bell.pending && bell.age < timing::kRungJustNow && !released) return;
+  if (!bell.pending) line.ring_bell(leader_);
+  next_check_ = std::min(next_check_, answer_due(bell, now));
+}
+
+void Follower::add_to(WaitSet& set) {
+  watch_.add_to(set);
+  set.until(next_check_);
+  if (settle_look_) set.until(*settle_look_);
+}
+
+Follower::Wake Follower::woke(const WaitSet& set, Clock::time_point now) {
+  if (watch_.ended(set).claim) {
+    released_ = true;
+    next_check_ = std::min(next_check_, now + timing::kHeadStart);
+  }
+  if (settle_look_ && now >= *settle_look_) return Wake::look;
+  return now >= next_check_ ? Wake::check_line : Wake::sleep_on;
+}
+
+}  // namespace gpu_gate

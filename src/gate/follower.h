@@ -1,0 +1,52 @@
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "gate/card_watch.h"
+#include "gate/look.h"
+#include "gate/settling.h"
+
+namespace gpu_gate {
+
+/// A waiter behind the leader: sleeps until it is rung, and sees that the leader is awake.
+class Follower {
+ public:
+  /// Who is ahead, by a scan of the line. `ahead` has a leader.
+  void stand_behind(const Ahead& ahead);
+  const Place& leader() const { return leader_; }
+
+  /// The count of how long devices have been contested.
+  Settling& settling() { return settling_; }
+
+  /// After a look that granted it nothing. False if a claim has ended meanwhile: look again at
+  /// once. Errors: lock_file, system.
+  Result<bool> looked(const Look& look, const Post& post);
+
+  /// After the line ahead has changed, or was to be checked. Result and errors as above.
+  Result<bool> checked_line(const Post& post);
+
+  void add_to(WaitSet& set);
+
+  /// What to do after the sleep on a set.
+  enum class Wake { sleep_on, check_line, look };
+  Wake woke(const WaitSet& set, Clock::time_point now);
+
+ private:
+  Result<bool> watch_as_second(const Post& post, const std::vector<Claim>& live);
+  void check_leader(const Line& line);
+
+  Place leader_;
+  bool second_ = false;  // nobody but the leader is ahead
+  std::chrono::nanoseconds check_interval_{};
+  Clock::time_point next_check_;
+  CardWatch watch_;                // of the second
+  bool released_ = false;          // as second: a claim ended, and the leader should have seen it
+  std::set<std::string> devices_;  // of the last look
+  std::set<std::string> awaited_;  // of these, what only needed time then
+  Settling settling_;
+  std::optional<Clock::time_point> settle_look_;  // when a device will have settled
+};
+
+}  // namespace gpu_gate

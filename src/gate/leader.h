@@ -1,0 +1,40 @@
+#pragma once
+
+#include <map>
+
+#include "gate/backoff.h"
+#include "gate/card_watch.h"
+#include "gate/look.h"
+
+namespace gpu_gate {
+
+/// The waiter that looks at the devices for the whole line: nobody ahead of it lives and answers.
+class Leader {
+ public:
+  /// After a look that granted it nothing: rings those behind whose turn it is, and chooses what to
+  /// sleep on, for `poll` at most. False if a claim has ended meanwhile: look again at once.
+  /// Errors: lock_file, system.
+  Result<bool> looked(const Look& look, const Post& post, Calls& calls,
+                      std::chrono::nanoseconds poll);
+
+  /// It was rung: somebody may wait for what they did not before.
+  void rung() { news_ = true; }
+
+  void add_to(WaitSet& set);
+
+  /// After the sleep on that set: is it time to look?
+  bool woke(const WaitSet& set, Clock::time_point now);
+
+ private:
+  std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls);
+  std::optional<WaiterRecord> record(const Post& post, const Place& place);
+
+  Clock::time_point next_look_;
+  Backoff backoff_;
+  CardWatch watch_;
+  bool news_ = true;                                   // it leads newly, or was rung
+  std::map<Ticket, WaiterRecord> records_;             // of those behind
+  std::map<Ticket, std::vector<std::size_t>> offers_;  // contested devices that each was told of
+};
+
+}  // namespace gpu_gate

@@ -1,0 +1,190 @@
+#include "gate/line.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "gate/record_file.h"
+#include "gate/timing.h"
+
+namespace gpu_gate {
+
+namespace {
+
+/// What the names in queue/ say.
+struct QueueNames {
+  std::vector<Place> places;  // in order
+  Ticket last_ticket = 0;     // the highest in any name
+};
+
+Result<QueueNames> scan_names(int queue) {
+  const Result<std::vector<std::string>> names = names_in(queue);
+  if (!names) return fail(names.error());
+  const Ticket highest = highest_plausible_ticket();
+  QueueNames found;
+  for (const std::string& name : *names) {
+    found.last_ticket = std::max(found.last_ticket, ticket_in_queue(name, highest).value_or(0));
+    if (const auto place = parse_place_name(name, highest)) found.places.push_back(*place);
+  }
+  std::sort(found.places.begin(), found.places.end(),
+            [](const Place& a, const Place& b) { return a.ticket < b.ticket; });
+  return found;
+}
+
+}  // namespace
+
+Result<std::vector<Place>> Line::all_places() const {
+  Result<QueueNames> found = scan_names(dir_.queue());
+  if (!found) return fail(found.error());
+  return std::move(found->places);
+}
+
+Result<std::vector<Place>> Line::places(Ticket within) const {
+  Result<std::vector<Place>> places = all_places();
+  if (places) {
+    std::erase_if(*places, [&](const Place& place) { return place.within != within; });
+  }
+  return places;
+}
+
+Result<std::optional<uid_t>> Line::holder(const Place& place) const {
+  const Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), place_name(place));
+  if (!held) return fail(held.error());
+  return *held ? std::optional((*held)->owner) : std::nullopt;
+}
+
+std::optional<WaiterRecord> Line::record(const Place& place, uid_t holder) const {
+  const auto file = read_record_file(dir_.queue(), record_name(place), holder);
+  if (!file) return std::nullopt;
+  std::optional<WaiterRecord> record = parse_waiter(file->text, file->uid);
+  if (record) record->request.within = place.within;
+  return record;
+}
+
+Result<bool> Line::is_passed_over(const Place& place) const {
+  const Result<std::optional<BellState>> bell = bell_state(place);
+  if (!bell) return fail(bell.error());
+  return !*bell || ((*bell)->pending && (*bell)->age >= timing::kAnswer);
+}
+
+// The predecessor is found before the leader: with nobody alive there is no leader either (the dead
+// stay dead), and one that dies between the two scans is noticed by its watch. The other way round,
+// it could be the leader and already gone as a predecessor, and nobody would wake this waiter.
+Result<Ahead> Line::ahead_of(const Place& place) const {
+  const Result<QueueNames> found = scan_names(dir_.queue());
+  if (!found) return fail(found.error());
+  const bool newcomer = place.ticket == 0;
+  Ahead ahead;
+  ahead.last_ticket = found->last_ticket;
+  std::vector<Place> places;  // of this line, ahead
+  for (const Place& other : found->places) {
+    if (other.within == place.within) {
+      if (newcomer || other.ticket < place.ticket) places.push_back(other);
+    } else if (newcomer) {
+      // Nobody may ever come again to a line inside a claim, so it is looked at by any newcomer.
+      const Result<std::optional<uid_t>> inside = holder(other);
+      if (!inside) return fail(inside.error());
+      if (!*inside) ahead.dead.push_back(other);
+    }
+  }
+  ahead.length = places.size();
+  if (Status done = find_predecessor(places, ahead); !done) return fail(done.error());
+  if (Status done = find_leader(places, ahead); !done) return fail(done.error());
+  return ahead;
+}
+
+Status Line::find_predecessor(const std::vector<Place>& places, Ahead& ahead) const {
+  for (auto other = places.rbegin(); other != places.rend(); ++other) {
+    Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), place_name(*other));
+    if (!held) return fail(held.error());
+    if (!*held) continue;
+    ahead.predecessor = *other;
+    ahead.predecessor_end = std::move((*held)->read_end);
+    return {};
+  }
+  return {};
+}
+
+Status Line::find_leader(const std::vector<Place>& places, Ahead& ahead) const {
+  for (const Place& other : places) {
+    const Result<std::optional<uid_t>> live = holder(other);
+    if (!live) return fail(live.error());
+    if (!*live) {
+      ahead.dead.push_back(other);
+      continue;
+    }
+    const Result<bool> passed_over = is_passed_over(other);
+    if (!passed_over) return fail(passed_over.error());
+    if (*passed_over) continue;
+    if (ahead.predecessor) ahead.leader = other;
+    return {};
+  }
+  return {};
+}
+
+void Line::clear(const MutexGuard& /*guard*/, const Ahead& ahead) const {
+  for (const Place& place : ahead.dead) {
+    struct stat info{};
+    if (::fstatat(dir_.queue(), place_name(place).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+        may_remove(info.st_uid)) {
+      leave(place);
+    }
+  }
+}
+
+Result<OwnPlace> Line::join(MutexGuard& guard, Ticket last_ticket,
+                            const WaiterRecord& record) const {
+  Counters counters = guard.counters();
+  counters.last_ticket = std::max(counters.last_ticket, last_ticket);
+  for (int tries = 0;; ++tries) {
+    Result<OwnPlace> made =
+        make_place(Place{++counters.last_ticket, record.request.within}, record);
+    if (!made && made.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
+    if (!made) return fail(creation_error(made.error()));
+    if (Status written = guard.write(counters); !written) {
+      leave(made->place);
+      return fail(written.error());
+    }
+    return made;
+  }
+}
+
+// The FIFO is made first and removed last: a process killed in between leaves a dead place behind,
+// which is cleared away like any other, and never a file that nobody looks for.
+Result<OwnPlace> Line::make_place(const Place& place, const WaiterRecord& record) const {
+  Result<UniqueFd> held = create_held_fifo(dir_.queue(), place_name(place));
+  if (!held) return fail(held.error());
+  Result<UniqueFd> bell = create_bell(dir_.queue(), bell_name(place));
+  const Status written = bell ? write_record_file(dir_.queue(), record_name(place), to_json(record))
+                              : fail(bell.error());
+  if (!written) {
+    leave(place);
+    return fail(written.error());
+  }
+  return OwnPlace{.place = place, .held = std::move(*held), .bell = std::move(*bell)};
+}
+
+Status Line::rewrite(const Place& place, const WaiterRecord& record) const {
+  return replace_record_file(dir_.queue(), record_name(place), new_record_name(place),
+                             to_json(record));
+}
+
+void Line::leave(const Place& place) const {
+  for (const std::string& name :
+       {new_record_name(place), bell_name(place), record_name(place), place_name(place)}) {
+    ::unlinkat(dir_.queue(), name.c_str(), 0);
+  }
+}
+
+std::optional<BellState> Line::ring_bell(const Place& place) const {
+  return ring(dir_.queue(), bell_name(place));
+}
+
+Result<std::optional<BellState>> Line::bell_state(const Place& place) const {
+  return look_at_bell(dir_.queue(), bell_name(place));
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "gate/fifo.h"
+#include "gate/lock_dir.h"
+#include "gate/mutex.h"
+#include "gate/names.h"
+#include "gate/record.h"
+
+namespace gpu_gate {
+
+/// A waiter's own place in line. Letting go of `held` is leaving it.
+struct OwnPlace {
+  Place place;
+  UniqueFd held;
+  UniqueFd bell;
+};
+
+/// What a scan of a line found ahead of a place.
+struct Ahead {
+  std::optional<Place> leader;       // the first that lives and answers its bell
+  std::optional<Place> predecessor;  // the nearest that lives
+  UniqueFd predecessor_end;          // POLLHUP when the predecessor has left
+  std::size_t length = 0;            // of the line up to the place, dead ones included
+  std::vector<Place> dead;           // at the front and, for a newcomer, in lines inside claims
+  Ticket last_ticket = 0;            // the highest in any name
+};
+
+/// The lines in a lock directory: one for the machine and one inside each claim whose job asks for
+/// devices again. Nothing read from it is trusted: names and records that do not parse are skipped,
+/// and a place belongs to the owner of its FIFO. Functions that take a MutexGuard change the
+/// directory, the others may be called at any time. No function blocks. Errors: lock_dir, system.
+class Line {
+ public:
+  explicit Line(const LockDir& dir) : dir_(dir) {}
+
+  /// The places of one line in order, dead ones among them.
+  Result<std::vector<Place>> places(Ticket within) const;
+  /// The same for all lines.
+  Result<std::vector<Place>> all_places() const;
+
+  /// The user who stands at a place; nothing where nobody does any more.
+  Result<std::optional<uid_t>> holder(const Place& place) const;
+
+  /// The record of a place, as far as `holder` wrote it.
+  std::optional<WaiterRecord> record(const Place& place, uid_t holder) const;
+
+  /// Does it not answer its bell, or has none that can be rung?
+  Result<bool> is_passed_over(const Place& place) const;
+
+  /// Who is ahead of `place` (ticket 0: of a newcomer). Changes nothing.
+  Result<Ahead> ahead_of(const Place& place) const;
+
+  /// Removes the dead places that a scan found, as far as this user may.
+  void clear(const MutexGuard& guard, const Ahead& ahead) const;
+
+  /// Stands last in the line. `last_ticket` is the highest in any name, by a scan in the same
+  /// critical section. ErrorKind::replaced: the directory is being removed.
+  Result<OwnPlace> join(MutexGuard& guard, Ticket last_ticket, const WaiterRecord& record) const;
+
+  /// Replaces the record of one's own place.
+  Status rewrite(const Place& place, const WaiterRecord& record) const;
+
+  /// Removes one's own place. Needs no mutex: to everybody else it is as if its owner had died.
+  void leave(const Place& place) const;
+
+  /// Rings a waiter; see ring() in fifo.h.
+  std::optional<BellState> ring_bell(const Place& place) const;
+  Result<std::optional<BellState>> bell_state(const Place& place) const;
+
+ private:
+  Status find_predecessor(const std::vector<Place>& places, Ahead& ahead) const;
+  Status find_leader(const std::vector<Place>& places, Ahead& ahead) const;
+  Result<OwnPlace> make_place(const Place& place, const WaiterRecord& record) const;
+
+  const LockDir& dir_;
+};
+
+}  // namespace gpu_gate

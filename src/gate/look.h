@@ -1,0 +1,51 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "gate/claims.h"
+#include "gate/line.h"
+#include "policy/line_rule.h"
+
+namespace gpu_gate {
+
+/// What one look at the devices, the claims and the line found.
+struct Look {
+  Snapshot snapshot;
+  Request request;
+  std::vector<Claim> claims;         // live ones
+  std::vector<Occupancy> occupancy;  // for each device, as the request sees it
+  Decision decision;                 // for this waiter
+
+  /// The UUIDs of all devices.
+  std::set<std::string> devices() const;
+  /// The devices that would do if what is on them now went away, by a decision of this look.
+  std::set<std::string> awaited(const Decision& of) const;
+};
+
+/// Where a waiter stands, for its role.
+struct Post {
+  const Line& line;
+  const Claims& claims;
+  Place place;  // its own
+};
+
+/// The waiters that were rung since it is their turn: a waiter that does not answer is passed over,
+/// and it is time to look again.
+class Calls {
+ public:
+  void forget() { answer_due_.reset(); }
+  void call(const Line& line, const Place& place);
+  /// When the first of them is passed over unless it answers.
+  std::optional<Clock::time_point> answer_due() const { return answer_due_; }
+
+ private:
+  std::optional<Clock::time_point> answer_due_;
+};
+
+/// When a waiter whose bell is in this state is passed over, if it is rung now at the latest.
+Clock::time_point answer_due(const BellState& bell, Clock::time_point now);
+
+}  // namespace gpu_gate

@@ -1,0 +1,100 @@
+#include "gate/record_file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "base/umask.h"
+#include "base/unique_fd.h"
+#include "gate/record.h"
+
+namespace gpu_gate {
+namespace {
+
+constexpr mode_t kRecordMode = 01644;  // sticky: see fifo.cpp
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+}  // namespace
+
+std::optional<RecordFile> read_record_file(int dir, const std::string& name,
+                                           std::optional<uid_t> owner) {
+  const UniqueFd fd(
+      ::openat(dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY));
+  struct stat info{};
+  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0 ||
+      info.st_size > static_cast<off_t>(kMaxRecordBytes) ||
+      info.st_uid != owner.value_or(info.st_uid)) {
+    return std::nullopt;
+  }
+  std::string text(static_cast<std::size_t>(info.st_size), '\0');
+  const ssize_t got = ::read(fd.get(), text.data(), text.size());
+  if (got <= 0) return std::nullopt;
+  text.resize(static_cast<std::size_t>(got));
+  return RecordFile{std::move(text), info.st_uid};
+}
+
+Status write_record_file(int dir, const std::string& name, const std::string& text) {
+  UniqueFd fd;
+  {
+    const NoUmask exact_mode;
+    fd = UniqueFd(::openat(dir, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                           kRecordMode));
+  }
+  if (!fd) return fail(system_error(ErrorKind::lock_file, "open", name, errno));
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t written = ::write(fd.get(), text.data() + done, text.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      Error error = system_error(ErrorKind::lock_file, "write", name, written < 0 ? errno : ENOSPC);
+      ::unlinkat(dir, name.c_str(), 0);
+      return fail(std::move(error));
+    }
+    done += static_cast<std::size_t>(written);
+  }
+  return {};
+}
+
+Status replace_record_file(int dir, const std::string& name, const std::string& new_name,
+                           const std::string& text) {
+  ::unlinkat(dir, new_name.c_str(), 0);
+  if (Status written = write_record_file(dir, new_name, text); !written) return written;
+  if (::renameat(dir, new_name.c_str(), dir, name.c_str()) != 0) {
+    return fail(system_error(ErrorKind::lock_file, "rename", name, errno));
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> names_in(int dir) {
+  UniqueFd fd(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail(system_error(ErrorKind::lock_file, "open", ".", errno));
+  const std::unique_ptr<DIR, CloseDir> stream(::fdopendir(fd.get()));
+  if (!stream) return fail(system_error(ErrorKind::lock_file, "fdopendir", ".", errno));
+  fd.release();
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const struct dirent* entry = ::readdir(stream.get());
+    if (entry == nullptr && errno != 0) {
+      return fail(system_error(ErrorKind::lock_file, "readdir", ".", errno));
+    }
+    if (entry == nullptr) return names;
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+}
+
+Error creation_error(Error error) {
+  if (error.errnum == ENOENT) error.kind = ErrorKind::replaced;
+  return error;
+}
+
+bool may_remove(uid_t owner) { return ::geteuid() == 0 || ::geteuid() == owner; }
+
+}  // namespace gpu_gate

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+// Every number of time that the line goes by. Programs that share a lock directory must agree on
+// those of the first group (docs/protocol.md).
+namespace gpu_gate::timing {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// A waiter that has not answered its bell for so long is passed over until it does.
+constexpr seconds kAnswer{5};
+/// A device that those ahead could use, but not as it is, is kept for them for so long.
+constexpr seconds kSettle{10};
+
+/// A follower sees this often that the leader is awake: the nearer to the front, the more often, so
+/// that a long line costs hardly more than a short one (see line_check_interval).
+constexpr seconds kLineCheck{5};
+constexpr std::size_t kLineCheckSpread = 16;
+/// A leader that was rung less than this ago need not be rung again to see that it is awake.
+constexpr seconds kRungJustNow{4};
+/// The second in line gives the leader so much time after a release before it rings.
+constexpr milliseconds kHeadStart{50};
+/// Anybody may ring, but a waiter looks no more often than this because of it.
+constexpr milliseconds kBetweenRings{20};
+/// A look because devices have settled comes no sooner than this after the last look.
+constexpr milliseconds kBetweenSettleLooks{100};
+
+/// Looks after a release, until the memory is there: see Backoff.
+constexpr milliseconds kSoonest{1};
+constexpr milliseconds kOften{40};
+constexpr seconds kOftenFor{5};
+constexpr milliseconds kSeldom{250};
+constexpr seconds kSeldomFor{30};
+
+/// One try does not give up because another process has the mutex for a moment.
+constexpr seconds kOneTryForMutex{2};
+
+/// How often a follower checks the line that has `length` places up to its own.
+constexpr std::chrono::nanoseconds line_check_interval(std::size_t length) {
+  return kLineCheck * (1 + length / kLineCheckSpread);
+}
+
+}  // namespace gpu_gate::timing

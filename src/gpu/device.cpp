@@ -1,0 +1,16 @@
+#include "gpu/device.h"
+
+#include <algorithm>
+
+namespace gpu_gate {
+
+bool is_uuid(std::string_view text) {
+  constexpr std::size_t kMaxBytes = 96;  // NVML_DEVICE_UUID_V2_BUFFER_SIZE of nvml.h
+  return !text.empty() && text.size() <= kMaxBytes &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  c == '-';
+         });
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,58 @@
+#include "policy/choose.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "policy/test_machine.h"
+
+namespace gpu_gate {
+namespace {
+
+using Positions = std::vector<std::size_t>;
+
+Snapshot alike(int cards) {
+  Snapshot machine;
+  for (int i = 0; i < cards; ++i) machine.devices.push_back(card(i, 1000));
+  return machine;
+}
+
+TEST(Choose, MostFreeMemoryThenLeastBusyThenLowestIndex) {
+  Snapshot machine = alike(5);
+  machine.devices[0].utilization_pct.reset();  // unknown comes after known
+  machine.devices[1].utilization_pct = 50;
+  machine.devices[2].utilization_pct = 10;
+  machine.devices[3].utilization_pct = 10;
+  machine.devices[4].memory_free_mib = 1001;
+  const Positions order{4, 2, 3, 1, 0};
+  for (std::size_t n = 1; n <= order.size(); ++n) {
+    Positions expected(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n));
+    std::sort(expected.begin(), expected.end());  // exported in ascending index
+    EXPECT_EQ(choose({0, 1, 2, 3, 4}, n, machine), expected);
+  }
+}
+
+TEST(Choose, TakesNothingButCandidates) {
+  Snapshot machine = alike(4);
+  machine.devices[0].memory_free_mib = 9000;
+  EXPECT_EQ(choose({1, 3}, 1, machine), Positions{1});
+  EXPECT_EQ(choose({1, 3}, 2, machine), (Positions{1, 3}));
+}
+
+TEST(Choose, DoesNotDependOnTheOrderOfTheCandidates) {
+  const Snapshot machine = alike(4);
+  Positions candidates{0, 1, 2, 3};
+  do {
+    EXPECT_EQ(choose(candidates, 2, machine), (Positions{0, 1}));
+  } while (std::next_permutation(candidates.begin(), candidates.end()));
+}
+
+TEST(Choose, AFullyBusyCardComesBeforeOneOfUnknownUtilisation) {
+  Snapshot machine = alike(2);
+  machine.devices[0].utilization_pct.reset();
+  machine.devices[1].utilization_pct = 100;
+  EXPECT_EQ(choose({0, 1}, 1, machine), Positions{1});
+}
+
+}  // namespace
+}  // namespace gpu_gate

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+namespace gpu_gate {
+
+/// The number of a place in line, or of a claim. Grows within a lock directory; 0 is none.
+using Ticket = std::uint64_t;
+
+/// A live claim on one device. A claim on several devices is several of these with one ticket.
+struct Claim {
+  Ticket ticket = 0;
+  std::string uuid;         // of the device
+  uid_t uid = 0;            // the owner of its FIFO
+  bool by_process = false;  // its FIFO was removed: it lasts as long as its process lives
+};
+
+}  // namespace gpu_gate

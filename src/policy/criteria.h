@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace gpu_gate {
+
+/// What a request asks of each of its devices, and how many it wants.
+struct Criteria {
+  int count = 1;
+  std::optional<std::int64_t> min_free_mib;
+  std::optional<int> max_util_pct;
+};
+
+}  // namespace gpu_gate

@@ -1,0 +1,72 @@
+#include "policy/fit.h"
+
+#include <algorithm>
+
+namespace gpu_gate {
+namespace {
+
+/// What the driver may have reserved of the memory that is said to be in use, where it does not
+/// tell the two apart: up to a fiftieth of the device (0.8 % of 80 GB, 1.3 % of 46 GB, 2 % of 24 GB
+/// were seen).
+std::int64_t hidden_reserve_mib(const Device& device) {
+  return device.memory_reserved_mib ? 0 : device.memory_total_mib / 50;
+}
+
+/// With neither memory nor utilisation asked for, nobody else may be on the device. Inside a claim
+/// the device is the job's own, so what runs there already is no stranger.
+Fit idle_fit(const Device& device, const Request& request) {
+  if (request.within != 0) return Fit::usable;
+  std::int64_t graphics_mib = 0;
+  for (const GpuProcess& process : device.processes) {
+    if (!process.graphics) return Fit::occupied;
+    graphics_mib += process.memory_mib.value_or(0);
+  }
+  return device.memory_used_mib - graphics_mib > kIdleMemoryMib + hidden_reserve_mib(device)
+             ? Fit::memory_held
+             : Fit::usable;
+}
+
+}  // namespace
+
+bool could_ever(Fit fit) {
+  return fit != Fit::not_allowed && fit != Fit::mig && fit != Fit::too_small;
+}
+
+bool needs_time(Fit fit) {
+  return fit == Fit::memory_held || fit == Fit::memory_low || fit == Fit::busy ||
+         fit == Fit::occupied;
+}
+
+Fit fit(const Device& device, const Request& request, const Occupancy& occupancy) {
+  const Criteria& criteria = request.criteria;
+  if (std::find(request.barred.begin(), request.barred.end(), device.uuid) !=
+      request.barred.end()) {
+    return Fit::not_allowed;
+  }
+  if (device.health == Health::mig) return Fit::mig;
+  const std::int64_t usable_mib = device.memory_total_mib - device.memory_reserved_mib.value_or(0);
+  if (device.memory_total_mib > 0 && criteria.min_free_mib.value_or(0) > usable_mib) {
+    return Fit::too_small;
+  }
+  if (device.health != Health::ok) return Fit::unhealthy;
+  if (occupancy.whole) return Fit::claimed;
+  if (!criteria.min_free_mib && !criteria.max_util_pct) return idle_fit(device, request);
+  if (criteria.min_free_mib && device.memory_free_mib < *criteria.min_free_mib) {
+    return Fit::memory_low;
+  }
+  if (criteria.max_util_pct && device.utilization_pct.value_or(0) > *criteria.max_util_pct) {
+    return Fit::busy;
+  }
+  return Fit::usable;
+}
+
+int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
+                     const Request& request) {
+  int count = 0;
+  for (std::size_t i = 0; i < barred.size(); ++i) {
+    if (barred[i] == Barred::no && could_ever(fit(snapshot.devices[i], request, {}))) ++count;
+  }
+  return count;
+}
+
+}  // namespace gpu_gate

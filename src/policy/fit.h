@@ -1,0 +1,48 @@
+#pragma once
+
+#include <vector>
+
+#include "gpu/device.h"
+#include "policy/barred.h"
+#include "policy/occupancy.h"
+#include "policy/request.h"
+
+namespace gpu_gate {
+
+/// Whether a device will do for a request, and the first reason why not.
+enum class Fit {
+  usable,
+  // Never on this machine:
+  not_allowed,  // in Request::barred
+  mig,          // MIG is on
+  too_small,    // less memory in all than asked for
+  // Not as it is now:
+  unhealthy,    // Device::health says why
+  claimed,      // a live claim has it
+  occupied,     // a compute process of others is on it
+  memory_held,  // memory is in use that belongs to no visible process
+  memory_low,   // less memory free than asked for
+  busy,         // utilisation above what was asked for
+  // Somebody ahead in line:
+  reserved,  // has it kept for a request that cannot be served yet
+  settling,  // could use it but not as it is now, and not for long enough yet
+};
+
+/// Could the device ever do for a request that it does not fit now?
+bool could_ever(Fit fit);
+
+/// Does the device only need time: would it do if what is on it now went away?
+bool needs_time(Fit fit);
+
+/// Memory that may be in use on a device that still counts as nobody's, besides what the driver
+/// reserves and graphics clients hold: contexts of monitoring tools and of a display server.
+constexpr std::int64_t kIdleMemoryMib = 512;
+
+/// Does this device do for this request, with nobody else in line?
+Fit fit(const Device& device, const Request& request, const Occupancy& occupancy);
+
+/// How many of the devices that are not barred (an entry for each) could ever do for the request.
+int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
+                     const Request& request);
+
+}  // namespace gpu_gate

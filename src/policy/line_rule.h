@@ -1,0 +1,51 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "policy/fit.h"
+
+namespace gpu_gate {
+
+/// One waiter as the rule sees it.
+struct Waiting {
+  const Request* request = nullptr;
+  bool passed_over = false;  // it was rung and did not answer: neither served nor reserved for
+};
+
+/// What the rule says to one waiter.
+struct Decision {
+  std::vector<Fit> fits;             // for each device of the snapshot
+  std::vector<std::size_t> granted;  // positions in the snapshot, ascending; empty: not yet
+  std::vector<bool> contested;       // would be usable, but one ahead waits for it to become so
+};
+
+/// The line's rule (README, "The line"), applied to one waiter after the other in order. Each takes
+/// the best devices that it can use (see choose), or, if there are not enough, keeps those it could
+/// use from all behind it. Pure: a function of what it is given.
+class LineRule {
+ public:
+  /// `occupancy` has an entry for each device. `settled` has the UUIDs of those devices that the
+  /// caller has seen unusable for the waiters ahead for long enough; they are no longer kept for
+  /// them. The snapshot must outlive this.
+  LineRule(const Snapshot& snapshot, std::vector<Occupancy> occupancy,
+           std::set<std::string> settled);
+
+  /// What the next waiter in line gets.
+  Decision next(const Waiting& waiter);
+
+  /// Is there still a device for this request that nobody so far has taken or reserved?
+  bool leaves_any_for(const Request& request) const;
+
+ private:
+  void keep_for(const Decision& decision, const std::vector<std::size_t>& candidates);
+
+  const Snapshot& snapshot_;
+  std::vector<Occupancy> occupancy_;
+  std::set<std::string> settled_;
+  std::vector<bool> taken_;         // granted to or reserved for one ahead
+  std::vector<bool> wanted_ahead_;  // one ahead could use it, but not as it is now
+};
+
+}  // namespace gpu_gate

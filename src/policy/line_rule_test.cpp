@@ -1,0 +1,185 @@
+#include "policy/line_rule.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "policy/test_machine.h"
+
+namespace gpu_gate {
+namespace {
+
+using Cards = std::vector<std::size_t>;
+
+std::vector<Occupancy> occupancy_of(const std::vector<bool>& claimed) {
+  std::vector<Occupancy> list;
+  for (const bool whole : claimed) list.push_back({.whole = whole});
+  return list;
+}
+
+std::vector<Decision> decide(const Snapshot& snapshot, const std::vector<Request>& requests,
+                             std::vector<bool> claimed = {},
+                             const std::set<std::string>& settled = {},
+                             const std::vector<bool>& passed_over = {}) {
+  claimed.resize(snapshot.devices.size(), false);
+  LineRule rule(snapshot, occupancy_of(claimed), settled);
+  std::vector<Decision> decisions;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    decisions.push_back(rule.next(
+        {.request = &requests[i], .passed_over = i < passed_over.size() && passed_over[i]}));
+  }
+  return decisions;
+}
+
+TEST(LineRule, TheFirstIsServedFirst) {
+  const Snapshot machine = idle_machine(1);
+  const auto decisions = decide(machine, {wish(1), wish(1)});
+  EXPECT_EQ(decisions[0].granted, Cards{0});
+  EXPECT_TRUE(decisions[1].granted.empty());
+  EXPECT_EQ(decisions[1].fits[0], Fit::reserved);
+}
+
+TEST(LineRule, OneLookServesAllThatCanBeServed) {
+  const Snapshot machine = idle_machine(4);
+  const auto decisions = decide(machine, {wish(1), wish(2), wish(1)});
+  EXPECT_EQ(decisions[0].granted, Cards{0});
+  EXPECT_EQ(decisions[1].granted, (Cards{1, 2}));
+  EXPECT_EQ(decisions[2].granted, Cards{3});
+}
+
+TEST(LineRule, ABigRequestKeepsWhatItCouldUse) {
+  const Snapshot machine = idle_machine(2);
+  const auto decisions = decide(machine, {wish(2), wish(1)}, {true, false});
+  EXPECT_TRUE(decisions[0].granted.empty());
+  EXPECT_TRUE(decisions[1].granted.empty());
+  EXPECT_EQ(decisions[1].fits[1], Fit::reserved);
+}
+
+TEST(LineRule, ACardThatNobodyAheadCouldEverUseDoesNotStandIdle) {
+  const Snapshot machine = idle_machine(2);
+  Request picky = wish(1);
+  picky.barred = {"GPU-1"};
+  EXPECT_EQ(decide(machine, {picky, wish(1)}, {true, false})[1].granted, Cards{1});
+  Request huge = wish(1);
+  huge.criteria.min_free_mib = 80000;
+  EXPECT_EQ(decide(machine, {huge, wish(1)})[1].granted, Cards{0});
+}
+
+TEST(LineRule, ACardThatOneAheadCouldUseLaterIsKeptUntilItHasSettled) {
+  Snapshot machine;
+  machine.devices.push_back(card(0, 10000));
+  Request big = wish(1);
+  big.criteria.min_free_mib = 40000;
+  Request small = wish(1);
+  small.criteria.min_free_mib = 8000;
+  const auto before = decide(machine, {big, small});
+  EXPECT_TRUE(before[1].granted.empty());
+  EXPECT_EQ(before[1].fits[0], Fit::settling);
+  EXPECT_TRUE(before[1].contested[0]);
+  const auto after = decide(machine, {big, small}, {}, {"GPU-0"});
+  EXPECT_EQ(after[1].granted, Cards{0});
+  EXPECT_TRUE(after[1].contested[0]);
+}
+
+TEST(LineRule, AClaimedCardIsKeptForNobody) {
+  // It is not there to be had; when it is, the first in line sees it first.
+  const Snapshot machine = idle_machine(2);
+  Request first = wish(1);
+  first.barred = {"GPU-1"};
+  const auto decisions = decide(machine, {first, wish(1)}, {true, false});
+  EXPECT_FALSE(decisions[1].contested[0]);
+  EXPECT_EQ(decisions[1].granted, Cards{1});
+}
+
+TEST(LineRule, AWaiterPassedOverIsNeitherServedNorReservedFor) {
+  const Snapshot machine = idle_machine(1);
+  const auto decisions = decide(machine, {wish(1), wish(1)}, {}, {}, {true, false});
+  EXPECT_TRUE(decisions[0].granted.empty());
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+}
+
+TEST(LineRule, NeverFewerCardsThanAskedFor) {
+  const Snapshot machine = idle_machine(3);
+  EXPECT_TRUE(decide(machine, {wish(4)})[0].granted.empty());
+}
+
+TEST(LineRule, TellsWhenThereIsNothingLeft) {
+  const Snapshot machine = idle_machine(2);
+  const Request one = wish(1);
+  LineRule rule(machine, occupancy_of({false, false}), {});
+  EXPECT_TRUE(rule.leaves_any_for(one));
+  rule.next({.request = &one});
+  EXPECT_TRUE(rule.leaves_any_for(one));
+  rule.next({.request = &one});
+  EXPECT_FALSE(rule.leaves_any_for(one));
+}
+
+// Every line of three waiters with requests for 1 to 3 of 3 cards, over every set of cards that is
+// claimed, busy for the one who cares, or allowed: the rule's promises, against their words.
+TEST(LineRule, HoldsItsPromisesInEverySmallCase) {
+  constexpr std::size_t kCards = 3;
+  constexpr int kSubsets = 1 << kCards;
+  int cases = 0;
+  for (int claimed_bits = 0; claimed_bits < kSubsets; ++claimed_bits) {
+    for (int low_bits = 0; low_bits < kSubsets; ++low_bits) {
+      Snapshot machine;
+      std::vector<bool> claimed;
+      for (std::size_t i = 0; i < kCards; ++i) {
+        const bool low = (low_bits >> i & 1) != 0;
+        machine.devices.push_back(card(static_cast<int>(i), low ? 10000 : 40000));
+        claimed.push_back((claimed_bits >> i & 1) != 0);
+      }
+      for (int shape = 0; shape < 4 * 4 * 4 * 7; ++shape) {
+        std::vector<Request> line;
+        for (int w = 0, rest = shape; w < 3; ++w, rest /= 4) {
+          Request request = wish(rest % 4 == 3 ? 1 : rest % 4 + 1);
+          request.criteria.min_free_mib = rest % 4 == 3 ? 40000 : 0;
+          line.push_back(request);
+        }
+        const int allowed_bits = shape / 64 + 1;  // of the second
+        for (std::size_t i = 0; i < kCards; ++i) {
+          if ((allowed_bits >> i & 1) == 0) line[1].barred.push_back(machine.devices[i].uuid);
+        }
+        const auto decisions = decide(machine, line, claimed);
+        ++cases;
+        std::vector<int> owners(kCards, 0);
+        for (std::size_t w = 0; w < 3; ++w) {
+          const Decision& decision = decisions[w];
+          // All or nothing, and only usable cards, each once.
+          ASSERT_TRUE(decision.granted.empty() ||
+                      decision.granted.size() == static_cast<std::size_t>(line[w].criteria.count));
+          ASSERT_TRUE(std::is_sorted(decision.granted.begin(), decision.granted.end()));
+          for (const std::size_t i : decision.granted) {
+            ASSERT_EQ(++owners[i], 1);
+            ASSERT_FALSE(claimed[i]);
+            ASSERT_EQ(fit(machine.devices[i], line[w], occupancy_of(claimed)[i]), Fit::usable);
+            // Nobody ahead who is not served could use it, now or in principle.
+            for (std::size_t ahead = 0; ahead < w; ++ahead) {
+              if (!decisions[ahead].granted.empty()) continue;
+              ASSERT_FALSE(could_ever(fit(machine.devices[i], line[ahead], {})));
+            }
+          }
+          // A waiter that is not served could not have been: too few usable cards that nobody ahead
+          // wants.
+          if (!decision.granted.empty()) continue;
+          int could = 0;
+          for (std::size_t i = 0; i < kCards; ++i) {
+            if (fit(machine.devices[i], line[w], occupancy_of(claimed)[i]) != Fit::usable) continue;
+            bool wanted = false;
+            for (std::size_t ahead = 0; ahead < w; ++ahead) {
+              const Cards& taken = decisions[ahead].granted;
+              wanted = wanted || std::count(taken.begin(), taken.end(), i) != 0 ||
+                       (taken.empty() && could_ever(fit(machine.devices[i], line[ahead], {})));
+            }
+            if (!wanted) ++could;
+          }
+          ASSERT_LT(could, line[w].criteria.count);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(cases, 8 * 8 * 448);
+}
+
+}  // namespace
+}  // namespace gpu_gate

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "gpu/device.h"
+#include "policy/request.h"
+
+// Machines and requests for unit tests.
+namespace gpu_gate {
+
+inline Device card(int index, std::int64_t free_mib = 40000) {
+  Device device;
+  device.index = index;
+  device.uuid = "GPU-" + std::to_string(index);
+  device.memory_total_mib = 46068;
+  device.memory_reserved_mib = 600;
+  device.memory_free_mib = free_mib;
+  device.memory_used_mib = 46068 - 600 - free_mib;
+  device.utilization_pct = 0;
+  return device;
+}
+
+/// Cards that hold nothing.
+inline Snapshot idle_machine(int cards) {
+  Snapshot snapshot;
+  for (int i = 0; i < cards; ++i) snapshot.devices.push_back(card(i, 46068 - 600));
+  return snapshot;
+}
+
+inline Request wish(int count) {
+  Request request;
+  request.criteria.count = count;
+  return request;
+}
+
+}  // namespace gpu_gate

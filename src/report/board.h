@@ -1,0 +1,52 @@
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "gate/claims.h"
+#include "gate/line.h"
+#include "gpu/device.h"
+#include "report/usage.h"
+
+namespace gpu_gate {
+
+// Everything that status shows, as plain values: every device, who holds it, who waits.
+
+struct BoardClaim {
+  Ticket ticket = 0;
+  Claimant claimant;
+  std::vector<std::string> devices;  // UUIDs, of the whole claim
+};
+
+struct BoardProcess {
+  DeviceProcess described;
+  bool claimed = false;  // belongs to a claim on that device
+};
+
+struct BoardRow {
+  Device device;
+  std::vector<BoardClaim> claims;  // the outermost first, then those made inside it
+  std::vector<BoardProcess> processes;
+};
+
+struct BoardWaiter {
+  Place place;
+  std::string user;
+  WaiterRecord record;
+};
+
+struct Board {
+  std::vector<BoardRow> rows;
+  std::vector<BoardWaiter> waiters;  // in order of the line
+};
+
+/// Puts it together. `dir` may be null (there is no lock directory yet). Reads /proc; may ask a
+/// directory service for names. Errors: lock_dir, system.
+Result<Board> make_board(const Snapshot& snapshot, const LockDir* dir);
+
+/// Does this process belong to one of the claims on its device? It is the claim's process or comes
+/// of it, or, as orphans cannot be traced, it is simply the same user's. `proc`: where proc(5) is.
+bool is_claimed(const DeviceProcess& process, const std::vector<BoardClaim>& claims,
+                const std::string& proc = "/proc");
+
+}  // namespace gpu_gate

@@ -1,0 +1,42 @@
+#include "report/usage.h"
+
+#include "base/process.h"
+#include "policy/occupancy.h"
+
+namespace gpu_gate {
+
+Claimant claimant_of(const Claims& claims, const Claim& claim) {
+  Claimant claimant{.uid = claim.uid, .user = user_name(claim.uid), .job = {}};
+  if (std::optional<ClaimRecord> record = claims.record(claim)) {
+    claimant.job = std::move(record->owner);
+  }
+  return claimant;
+}
+
+DeviceProcess describe(const GpuProcess& process) {
+  DeviceProcess described{.process = process,
+                          .uid = {},
+                          .user = {},
+                          .command = process_command(process.pid, kMaxCommandBytes)};
+  if (const auto identity = process_identity(process.pid)) {
+    described.uid = identity->uid;
+    described.user = user_name(identity->uid);
+  }
+  return described;
+}
+
+DeviceUse use_of(const Device& device, const Claims& claims, const std::vector<Claim>& live,
+                 Ticket within) {
+  DeviceUse use;
+  for (const Claim& claim : live) {
+    if (claim.ticket > within && occupies(claim, device)) {
+      use.claimants.push_back(claimant_of(claims, claim));
+    }
+  }
+  for (const GpuProcess& process : device.processes) {
+    if (!process.graphics) use.processes.push_back(describe(process));
+  }
+  return use;
+}
+
+}  // namespace gpu_gate

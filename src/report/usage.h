@@ -1,0 +1,45 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gate/claims.h"
+#include "gpu/device.h"
+
+namespace gpu_gate {
+
+/// The user and the job behind a claim.
+struct Claimant {
+  uid_t uid = 0;
+  std::string user;          // the name, or the number where there is none
+  std::optional<Owner> job;  // nothing where the claim has no record of its owner's
+};
+
+/// A process on a device and what /proc tells of it.
+struct DeviceProcess {
+  GpuProcess process;
+  std::optional<uid_t> uid;  // nothing where the process cannot be seen
+  std::string user;          // "" likewise
+  std::string command;       // arbitrary bytes
+};
+
+/// What keeps a device from others, by name.
+struct DeviceUse {
+  std::vector<Claimant> claimants;       // the outermost first
+  std::vector<DeviceProcess> processes;  // compute processes
+};
+
+/// Reads the claim's record; may ask a directory service for the user's name.
+Claimant claimant_of(const Claims& claims, const Claim& claim);
+
+/// Reads /proc; may ask a directory service for the user's name.
+DeviceProcess describe(const GpuProcess& process);
+
+/// Who holds the device by claims made after `within`, and which compute processes are on it.
+DeviceUse use_of(const Device& device, const Claims& claims, const std::vector<Claim>& live,
+                 Ticket within);
+
+}  // namespace gpu_gate
