@@ -1,8 +1,10 @@
 // The stand-in for libnvidia-ml.so.1: the answers come from the machine file that
 // $GPU_SIM_MACHINE names and from what running gpu-sim-jobs hold.
 //
-// Every call reads the machine file anew, so that a test can change the machine under a running
-// program. The text is compared with the last one and only parsed where it differs.
+// A test may change the machine under a running program, and the program's next look at it must see
+// that; but the stand-in should add little to what a program costs. So the file is not read by
+// every call, only where a look may begin (look_begins), and it is parsed only where its text has
+// changed.
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +17,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "machine.h"
 #include "nvml/nvml_sim_abi.h"
@@ -46,6 +50,19 @@ struct Process {
   uint64_t memory_bytes;
 };
 
+// The questions asked about one subject since the machine file was last read. A question is the
+// name of its function, told from others by its address.
+struct Asked {
+  static constexpr int kMaxQuestions = 32;  // more than there are functions
+
+  int reading;  // which reading of the file these came after; of a later one there are none yet
+  int count;
+  const char* questions[kMaxQuestions];
+};
+
+constexpr int kWholeMachine = sim::kMaxGpus;  // a subject; the others are the cards' indices
+constexpr int kSubjects = sim::kMaxGpus + 1;
+
 // All zero at the start, so that it costs address space and not file size.
 struct Library {
   pthread_mutex_t mutex;
@@ -54,8 +71,11 @@ struct Library {
   bool usable;
   bool text_known;
   size_t text_size;
-  char text[sim::kMaxMachineBytes];
-  char fresh_text[sim::kMaxMachineBytes];
+  int current_text;  // the place in `texts` of the last one; the other is for the next reading
+  char texts[2][sim::kMaxMachineBytes];
+  int readings;    // of the file, so far
+  bool read_next;  // the next call reads the file, whatever it asks
+  Asked asked[kSubjects];
   sim::Machine machine;
   sim::JobUse jobs[sim::kMaxJobsPerCard];
   Process processes[sim::kMaxProcesses + sim::kMaxJobsPerCard];
@@ -82,8 +102,10 @@ constinit DeviceHandle handles[sim::kMaxGpus] = {};
 // Brings library.machine up to date. A machine that cannot be used is reported once, not by every
 // query.
 bool refresh_machine() {
-  const ptrdiff_t size =
-      sim::read_machine_text(library.path, library.fresh_text, sizeof(library.fresh_text));
+  ++library.readings;
+  library.read_next = false;
+  char(&fresh_text)[sim::kMaxMachineBytes] = library.texts[1 - library.current_text];
+  const ptrdiff_t size = sim::read_machine_text(library.path, fresh_text, sizeof(fresh_text));
   if (size < 0) {
     if (library.usable || !library.text_known) {
       report("nvml-sim: open(%s): %s", library.path, strerror(errno));
@@ -95,16 +117,35 @@ bool refresh_machine() {
   }
   const size_t fresh_size = static_cast<size_t>(size);
   if (library.text_known && library.text_size == fresh_size &&
-      memcmp(library.text, library.fresh_text, fresh_size) == 0) {
+      memcmp(library.texts[library.current_text], fresh_text, fresh_size) == 0) {
     return library.usable;
   }
-  memcpy(library.text, library.fresh_text, fresh_size);
+  library.current_text = 1 - library.current_text;
   library.text_size = fresh_size;
   library.text_known = true;
   sim::MachineError error;
-  library.usable = sim::parse_machine(library.text, fresh_size, library.machine, error);
+  library.usable = sim::parse_machine(fresh_text, fresh_size, library.machine, error);
   if (!library.usable) report("nvml-sim: %s:%d: %s", library.path, error.line, error.what);
   return library.usable;
+}
+
+// Notes the question. False if it had been noted since the file was last read.
+bool note_question(const char* function, int subject) {
+  Asked& asked = library.asked[subject];
+  if (asked.reading != library.readings) {
+    asked.reading = library.readings;
+    asked.count = 0;
+  }
+  const char** end = asked.questions + asked.count;
+  if (std::find(asked.questions, end, function) != end) return false;
+  if (asked.count < Asked::kMaxQuestions) asked.questions[asked.count++] = function;
+  return true;
+}
+
+// A question asked a second time belongs to a new look. While the machine is unusable every call
+// finds out whether it still is.
+bool look_begins(const char* function, int subject) {
+  return library.read_next || !library.usable || !note_question(function, subject);
 }
 
 // Opened by each call: a descriptor kept would be one that the host program must reckon with.
@@ -146,12 +187,22 @@ class Locked {
   Locked& operator=(const Locked&) = delete;
 };
 
-// Runs `answer` on the machine as it is now.
+// For the calls that programs repeat in each look: the file is read whatever was asked before,
+// since a program need not ask the same of every card in every look.
+void begin_look() {
+  const Locked locked;
+  library.read_next = true;
+}
+
+// Runs `answer` on the machine as it was when this look began.
 template <typename Answer>
-Return ask_machine(const char* function, Answer answer) {
+Return ask_machine(const char* function, int subject, Answer answer) {
   const Locked locked;
   if (library.init_count == 0) return kUninitialized;
-  if (!refresh_machine()) return kUnknown;
+  if (look_begins(function, subject)) {
+    if (!refresh_machine()) return kUnknown;
+    note_question(function, subject);
+  }
   log_call(function);
   return answer(library.machine);
 }
@@ -163,11 +214,12 @@ int index_of(Device device) {
   return -1;
 }
 
-// Runs `answer` on the card as it is now. A card that the machine file no longer has is lost.
+// The same for a card. One that the machine file no longer has is lost.
 template <typename Answer>
 Return ask_gpu(const char* function, Device device, Answer answer) {
-  return ask_machine(function, [&](const sim::Machine& machine) {
-    const int index = index_of(device);
+  const int index = index_of(device);
+  const int subject = index < 0 ? kWholeMachine : index;
+  return ask_machine(function, subject, [&](const sim::Machine& machine) {
     if (index < 0) return kInvalidArgument;
     if (index >= machine.gpu_count || machine.gpus[index].lost) return kGpuIsLost;
     return answer(index, machine.gpus[index]);
@@ -391,7 +443,7 @@ const char* nvmlErrorString(Return code) {
 }
 
 Return nvmlSystemGetDriverVersion(char* version, uint32_t length) {
-  return nvml_sim::ask_machine(__func__, [&](const sim::Machine& machine) {
+  return nvml_sim::ask_machine(__func__, nvml_sim::kWholeMachine, [&](const sim::Machine& machine) {
     const bool named = machine.driver[0] != '\0';
     return nvml_sim::copy_string(named ? machine.driver : nvml_sim::kDefaultDriver, version,
                                  length);
@@ -399,7 +451,8 @@ Return nvmlSystemGetDriverVersion(char* version, uint32_t length) {
 }
 
 Return nvmlDeviceGetCount_v2(uint32_t* count) {
-  return nvml_sim::ask_machine(__func__, [&](const sim::Machine& machine) {
+  nvml_sim::begin_look();
+  return nvml_sim::ask_machine(__func__, nvml_sim::kWholeMachine, [&](const sim::Machine& machine) {
     if (count == nullptr) return nvml_sim::kInvalidArgument;
     *count = static_cast<uint32_t>(machine.gpu_count);
     return nvml_sim::kSuccess;
@@ -407,7 +460,9 @@ Return nvmlDeviceGetCount_v2(uint32_t* count) {
 }
 
 Return nvmlDeviceGetHandleByIndex_v2(uint32_t index, nvml_sim::Device* device) {
-  return nvml_sim::ask_machine(__func__, [&](const sim::Machine& machine) {
+  const bool possible = index < uint32_t{sim::kMaxGpus};
+  const int subject = possible ? static_cast<int>(index) : nvml_sim::kWholeMachine;
+  return nvml_sim::ask_machine(__func__, subject, [&](const sim::Machine& machine) {
     if (device == nullptr || index >= static_cast<uint32_t>(machine.gpu_count)) {
       return nvml_sim::kInvalidArgument;
     }
@@ -458,6 +513,7 @@ Return nvmlDeviceGetMinorNumber(nvml_sim::Device device, uint32_t* minor_number)
 }
 
 Return nvmlDeviceGetMemoryInfo(nvml_sim::Device device, nvml_sim::Memory* memory) {
+  nvml_sim::begin_look();
   return nvml_sim::ask_live(__func__, device, [&](int index, const sim::Gpu& gpu) {
     if (memory == nullptr) return nvml_sim::kInvalidArgument;
     if (gpu.memory_error != 0) return static_cast<Return>(gpu.memory_error);
@@ -503,6 +559,7 @@ Return nvmlDeviceGetGraphicsRunningProcesses(nvml_sim::Device device, uint32_t* 
 #if NVML_SIM_RELEASE >= 535
 
 Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device, nvml_sim::MemoryV2* memory) {
+  nvml_sim::begin_look();
   return nvml_sim::ask_live(__func__, device, [&](int index, const sim::Gpu& gpu) {
     if (memory == nullptr) return nvml_sim::kInvalidArgument;
     if (memory->version != nvml_sim::kMemoryV2Version) return nvml_sim::kArgumentVersionMismatch;
