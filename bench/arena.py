@@ -28,6 +28,14 @@ def wait_until(condition, what, limit_s=PATIENCE_S, pause_s=0.0005):
         time.sleep(pause_s)
 
 
+def in_turn(measurements, rounds):
+    """Makes each measurement once a round, every second round in reverse order."""
+    for _ in range(rounds):
+        for measurement in measurements:
+            measurement()
+        measurements = measurements[::-1]
+
+
 def file_system(folder):
     """The type of the file system that a folder is on, by /proc/self/mountinfo (proc(5))."""
     device = os.stat(folder).st_dev
@@ -85,18 +93,20 @@ class Child:
 class Machine:
     """Some simulated cards with a lock directory of their own."""
 
-    def __init__(self, arena, folder, cards, lines):
+    def __init__(self, arena, folder, cards, lines, gate):
         self.arena = arena
+        self.gate = gate
         self.folder = folder
         self.lock_dir = folder / "lock"
         self.log = folder / "log"  # of bench-job
         self.file = folder / "machine"
         self.state = folder / "machine.state"
         self.file.write_text("\n".join([*lines, *cards * ["gpu"]]) + "\n")
+        self.library = arena.build / "sim/current/libnvidia-ml.so.1"
         self.env = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(folder),
-            "GPU_GATE_NVML": str(arena.build / "sim/current/libnvidia-ml.so.1"),
+            "GPU_GATE_NVML": str(self.library),
             "GPU_SIM_MACHINE": str(self.file),
             "GPU_GATE_LOCK_DIR": str(self.lock_dir),
         }
@@ -117,7 +127,7 @@ class Machine:
         return child
 
     def gate_run(self, *words, options=()):
-        return [self.arena.gate, "run", *options, "--", *words]
+        return [self.gate, "run", *options, "--", *words]
 
     def job(self, number, ms, *more):
         return [self.arena.job, self.log, number, ms, *more]
@@ -147,7 +157,7 @@ class Machine:
 class Arena:
     """All of a run's folders and processes; leaving it ends and removes them."""
 
-    def __init__(self, build, programs, parent):
+    def __init__(self, build, programs, parent, other_build=None):
         self.parent = parent
         self.build = pathlib.Path(build).resolve()
         programs = pathlib.Path(programs).resolve() if programs else self.build / "bench"
@@ -155,9 +165,13 @@ class Arena:
         self.sim_job = self.build / "sim/gpu-sim-job"
         self.launcher = programs / "bench-launch"
         self.job = programs / "bench-job"
-        for program in (self.gate, self.sim_job, self.launcher, self.job):
+        self.nvml = programs / "bench-nvml"
+        self.other_gate = pathlib.Path(other_build).resolve() / "gpu-gate" if other_build else None
+        for program in (self.gate, self.sim_job, self.launcher, self.job, self.nvml):
             if not program.is_file():
                 raise Failed(f"{program} is not there: configure with -DGPU_GATE_BENCH=ON and build")
+        if self.other_gate and not self.other_gate.is_file():
+            raise Failed(f"{self.other_gate} is not there")
         self.flock = shutil.which("flock")
         if self.flock is None:
             raise Failed("there is no flock(1) to compare with")
@@ -174,11 +188,12 @@ class Arena:
         self.end_children()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def machine(self, cards=1, lines=()):
+    def machine(self, cards=1, lines=(), gate=None):
+        """A new machine, for this build's program unless another is named."""
         self.machines += 1
         folder = self.folder / str(self.machines)
         folder.mkdir()
-        return Machine(self, folder, cards, lines)
+        return Machine(self, folder, cards, lines, gate or self.gate)
 
     def end_children(self):
         for child in self.children:

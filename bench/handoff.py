@@ -2,7 +2,7 @@
 
 import os
 
-from arena import Failed, wait_until
+from arena import Failed, in_turn, wait_until
 from table import Row, at_most, at_most_times, percentile
 
 JOB_MS = 20
@@ -13,10 +13,14 @@ QUICK_RUNS = {16: 2, 128: 1}
 def measure(arena, options):
     rows = []
     for waiters, runs in options.of(RUNS, QUICK_RUNS).items():
-        ours, theirs = Latencies(), Latencies()
-        for _ in range(runs):
-            theirs.add(behind_flock(arena, waiters))
-            ours.add(behind_gate(arena, waiters))
+        ours, theirs, other = Latencies(), Latencies(), Latencies()
+        turns = [
+            lambda: theirs.add(behind_flock(arena, waiters)),
+            lambda: ours.add(behind_gate(arena, waiters, arena.gate)),
+        ]
+        if arena.other_gate:
+            turns.append(lambda: other.add(behind_gate(arena, waiters, arena.other_gate)))
+        in_turn(turns, runs)
         name = f"hand-off, {waiters} waiting"
         rows += [
             at_most_times(f"{name}: p50", ours.at(50), theirs.at(50), 1.5, "ms"),
@@ -24,6 +28,9 @@ def measure(arena, options):
             Row(f"{name}: worst", ours.at(100), "ms", theirs.at(100)),
             at_most(f"{name}: inversions", ours.inversions, 0, "", theirs.inversions),
         ]
+        if arena.other_gate:
+            rows += [Row(f"{name}: p{percent} (other build)", ours.at(percent), "ms", other.at(percent))
+                     for percent in (50, 99)]
     return rows
 
 
@@ -48,8 +55,8 @@ class Latencies:
         return percentile(self.ms, percent)
 
 
-def behind_gate(arena, waiters):
-    machine = arena.machine(cards=1)
+def behind_gate(arena, waiters, gate):
+    machine = arena.machine(cards=1, gate=gate)
     blocker = machine.blocker(machine.gate_run)
     line = [machine.start_in_line(*machine.job(i, JOB_MS), number=i) for i in range(waiters)]
     return release(machine, blocker, line)

@@ -14,17 +14,20 @@ namespace {
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 constexpr int kNotExecuted = 127;
-constexpr int kMostCommands = 32;
+constexpr int kMaxCommands = 64;
 constexpr const char* kSeparator = "---";
 
 constexpr const char* kUsage =
     "usage: bench-launch each ROUNDS COMMAND... [--- COMMAND...]...\n"
     "       bench-launch together COUNT COMMAND...\n"
     "\n"
-    "each: in every round each command once, one after the other. Prints a line for each run:\n"
+    "each: in every round each command once, one after the other; every second round in reverse, "
+    "so\n"
+    "  that none always comes after the same. Prints a line for each run:\n"
     "  which command (from 0), wall ns, peak KiB, CPU us, status as of wait(2)\n"
     "together: the command COUNT times at once. Prints one line:\n"
-    "  wall ns from the first start to the last end, how many did not exit with 0\n";
+    "  wall ns from the first start to the last end, how many did not exit with 0\n"
+    "A COMMAND may begin with NAME=VALUE words for its environment.\n";
 
 [[noreturn]] void stop(const char* call) {
   fprintf(stderr, "bench-launch: %s: %s\n", call, strerror(errno));
@@ -51,7 +54,8 @@ pid_t start(char** command) {
   const pid_t pid = fork();
   if (pid < 0) stop("fork");
   if (pid > 0) return pid;
-  execvp(command[0], command);
+  for (; *command != nullptr && strchr(*command, '=') != nullptr; ++command) putenv(*command);
+  if (*command != nullptr) execvp(command[0], command);
   _exit(kNotExecuted);
 }
 
@@ -70,19 +74,22 @@ void run_and_report(FILE* report, int which, char** command) {
 }
 
 int run_each(FILE* report, long rounds, char** words) {
-  char** commands[kMostCommands] = {words};
+  char** commands[kMaxCommands] = {words};
   int count = 1;
   for (char** word = words; *word != nullptr; ++word) {
     if (strcmp(*word, kSeparator) != 0) continue;
     *word = nullptr;
-    if (count == kMostCommands) return kExitUsage;
+    if (count == kMaxCommands) return kExitUsage;
     commands[count++] = word + 1;
   }
   for (int i = 0; i < count; ++i) {
     if (commands[i][0] == nullptr) return kExitUsage;
   }
   for (long round = 0; round < rounds; ++round) {
-    for (int i = 0; i < count; ++i) run_and_report(report, i, commands[i]);
+    for (int i = 0; i < count; ++i) {
+      const int which = round % 2 == 0 ? i : count - 1 - i;
+      run_and_report(report, which, commands[which]);
+    }
   }
   return 0;
 }

@@ -48,6 +48,8 @@ def parse_options():
     parser.add_argument("--build", default=pathlib.Path(__file__).parents[1] / "build",
                         help="where gpu-gate and sim/ were built")
     parser.add_argument("--programs", help="where bench-launch and bench-job are (BUILD/bench)")
+    parser.add_argument("--against", metavar="BUILD",
+                        help="another build of gpu-gate, measured in turn with this one: start, handoff, throughput")
     parser.add_argument("--folder", default=usual_folder(),
                         help="where the lock directory and all else is made (%(default)s)")
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME",
@@ -82,7 +84,7 @@ def main():
     rows = []
     failed = False
     try:
-        with arena.Arena(options.build, options.programs, options.folder) as place:
+        with arena.Arena(options.build, options.programs, options.folder, options.against) as place:
             for name in options.only or BENCHMARKS:
                 print(f"{name} ...", file=sys.stderr, flush=True)
                 try:

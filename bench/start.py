@@ -6,29 +6,83 @@ import statistics
 from arena import Failed
 from table import Row, at_most, at_most_times
 
-ROUNDS, QUICK_ROUNDS = 200, 50
+ROUNDS, QUICK_ROUNDS = 300, 60
 TRUE = "/bin/true"
+STAGES = {  # how far gpu-gate comes: the exit status that shows it, and the words
+    "linked": (0, ["--version"]),
+    "options read": (2, ["run", "--count", "none", "--", TRUE]),
+    "card read": (3, ["run", "--count", "99", "--", TRUE]),  # there is one
+    "turn decided": (0, ["wait"]),
+    "run": (0, ["run", "--", TRUE]),
+    "status": (0, ["status"]),
+}
 
 
 def measure(arena, options):
     machine = arena.machine(cards=1)
-    run = [arena.gate, "run"]
-    commands = {  # how far each comes, and the exit status that shows it
+    commands = {  # the exit status that shows how far each came, and its words
         "bare exec": (0, [TRUE]),
         "flock": (0, [arena.flock, machine.folder / "flock", TRUE]),
-        "gpu-gate": (0, [*run, "--", TRUE]),
-        "linked": (0, [arena.gate, "--version"]),
-        "options read": (2, [*run, "--count", "none", "--", TRUE]),
-        "cards read": (3, [*run, "--count", "99", "--", TRUE]),  # there is one
-        "turn decided": (0, [arena.gate, "wait"]),
         "second exec": (0, ["/usr/bin/env", TRUE]),
-        "status": (0, [arena.gate, "status"]),
+        "NVML": (0, [arena.nvml, machine.library, machine.folder / "nvml.ns"]),
     }
+    gates = [("ours", arena.gate)] + ([("other", arena.other_gate)] if arena.other_gate else [])
+    for build, gate in gates:
+        # A lock directory of its own: what one build leaves there is not the other's to clear away.
+        env = [f"GPU_GATE_LOCK_DIR={machine.lock_dir}.{build}"]
+        for stage, (status, words) in STAGES.items():
+            commands[build, stage] = (status, [*env, gate, *words])
+    wall, peak = medians(machine, commands, options.of(ROUNDS, QUICK_ROUNDS))
+    nvml = statistics.median(map(int, (machine.folder / "nvml.ns").read_text().split())) / 1e6
+    steps = {build: Steps(build, wall, nvml) for build, _ in gates}
+    ours, other = steps["ours"], steps.get("other")
+    rows = [
+        at_most_times("start: without the simulated NVML (flock)", ours.net, wall["flock"], 2.0, "ms"),
+        Row("start: the same (bare exec)", ours.net, "ms", wall["bare exec"]),
+        Row("start: with the simulated NVML (flock)", ours.whole, "ms", wall["flock"]),
+        at_most("start: peak memory (flock)", peak["ours", "run"], 6, "MiB", peak["flock"]),
+        Row("  of it: bare exec", wall["bare exec"], "ms"),
+        *(Row(f"  + {name}", ms, "ms", other.added[name] if other else None)
+          for name, ms in ours.added.items()),
+        Row("  + the simulated NVML, measured apart", nvml, "ms"),
+        Row("  to compare: a second exec (env)", wall["second exec"] - wall["bare exec"], "ms"),
+        Row("  to compare: gpu-gate status", wall["ours", "status"], "ms"),
+    ]
+    if other:
+        rows += [
+            Row("start: without the simulated NVML (other build)", ours.net, "ms", other.net),
+            Row("start: the same less a bare exec (other build)", ours.net - wall["bare exec"], "ms",
+                other.net - wall["bare exec"]),
+            Row("start: peak memory (other build)", peak["ours", "run"], "MiB", peak["other", "run"]),
+        ]
+    return rows
+
+
+class Steps:
+    """The figures of one build in ms, `nvml` being what the library costs."""
+
+    def __init__(self, build, wall, nvml):
+        def from_to(before, after):
+            return wall[build, after] - wall[build, before]
+
+        self.whole = wall[build, "run"]
+        self.net = self.whole - nvml
+        self.added = {
+            "load and link gpu-gate": wall[build, "linked"] - wall["bare exec"],
+            "read the options": from_to("linked", "options read"),
+            "directory, reading the card but for NVML": from_to("options read", "card read") - nvml,
+            "mutex and decision": from_to("card read", "turn decided"),
+            "claim, exec of the command": from_to("turn decided", "run"),
+        }
+
+
+def medians(machine, commands, rounds):
+    """The median wall time of each in ms, and the highest peak memory in MiB."""
     words = []
     for _, command in commands.values():
         words += ["---", *command] if words else command
     results = {name: [] for name in commands}
-    for which, *figures, wait_status in machine.launch("each", options.of(ROUNDS, QUICK_ROUNDS), *words):
+    for which, *figures, wait_status in machine.launch("each", rounds, *words):
         name = list(commands)[which]
         results[name].append(figures)
         expected = commands[name][0]
@@ -36,16 +90,4 @@ def measure(arena, options):
             raise Failed(f"{name}: wait status {wait_status}, exit status {expected} was expected")
     wall = {name: statistics.median(wall_ns for wall_ns, *_ in runs) / 1e6 for name, runs in results.items()}
     peak = {name: max(peak_kib for _, peak_kib, _ in runs) / 1024 for name, runs in results.items()}
-    return [
-        at_most_times("start: wall, median (flock)", wall["gpu-gate"], wall["flock"], 2.0, "ms"),
-        Row("start: the same (bare exec)", wall["gpu-gate"], "ms", wall["bare exec"]),
-        at_most("start: peak memory (flock)", peak["gpu-gate"], 6, "MiB", peak["flock"]),
-        Row("  of it: bare exec", wall["bare exec"], "ms"),
-        Row("  + load and link gpu-gate", wall["linked"] - wall["bare exec"], "ms"),
-        Row("  + read the options", wall["options read"] - wall["linked"], "ms"),
-        Row("  + directory, NVML, read the card", wall["cards read"] - wall["options read"], "ms"),
-        Row("  + mutex and decision", wall["turn decided"] - wall["cards read"], "ms"),
-        Row("  + claim, exec of the command", wall["gpu-gate"] - wall["turn decided"], "ms"),
-        Row("  to compare: a second exec (env)", wall["second exec"] - wall["bare exec"], "ms"),
-        Row("  to compare: gpu-gate status", wall["status"], "ms"),
-    ]
+    return wall, peak

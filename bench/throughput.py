@@ -2,7 +2,8 @@
 
 import statistics
 
-from table import at_least_times, at_most
+from arena import in_turn
+from table import Row, at_least_times, at_most
 
 JOBS = 200
 CARDS = 4
@@ -11,18 +12,42 @@ TRUE = "/bin/true"
 
 
 def measure(arena, options):
-    ours, theirs, failed = [], [], 0
-    for _ in range(options.of(RUNS, QUICK_RUNS)):
-        machine = arena.machine(cards=CARDS)
-        for rates, command in (
-            (theirs, [arena.flock, machine.folder / "flock", TRUE]),
-            (ours, machine.gate_run(TRUE)),
-        ):
-            [[wall_ns, not_0]] = machine.launch("together", JOBS, *command)
-            rates.append(JOBS / (wall_ns / 1e9))
-            failed += not_0
-    return [
-        at_least_times(f"throughput, {JOBS} on {CARDS} cards (flock: 1 lock)", statistics.median(ours),
-                       statistics.median(theirs), 0.5, "jobs/s"),
-        at_most("throughput: failed", failed, 0, ""),
+    ours, theirs, other = Rates(), Rates(), Rates()
+    turns = [lambda: theirs.add(behind_flock(arena)), lambda: ours.add(behind_gate(arena, arena.gate))]
+    if arena.other_gate:
+        turns.append(lambda: other.add(behind_gate(arena, arena.other_gate)))
+    in_turn(turns, options.of(RUNS, QUICK_RUNS))
+    name = f"throughput, {JOBS} on {CARDS} cards"
+    rows = [
+        at_least_times(f"{name} (flock: 1 lock)", ours.median(), theirs.median(), 0.5, "jobs/s"),
+        at_most("throughput: failed", ours.failed + theirs.failed, 0, ""),
     ]
+    if arena.other_gate:
+        rows.append(Row(f"{name} (other build)", ours.median(), "jobs/s", other.median()))
+    return rows
+
+
+class Rates:
+    """Jobs a second, run by run."""
+
+    def __init__(self):
+        self.rates = []
+        self.failed = 0
+
+    def add(self, report):
+        [[wall_ns, not_0]] = report
+        self.rates.append(JOBS / (wall_ns / 1e9))
+        self.failed += not_0
+
+    def median(self):
+        return statistics.median(self.rates)
+
+
+def behind_flock(arena):
+    machine = arena.machine(cards=CARDS)
+    return machine.launch("together", JOBS, arena.flock, machine.folder / "flock", TRUE)
+
+
+def behind_gate(arena, gate):
+    machine = arena.machine(cards=CARDS, gate=gate)
+    return machine.launch("together", JOBS, *machine.gate_run(TRUE))
