@@ -75,7 +75,7 @@ void lock_cards(int log, const char* id, const char* folder) {
 void sleep_ms(const char* text) {
   const double ms = strtod(text, nullptr);
   const auto ns = static_cast<long long>(ms * 1e6);
-  timespec left{ns / 1'000'000'000, ns % 1'000'000'000};
+  timespec left{.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
   while (nanosleep(&left, &left) != 0 && errno == EINTR) {
   }
 }

@@ -114,7 +114,7 @@ int run_together(FILE* report, long count, char** command) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const long count = argc >= 4 ? atol(argv[2]) : 0;
+  const long count = argc >= 4 ? strtol(argv[2], nullptr, 10) : 0;  // 0: no number
   int result = kExitUsage;
   FILE* report = keep_output_for_report();
   if (report == nullptr) stop("fdopen");

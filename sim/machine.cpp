@@ -114,9 +114,9 @@ bool parse_flag(Text text, bool& flag) {
   return flag || text == "0";
 }
 
-template <size_t kSize>
-bool copy_text(Text text, char (&to)[kSize]) {
-  if (text.empty() || text.size() >= kSize) return false;
+template <size_t Size>
+bool copy_text(Text text, char (&to)[Size]) {
+  if (text.empty() || text.size() >= Size) return false;
   for (const char c : text) {
     if (!is_printable(c)) return false;
   }
@@ -166,7 +166,7 @@ bool parse_compute_mode(Text text, uint32_t& mode) {
 bool parse_mig(Text text, Mig& mig) {
   bool enabled = false;
   if (!parse_flag(text, enabled)) return false;
-  mig = enabled ? Mig::kEnabled : Mig::kDisabled;
+  mig = enabled ? Mig::enabled : Mig::disabled;
   return true;
 }
 
@@ -202,9 +202,9 @@ void set_defaults(int index, Gpu& gpu) {
   gpu.reserved_mib = 600;
 }
 
-enum class Assigned { kYes, kBadValue, kUnknownKey };
+enum class Assigned { yes, bad_value, unknown_key };
 
-Assigned assigned(bool good) { return good ? Assigned::kYes : Assigned::kBadValue; }
+Assigned assigned(bool good) { return good ? Assigned::yes : Assigned::bad_value; }
 
 Assigned assign(Gpu& gpu, Text key, Text value) {
   if (key == "name") return assigned(copy_text(value, gpu.name));
@@ -229,15 +229,15 @@ Assigned assign(Gpu& gpu, Text key, Text value) {
     gpu.process_memory_unknown = value == "unknown";
     return assigned(gpu.process_memory_unknown || value == "known");
   }
-  return Assigned::kUnknownKey;
+  return Assigned::unknown_key;
 }
 
 Assigned assign(StaticProcess& process, Text key, Text value) {
   if (key == "gpu") {
     uint32_t gpu = 0;
-    if (!parse_number(value, uint32_t{kMaxGpus - 1}, gpu)) return Assigned::kBadValue;
+    if (!parse_number(value, uint32_t{kMaxGpus - 1}, gpu)) return Assigned::bad_value;
     process.gpu = static_cast<int>(gpu);
-    return Assigned::kYes;
+    return Assigned::yes;
   }
   if (key == "pid") return assigned(parse_number(value, uint32_t{0x7FFFFFFF}, process.pid));
   if (key == "memory") {
@@ -247,7 +247,7 @@ Assigned assign(StaticProcess& process, Text key, Text value) {
     process.graphics = value == "graphics";
     return assigned(process.graphics || value == "compute");
   }
-  return Assigned::kUnknownKey;
+  return Assigned::unknown_key;
 }
 
 template <typename Record>
@@ -257,11 +257,11 @@ bool parse_pairs(Line& line, Record& record) {
     Text value;
     if (!line.pair(key, value)) return false;
     switch (assign(record, key, value)) {
-      case Assigned::kYes:
+      case Assigned::yes:
         break;
-      case Assigned::kBadValue:
+      case Assigned::bad_value:
         return line.fail("bad value for", key);
-      case Assigned::kUnknownKey:
+      case Assigned::unknown_key:
         return line.fail("unknown key", key);
     }
   }
@@ -369,7 +369,7 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
     const char* newline = static_cast<const char*>(memchr(at, '\n', static_cast<size_t>(end - at)));
     const char* line_end = newline != nullptr ? newline : end;
     ++error.line;
-    Line line{at, line_end, &error};
+    Line line{.at = at, .end = line_end, .error = &error};
     if (!parse_line(line, machine)) return false;
     at = newline != nullptr ? newline + 1 : end;
   }

@@ -21,7 +21,7 @@ struct PciAddress {
   uint32_t function;
 };
 
-enum class Mig { kUnsupported, kDisabled, kEnabled };
+enum class Mig { unsupported, disabled, enabled };
 
 // Error members hold an nvmlReturn_t; 0 means that the query works.
 struct Gpu {

@@ -56,6 +56,7 @@ bool parse_entry(int entry, JobUse& job) {
   char state = '\0';
   char type[16] = "";
   job = JobUse{};
+  // The keeper wrote the line in one piece.  NOLINTNEXTLINE(cert-err34-c)
   if (sscanf(text, "%c %" SCNu32 " %" SCNu64 " %" SCNu32 " %15s", &state, &job.pid, &job.memory_mib,
              &job.util_percent, type) != 5) {
     return false;

@@ -80,76 +80,84 @@ int64_t number_argument(const char* option, int64_t min, int64_t max) {
   return number;
 }
 
+enum OptionId : int {
+  kMemory = 1,
+  kUtil,
+  kAfter,
+  kFor,
+  kGraphics,
+  kExit,
+  kReady,
+  kReadyFd,
+  kLinger,
+  kQuiet,
+  kHelp
+};
+
+constexpr option takes_value(const char* name, OptionId id) {
+  return {.name = name, .has_arg = required_argument, .flag = nullptr, .val = id};
+}
+
+constexpr option stands_alone(const char* name, OptionId id) {
+  return {.name = name, .has_arg = no_argument, .flag = nullptr, .val = id};
+}
+
+constexpr option kOptions[] = {
+    takes_value("memory", kMemory),      takes_value("util", kUtil),
+    takes_value("after", kAfter),        takes_value("for", kFor),
+    stands_alone("graphics", kGraphics), takes_value("exit", kExit),
+    takes_value("ready", kReady),        takes_value("ready-fd", kReadyFd),
+    takes_value("linger", kLinger),      stands_alone("quiet", kQuiet),
+    stands_alone("help", kHelp),         {},
+};
+
+// `id`: what getopt_long returned; the option's value is in optarg.
+void set_option(int id, const char* name, Options& options) {
+  switch (id) {
+    case kMemory:
+      options.memory_mib = number_argument(name, 0, INT64_C(1) << 32);
+      break;
+    case kUtil:
+      options.util_percent = number_argument(name, 0, 100);
+      break;
+    case kAfter:
+      options.after_ms = number_argument(name, 0, kMaxMs);
+      break;
+    case kFor:
+      options.run_ms = number_argument(name, kUntilSignal, kMaxMs);
+      break;
+    case kGraphics:
+      options.graphics = true;
+      break;
+    case kExit:
+      options.exit_code = number_argument(name, 0, 255);
+      break;
+    case kReady:
+      options.ready_file = optarg;
+      break;
+    case kReadyFd:
+      options.ready_fd = number_argument(name, 0, INT_MAX);
+      break;
+    case kLinger:
+      options.linger_ms = number_argument(name, 0, kMaxMs);
+      break;
+    case kQuiet:
+      options.quiet = true;
+      break;
+    case kHelp:
+      fputs(kUsage, stdout);
+      exit(0);
+    default:
+      exit(kExitUsage);
+  }
+}
+
 Options parse_options(int argc, char** argv) {
-  enum : int {
-    kMemory = 1,
-    kUtil,
-    kAfter,
-    kFor,
-    kGraphics,
-    kExit,
-    kReady,
-    kReadyFd,
-    kLinger,
-    kQuiet,
-    kHelp
-  };
-  static const option kOptions[] = {
-      {"memory", required_argument, nullptr, kMemory},
-      {"util", required_argument, nullptr, kUtil},
-      {"after", required_argument, nullptr, kAfter},
-      {"for", required_argument, nullptr, kFor},
-      {"graphics", no_argument, nullptr, kGraphics},
-      {"exit", required_argument, nullptr, kExit},
-      {"ready", required_argument, nullptr, kReady},
-      {"ready-fd", required_argument, nullptr, kReadyFd},
-      {"linger", required_argument, nullptr, kLinger},
-      {"quiet", no_argument, nullptr, kQuiet},
-      {"help", no_argument, nullptr, kHelp},
-      {nullptr, 0, nullptr, 0},
-  };
   Options options;
-  int found = 0;
+  int id = 0;
   int place = 0;
-  while ((found = getopt_long(argc, argv, "+", kOptions, &place)) != -1) {
-    const char* name = kOptions[place].name;
-    switch (found) {
-      case kMemory:
-        options.memory_mib = number_argument(name, 0, INT64_C(1) << 32);
-        break;
-      case kUtil:
-        options.util_percent = number_argument(name, 0, 100);
-        break;
-      case kAfter:
-        options.after_ms = number_argument(name, 0, kMaxMs);
-        break;
-      case kFor:
-        options.run_ms = number_argument(name, kUntilSignal, kMaxMs);
-        break;
-      case kGraphics:
-        options.graphics = true;
-        break;
-      case kExit:
-        options.exit_code = number_argument(name, 0, 255);
-        break;
-      case kReady:
-        options.ready_file = optarg;
-        break;
-      case kReadyFd:
-        options.ready_fd = number_argument(name, 0, INT_MAX);
-        break;
-      case kLinger:
-        options.linger_ms = number_argument(name, 0, kMaxMs);
-        break;
-      case kQuiet:
-        options.quiet = true;
-        break;
-      case kHelp:
-        fputs(kUsage, stdout);
-        exit(0);
-      default:
-        exit(kExitUsage);
-    }
+  while ((id = getopt_long(argc, argv, "+", kOptions, &place)) != -1) {
+    set_option(id, kOptions[place].name, options);
   }
   if (optind < argc) options.command = argv + optind;
   if (options.command != nullptr && (options.run_ms != kUnset || options.exit_code != kUnset)) {
@@ -190,8 +198,8 @@ sim::Cards find_cards(const sim::Machine& machine) {
 }
 
 void sleep_ms(int64_t milliseconds) {
-  timespec left{static_cast<time_t>(milliseconds / 1000),
-                static_cast<long>(milliseconds % 1000) * 1'000'000};
+  timespec left{.tv_sec = static_cast<time_t>(milliseconds / 1000),
+                .tv_nsec = static_cast<long>(milliseconds % 1000) * 1'000'000};
   while (nanosleep(&left, &left) != 0 && errno == EINTR) {
   }
 }

@@ -32,7 +32,11 @@ struct Entry {
   char name[128];
 };
 
-Taken system_error(int error) { return {Taken::kSystemError, 0, 0, error}; }
+constexpr Taken kTaken{.outcome = Taken::kYes, .gpu = 0, .free_mib = 0, .error = 0};
+
+Taken system_error(int error) {
+  return {.outcome = Taken::kSystemError, .gpu = 0, .free_mib = 0, .error = error};
+}
 
 void close_from_to(unsigned first, unsigned last) {
   if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
@@ -100,11 +104,13 @@ Taken check_card(const Machine& machine, int gpu, const Demand& demand, int stat
   const int job_count = read_jobs(state_folder, machine.gpus[gpu].uuid, jobs, kMaxJobsPerCard);
   if (machine.gpus[gpu].compute_mode == kExclusiveProcess && !demand.graphics &&
       has_compute_process(machine, gpu, jobs, job_count)) {
-    return {Taken::kCardInUse, gpu, 0, 0};
+    return {.outcome = Taken::kCardInUse, .gpu = gpu, .free_mib = 0, .error = 0};
   }
   const uint64_t mib = free_mib(machine, gpu, jobs, job_count);
-  if (mib < demand.memory_mib) return {Taken::kOutOfMemory, gpu, mib, 0};
-  return {Taken::kYes, 0, 0, 0};
+  if (mib < demand.memory_mib) {
+    return {.outcome = Taken::kOutOfMemory, .gpu = gpu, .free_mib = mib, .error = 0};
+  }
+  return kTaken;
 }
 
 // With the folder locked, so that two jobs cannot both find the same memory free.
@@ -115,7 +121,11 @@ Taken take_on_every_card(const Machine& machine, const Keeper& keeper, const Dem
     const Taken checked = check_card(machine, demand.cards.gpus[i], demand, keeper.state_folder);
     if (checked.outcome != Taken::kYes) return checked;
   }
-  const JobUse use{keeper.job_pid, demand.memory_mib, demand.util_percent, demand.graphics, true};
+  const JobUse use{.pid = keeper.job_pid,
+                   .memory_mib = demand.memory_mib,
+                   .util_percent = demand.util_percent,
+                   .graphics = demand.graphics,
+                   .running = true};
   for (int i = 0; i < demand.cards.count; ++i) {
     const char* uuid = machine.gpus[demand.cards.gpus[i]].uuid;
     entries[i].fd = create_entry(keeper.state_folder, uuid, use, entries[i].name);
@@ -124,18 +134,18 @@ Taken take_on_every_card(const Machine& machine, const Keeper& keeper, const Dem
     while (i-- > 0) unlinkat(keeper.state_folder, entries[i].name, 0);
     return system_error(error);
   }
-  return {Taken::kYes, 0, 0, 0};
+  return kTaken;
 }
 
 void wait_for_end(int pidfd) {
-  pollfd watched{pidfd, POLLIN, 0};
+  pollfd watched{.fd = pidfd, .events = POLLIN, .revents = 0};
   while (poll(&watched, 1, -1) < 0 && errno == EINTR) {
   }
 }
 
 void sleep_ms(uint32_t milliseconds) {
-  timespec left{static_cast<time_t>(milliseconds / 1000),
-                static_cast<long>(milliseconds % 1000) * 1'000'000};
+  timespec left{.tv_sec = static_cast<time_t>(milliseconds / 1000),
+                .tv_nsec = static_cast<long>(milliseconds % 1000) * 1'000'000};
   while (nanosleep(&left, &left) != 0 && errno == EINTR) {
   }
 }

@@ -31,8 +31,8 @@ bool is_number(std::string_view entry) {
 
 int card_by_number(const Cards& all, std::string_view entry) {
   int number = 0;
-  const char* end = entry.data() + entry.size();
-  if (std::from_chars(entry.data(), end, number).ec != std::errc{}) return kNoCard;
+  const auto [end, problem] = std::from_chars(entry.data(), entry.data() + entry.size(), number);
+  if (problem != std::errc{}) return kNoCard;
   return number < all.count ? all.gpus[number] : kNoCard;
 }
 

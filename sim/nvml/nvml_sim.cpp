@@ -43,7 +43,7 @@ constexpr const char* kDefaultDriver = "535.54.03";
 constexpr const char* kDefaultDriver = "450.80.02";
 #endif
 
-enum class ProcessKind { kCompute, kGraphics };
+enum class ProcessKind { compute, graphics };
 
 struct Process {
   uint32_t pid;
@@ -173,8 +173,8 @@ void log_call(const char* function) {
 
 void sleep_ms(uint32_t milliseconds) {
   if (milliseconds == 0) return;
-  timespec left{static_cast<time_t>(milliseconds / 1000),
-                static_cast<long>(milliseconds % 1000) * 1'000'000};
+  timespec left{.tv_sec = static_cast<time_t>(milliseconds / 1000),
+                .tv_nsec = static_cast<long>(milliseconds % 1000) * 1'000'000};
   while (nanosleep(&left, &left) != 0 && errno == EINTR) {
   }
 }
@@ -274,11 +274,12 @@ uint32_t util_percent(const sim::Gpu& gpu) {
 
 // Fills library.processes; the caller holds the lock.
 uint32_t list_processes(int index, const sim::Gpu& gpu, ProcessKind kind) {
-  const bool graphics = kind == ProcessKind::kGraphics;
+  const bool graphics = kind == ProcessKind::graphics;
   uint32_t count = 0;
   const auto add = [&](uint32_t pid, uint64_t mib, bool unknown) {
     const bool hidden = unknown || gpu.process_memory_unknown;
-    library.processes[count++] = {pid, hidden ? kValueNotAvailable : mib * kMib};
+    library.processes[count++] = {.pid = pid,
+                                  .memory_bytes = hidden ? kValueNotAvailable : mib * kMib};
   };
   for (int i = 0; i < library.machine.process_count; ++i) {
     const sim::StaticProcess& process = library.machine.processes[i];
@@ -294,15 +295,22 @@ uint32_t list_processes(int index, const sim::Gpu& gpu, ProcessKind kind) {
 }
 
 void fill(const Process& process, ProcessV1& record) {
-  record = {process.pid, process.memory_bytes};
+  record = {.pid = process.pid, .used_gpu_memory = process.memory_bytes};
 }
 
 [[maybe_unused]] void fill(const Process& process, ProcessV2& record) {
-  record = {process.pid, process.memory_bytes, kNoInstance, kNoInstance};
+  record = {.pid = process.pid,
+            .used_gpu_memory = process.memory_bytes,
+            .gpu_instance_id = kNoInstance,
+            .compute_instance_id = kNoInstance};
 }
 
 [[maybe_unused]] void fill(const Process& process, ProcessDetail& record) {
-  record = {process.pid, process.memory_bytes, kNoInstance, kNoInstance, 0};
+  record = {.pid = process.pid,
+            .used_gpu_memory = process.memory_bytes,
+            .gpu_instance_id = kNoInstance,
+            .compute_instance_id = kNoInstance,
+            .used_gpu_cc_protected_memory = 0};
 }
 
 // NVML's protocol for lists: `count` brings the room there is and takes away the number there are;
@@ -529,7 +537,7 @@ Return nvmlDeviceGetUtilizationRates(nvml_sim::Device device, nvml_sim::Utilizat
   return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (utilization == nullptr) return nvml_sim::kInvalidArgument;
     if (gpu.util_error != 0) return static_cast<Return>(gpu.util_error);
-    if (gpu.mig == sim::Mig::kEnabled) return nvml_sim::kNotSupported;
+    if (gpu.mig == sim::Mig::enabled) return nvml_sim::kNotSupported;
     utilization->gpu = nvml_sim::util_percent(gpu);
     utilization->memory = utilization->gpu / 2;
     return nvml_sim::kSuccess;
@@ -546,13 +554,13 @@ Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode) {
 
 Return nvmlDeviceGetComputeRunningProcesses(nvml_sim::Device device, uint32_t* count,
                                             nvml_sim::ProcessV1* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kCompute, count,
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::compute, count,
                                  processes);
 }
 
 Return nvmlDeviceGetGraphicsRunningProcesses(nvml_sim::Device device, uint32_t* count,
                                              nvml_sim::ProcessV1* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kGraphics, count,
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::graphics, count,
                                  processes);
 }
 
@@ -575,25 +583,25 @@ Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device, nvml_sim::MemoryV2* m
 
 Return nvmlDeviceGetComputeRunningProcesses_v2(nvml_sim::Device device, uint32_t* count,
                                                nvml_sim::ProcessV2* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kCompute, count,
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::compute, count,
                                  processes);
 }
 
 Return nvmlDeviceGetComputeRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
                                                nvml_sim::ProcessV3* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kCompute, count,
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::compute, count,
                                  processes);
 }
 
 Return nvmlDeviceGetGraphicsRunningProcesses_v2(nvml_sim::Device device, uint32_t* count,
                                                 nvml_sim::ProcessV2* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kGraphics, count,
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::graphics, count,
                                  processes);
 }
 
 Return nvmlDeviceGetGraphicsRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
                                                 nvml_sim::ProcessV3* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::kGraphics, count,
+  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::graphics, count,
                                  processes);
 }
 
@@ -611,8 +619,8 @@ Return nvmlDeviceGetMPSComputeRunningProcesses_v3(nvml_sim::Device device, uint3
 Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current, uint32_t* pending) {
   return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (current == nullptr || pending == nullptr) return nvml_sim::kInvalidArgument;
-    if (gpu.mig == sim::Mig::kUnsupported) return nvml_sim::kNotSupported;
-    *current = gpu.mig == sim::Mig::kEnabled ? 1 : 0;
+    if (gpu.mig == sim::Mig::unsupported) return nvml_sim::kNotSupported;
+    *current = gpu.mig == sim::Mig::enabled ? 1 : 0;
     *pending = *current;
     return nvml_sim::kSuccess;
   });
@@ -680,8 +688,8 @@ Return nvmlDeviceGetRunningProcessDetailList(nvml_sim::Device device,
     if (list->mode != nvml_sim::kDetailMps) {
       found = nvml_sim::list_processes(index, gpu,
                                        list->mode == nvml_sim::kDetailGraphics
-                                           ? nvml_sim::ProcessKind::kGraphics
-                                           : nvml_sim::ProcessKind::kCompute);
+                                           ? nvml_sim::ProcessKind::graphics
+                                           : nvml_sim::ProcessKind::compute);
     }
     return nvml_sim::give_processes(found, list->entry_count, list->entries);
   });
