@@ -9,11 +9,11 @@ import signal
 import tempfile
 import time
 
-PATIENCE_S = 120  # until something that has to happen counts as failed
+PATIENCE_S = 120  # for an event that has to happen; later is a failure
 
 
 class Failed(Exception):
-    """A benchmark could not be carried out: its figures would mean nothing."""
+    """A benchmark that could not be carried out; its figures would mean nothing."""
 
 
 def wait_until(condition, what, limit_s=PATIENCE_S, pause_s=0.0005):
@@ -37,7 +37,7 @@ def in_turn(measurements, rounds):
 
 
 def file_system(folder):
-    """The type of the file system that a folder is on, by /proc/self/mountinfo (proc(5))."""
+    """The type of the file system that holds a folder, from /proc/self/mountinfo (proc(5))."""
     device = os.stat(folder).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
@@ -48,7 +48,7 @@ def file_system(folder):
 
 
 class Child:
-    """A started process. posix_spawn, because subprocess costs more than what is measured here."""
+    """A started process. By posix_spawn, because subprocess costs more than what is measured."""
 
     def __init__(self, words, env, stdin=None, stdout=None, stderr=None):
         actions = []
@@ -91,9 +91,9 @@ class Child:
 
 
 class Machine:
-    """Some simulated cards with a lock directory of their own."""
+    """Some simulated GPUs with a lock directory of their own."""
 
-    def __init__(self, arena, folder, cards, lines, gate):
+    def __init__(self, arena, folder, devices, lines, gate):
         self.arena = arena
         self.gate = gate
         self.folder = folder
@@ -101,7 +101,7 @@ class Machine:
         self.log = folder / "log"  # of bench-job
         self.file = folder / "machine"
         self.state = folder / "machine.state"
-        self.file.write_text("\n".join([*lines, *cards * ["gpu"]]) + "\n")
+        self.file.write_text("\n".join([*lines, *devices * ["gpu"]]) + "\n")
         self.library = arena.build / "sim/current/libnvidia-ml.so.1"
         self.env = {
             "PATH": "/usr/bin:/bin",
@@ -117,7 +117,7 @@ class Machine:
         return child
 
     def start_in_line(self, *words, number, options=()):
-        """A waiter that has said that it stands in line."""
+        """Starts a waiter and returns once it has said that it is in line."""
         notices = self.folder / f"notices.{number}"
         child = self.start(*self.gate_run(*words, options=options), stderr=notices)
         wait_until(lambda: notices.exists() and (" in line\n" in notices.read_text() or not child.running()),
@@ -133,7 +133,7 @@ class Machine:
         return [self.arena.job, self.log, number, ms, *more]
 
     def blocker(self, wrap):
-        """A job that runs until the returned descriptor is closed; `wrap` says behind which gate."""
+        """Starts a job that runs until the returned descriptor is closed; `wrap` puts it behind a gate."""
         ours, theirs = os.pipe()
         child = self.start(*wrap(*self.job("blocker", "-")), stdin=ours)
         os.close(ours)
@@ -197,19 +197,19 @@ class Arena:
             shutil.rmtree(self.copies, ignore_errors=True)
 
     def copy(self, program, name):
-        """The program as it lies in the page cache once it is installed. As the linker left it, in single
-        pages, it starts some hundredths of a millisecond later."""
+        """Copies a program, so that it lies in the page cache as an installed one does. As the linker leaves
+        it, in single pages, it starts some hundredths of a millisecond later."""
         copy = self.copies / name
         copy.write_bytes(program.read_bytes())  # one write(2)
         copy.chmod(0o755)
         return copy
 
-    def machine(self, cards=1, lines=(), gate=None):
+    def machine(self, devices=1, lines=(), gate=None):
         """A new machine, for this build's program unless another is named."""
         self.machines += 1
         folder = self.folder / str(self.machines)
         folder.mkdir()
-        return Machine(self, folder, cards, lines, gate or self.gate)
+        return Machine(self, folder, devices, lines, gate or self.gate)
 
     def end_children(self):
         for child in self.children:

@@ -1,4 +1,4 @@
-"""Many short jobs, a tenth of them killed: no card may ever have two, and nobody else may be lost."""
+"""Many short jobs, a tenth of them killed: no GPU may ever have two, and nobody else may be lost."""
 
 import heapq
 import os
@@ -11,10 +11,10 @@ from arena import PATIENCE_S, Failed
 from table import Row, at_most
 
 JOBS, QUICK_JOBS = 2000, 400
-CARDS = 4
-IN_FLIGHT = 100  # what two cores bear
-KILLED_PART = 0.12  # some have ended before; a tenth remains
-TWO_CARDS_PART = 0.1
+DEVICES = 4
+IN_FLIGHT = 100  # as many as two cores can bear
+KILLED_PART = 0.12  # some end before their kill comes; a tenth remains
+TWO_DEVICES_PART = 0.1
 JOB_MS = (1, 10)
 START_UP_MS = 5
 AFTERWARDS_S = 5
@@ -22,16 +22,16 @@ AFTERWARDS_S = 5
 
 def measure(arena, options):
     jobs = options.of(JOBS, QUICK_JOBS)
-    run = Run(arena.machine(cards=CARDS), random.Random(options.seed))
+    run = Run(arena.machine(devices=DEVICES), random.Random(options.seed))
     began = time.monotonic()
     run.drive(jobs)
     rate = jobs / (time.monotonic() - began)
     return [
-        at_most("chaos: cards with two jobs", run.overlaps(), 0, ""),
+        at_most("chaos: GPUs with two jobs", run.overlaps(), 0, ""),
         at_most("chaos: jobs lost that nobody killed", run.lost(), 0, ""),
         at_most("chaos: files left over after one more run", run.left_over(), 0, ""),
         Row("chaos: killed while starting or waiting", run.killed - run.killed_holding, ""),
-        Row("chaos: killed while holding a card", run.killed_holding, ""),
+        Row("chaos: killed while holding a GPU", run.killed_holding, ""),
         Row("chaos: rate", rate, "jobs/s"),
     ]
 
@@ -40,12 +40,12 @@ class Run:
     def __init__(self, machine, chance):
         self.machine = machine
         self.chance = chance
-        self.locks = machine.folder / "cards"
+        self.locks = machine.folder / "devices"
         self.locks.mkdir()
         self.running = {}  # pid to (number, child)
         self.kills = []    # a heap of (when, number, child)
         self.ends = {}     # number to exit status
-        self.stay_s = 0.3  # how long a job is in the house, on a moving average
+        self.stay_s = 0.3  # moving average of the time from a job's start to its end
         self.killed = 0
         self.killed_holding = 0
         self.log = []
@@ -75,10 +75,10 @@ class Run:
     def start(self, number):
         ms = self.chance.uniform(*JOB_MS)
         more = [self.locks]
-        options = ["-n", 2] if self.chance.random() < TWO_CARDS_PART else []
+        options = ["-n", 2] if self.chance.random() < TWO_DEVICES_PART else []
         kill_after_s = None
         if self.chance.random() < KILLED_PART:
-            # While it starts; at any time; about when its turn comes; while it holds the card.
+            # While it starts; at any time; about when its turn comes; while it holds the GPU.
             match self.chance.randrange(4):
                 case 0:
                     kill_after_s = self.chance.uniform(0, START_UP_MS / 1000)
@@ -138,11 +138,11 @@ class Run:
         return len(self.missing)
 
     def left_over(self):
-        """One more run gets all the cards and clears away the rest: only its own claim's files stay."""
+        """One more run takes all the GPUs and clears away what is dead: only the files of its own claim stay."""
         notices = self.machine.folder / "notices.last"
-        last = self.machine.gate_run("/bin/true", options=["-n", CARDS, "--timeout", AFTERWARDS_S])
+        last = self.machine.gate_run("/bin/true", options=["-n", DEVICES, "--timeout", AFTERWARDS_S])
         if self.machine.start(*last, stderr=notices).wait() != 0:
-            raise Failed("afterwards not all cards are to be had: " + notices.read_text())
+            raise Failed("afterwards not all GPUs were free: " + notices.read_text())
         names = [path.name for folder in ("queue", "claims")
                  for path in (self.machine.lock_dir / folder).iterdir()]
         last_ticket = max(int(re.search(r"@(\d+)$", name)[1]) for name in names if "GPU-" in name)

@@ -56,14 +56,14 @@ class Latencies:
 
 
 def behind_gate(arena, waiters, gate):
-    machine = arena.machine(cards=1, gate=gate)
+    machine = arena.machine(devices=1, gate=gate)
     blocker = machine.blocker(machine.gate_run)
     line = [machine.start_in_line(*machine.job(i, JOB_MS), number=i) for i in range(waiters)]
     return release(machine, blocker, line)
 
 
 def behind_flock(arena, waiters):
-    machine = arena.machine(cards=1)
+    machine = arena.machine(devices=1)
     lock = machine.folder / "flock"
     blocker = machine.blocker(lambda *words: [arena.flock, lock, *words])
     line = []
@@ -74,7 +74,7 @@ def behind_flock(arena, waiters):
 
 
 def blocked_on(path):
-    """How many wait for a lock on this file, by /proc/locks (proc(5)): "5: -> FLOCK ..."."""
+    """How many processes wait for a lock on this file: the lines "5: -> FLOCK ..." of /proc/locks (proc(5))."""
     inode = f":{path.stat().st_ino} "
     with open("/proc/locks", encoding="ascii") as locks:
         return sum("->" in entry and inode in entry for entry in locks)
@@ -82,7 +82,7 @@ def blocked_on(path):
 
 def release(machine, blocker, line):
     os.close(blocker)
-    line[-1].wait()  # only then the others, so that no end of a job wakes this process
+    line[-1].wait()  # first, so that no other job's end wakes this process
     for child in line:
         if child.wait() != 0:
             raise Failed(f"a job of the hand-off ended with {child.status}")

@@ -1,4 +1,4 @@
-// bench-job: says in a log when it started and ended, and whether it had its cards for itself.
+// bench-job: says in a log when it started and ended, and whether it had its GPUs for itself.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,12 +16,13 @@ constexpr int kExitUsage = 2;
 constexpr int kExitOverlap = 9;
 
 constexpr const char* kUsage =
-    "usage: bench-job LOG ID MS|- [CARDS [DIE_AFTER_MS]]\n"
+    "usage: bench-job LOG ID MS|- [DEVICES [DIE_AFTER_MS]]\n"
     "\n"
     "Appends \"start ID NS\" to LOG, runs for MS milliseconds (-: until standard input ends),\n"
     "appends \"end ID NS\". NS is CLOCK_MONOTONIC; each line is one write.\n"
-    "CARDS is a folder with a lock for each card in CUDA_VISIBLE_DEVICES: who finds one taken\n"
-    "appends \"overlap ID CARD PID\" and exits with 9. DIE_AFTER_MS: ends then, by SIGKILL.\n";
+    "DEVICES is a folder with a lock for each GPU in CUDA_VISIBLE_DEVICES: a job that finds one\n"
+    "taken appends \"overlap ID DEVICE PID\" and exits with 9. DIE_AFTER_MS: ends then, by "
+    "SIGKILL.\n";
 
 long long monotonic_ns() {
   timespec now{};
@@ -45,9 +46,9 @@ long long monotonic_ns() {
 }
 
 // A record lock, not flock(2): a dying process loses it as soon as its descriptors begin to close
-// (filp_close in fs/open.c), and flock only with the last of them, when its claim may be gone
-// already and the next job be there. F_GETLK also tells whose it is.
-void lock_cards(int log, const char* id, const char* folder) {
+// (filp_close in fs/open.c). A flock goes with the last of them, when the claim may be gone already
+// and the next job running. F_GETLK also names the holder.
+void lock_devices(int log, const char* id, const char* folder) {
   const char* visible = getenv("CUDA_VISIBLE_DEVICES");
   if (visible == nullptr || visible[0] == '\0') {
     errno = ENOENT;
@@ -56,10 +57,10 @@ void lock_cards(int log, const char* id, const char* folder) {
   char list[256];
   snprintf(list, sizeof list, "%s", visible);
   char* rest = nullptr;
-  for (const char* card = strtok_r(list, ",", &rest); card != nullptr;
-       card = strtok_r(nullptr, ",", &rest)) {
+  for (const char* device = strtok_r(list, ",", &rest); device != nullptr;
+       device = strtok_r(nullptr, ",", &rest)) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, card);
+    snprintf(path, sizeof path, "%s/%s", folder, device);
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) stop(path);
     struct flock whole{};
@@ -67,7 +68,7 @@ void lock_cards(int log, const char* id, const char* folder) {
     whole.l_whence = SEEK_SET;
     if (fcntl(fd, F_SETLK, &whole) == 0) continue;
     fcntl(fd, F_GETLK, &whole);
-    append(log, "overlap %s %s %d\n", id, card, static_cast<int>(whole.l_pid));
+    append(log, "overlap %s %s %d\n", id, device, static_cast<int>(whole.l_pid));
     _exit(kExitOverlap);
   }
 }
@@ -97,7 +98,7 @@ int main(int argc, char** argv) {
   const char* id = argv[2];
   const int log = open(argv[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (log < 0) stop(argv[1]);
-  if (argc >= 5) lock_cards(log, id, argv[4]);
+  if (argc >= 5) lock_devices(log, id, argv[4]);
   append(log, "start %s %lld\n", id, started);
   if (argc == 6) {
     sleep_ms(argv[5]);

@@ -1,4 +1,4 @@
-// bench-launch: starts commands and measures them, where an interpreter's own cost would disturb.
+// bench-launch: starts commands and measures them. An interpreter would distort what it measures.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ long long monotonic_ns() {
 
 long long microseconds(const timeval& time) { return time.tv_sec * 1'000'000LL + time.tv_usec; }
 
-// What the commands print must not come between the report's lines: they get /dev/null.
+// The commands' output goes to /dev/null, so that it cannot mix with the report.
 FILE* keep_output_for_report() {
   const int kept = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -59,7 +59,8 @@ pid_t start(char** command) {
   _exit(kNotExecuted);
 }
 
-// The peak that wait4(2) reports begins with what this program had at the fork, so it has little.
+// The peak that wait4(2) reports is never below this program's own memory at the fork, which is
+// therefore kept small.
 void run_and_report(FILE* report, int which, char** command) {
   int status = 0;
   rusage usage{};

@@ -1,4 +1,4 @@
-"""A card that somebody outside gpu-gate gives back, and memory that takes its time to be free."""
+"""A GPU that somebody outside gpu-gate gives back, and memory that takes its time to be free."""
 
 import ctypes
 import os
@@ -12,9 +12,9 @@ from table import Row, at_most
 
 LINGER_MS = (0, 100, 500, 2000)
 TIMES, QUICK_TIMES = 10, 3
-JITTER_MS = 40  # the driver knows nothing of when gpu-gate looks
+JITTER_MS = 40  # so that the times to the free memory are not in step with gpu-gate's looks
 LIMIT_MS = 50
-POLL_S = 1000  # what is measured is the notice of the end, not the ordinary look
+POLL_S = 1000  # no ordinary look comes to help: only the end of the process is noticed
 
 IN_DELETE = 0x200  # inotify(7)
 
@@ -35,7 +35,7 @@ def measure(arena, options):
 
 def start_after_memory(arena, linger_ms):
     """Milliseconds from the moment the memory is free to the start of the first in line."""
-    machine = arena.machine(cards=1)
+    machine = arena.machine(devices=1)
     outsider = machine.start(arena.sim_job, "--for", "-1", "--linger", round(linger_ms))
     wait_until(lambda: machine.state.exists() and any(machine.state.iterdir()), "the outsider is there")
     waiter = machine.start_in_line(*machine.job("waiter", 0), number=0, options=["--poll", POLL_S])
@@ -49,7 +49,7 @@ def start_after_memory(arena, linger_ms):
 
 
 def time_of_deletion(folder, trigger):
-    """When the simulated driver frees the memory: it removes the file that stands for it."""
+    """When the simulated driver frees the memory, which is when it removes the file that stands for it."""
     libc = ctypes.CDLL(None, use_errno=True)
     watch = libc.inotify_init1(os.O_CLOEXEC)
     try:

@@ -1,4 +1,4 @@
-"""One run on a free card: what `gpu-gate run` adds to a command."""
+"""One run on a free GPU: what `gpu-gate run` adds to a command."""
 
 import os
 import statistics
@@ -8,10 +8,10 @@ from table import Row, at_most, at_most_times
 
 ROUNDS, QUICK_ROUNDS = 300, 60
 TRUE = "/bin/true"
-STAGES = {  # how far gpu-gate comes: the exit status that shows it, and the words
+STAGES = {  # how far gpu-gate gets: the exit status that proves it, and the arguments
     "linked": (0, ["--version"]),
     "options read": (2, ["run", "--count", "none", "--", TRUE]),
-    "card read": (3, ["run", "--count", "99", "--", TRUE]),  # there is one
+    "GPU read": (3, ["run", "--count", "99", "--", TRUE]),  # there is only one
     "turn decided": (0, ["wait"]),
     "run": (0, ["run", "--", TRUE]),
     "status": (0, ["status"]),
@@ -19,8 +19,8 @@ STAGES = {  # how far gpu-gate comes: the exit status that shows it, and the wor
 
 
 def measure(arena, options):
-    machine = arena.machine(cards=1)
-    commands = {  # the exit status that shows how far each came, and its words
+    machine = arena.machine(devices=1)
+    commands = {  # the exit status expected, and the words
         "bare exec": (0, [TRUE]),
         "flock": (0, [arena.flock, machine.folder / "flock", TRUE]),
         "second exec": (0, ["/usr/bin/env", TRUE]),
@@ -28,7 +28,7 @@ def measure(arena, options):
     }
     gates = [("ours", arena.gate)] + ([("other", arena.other_gate)] if arena.other_gate else [])
     for build, gate in gates:
-        # A lock directory of its own: what one build leaves there is not the other's to clear away.
+        # A lock directory for each build, so that neither clears away what the other left.
         env = [f"GPU_GATE_LOCK_DIR={machine.lock_dir}.{build}"]
         for stage, (status, words) in STAGES.items():
             commands[build, stage] = (status, [*env, gate, *words])
@@ -59,7 +59,7 @@ def measure(arena, options):
 
 
 class Steps:
-    """The figures of one build in ms, `nvml` being what the library costs."""
+    """The figures of one build in ms; `nvml` is what the library costs."""
 
     def __init__(self, build, wall, nvml):
         def from_to(before, after):
@@ -70,8 +70,8 @@ class Steps:
         self.added = {
             "load and link gpu-gate": wall[build, "linked"] - wall["bare exec"],
             "read the options": from_to("linked", "options read"),
-            "directory, reading the card but for NVML": from_to("options read", "card read") - nvml,
-            "mutex and decision": from_to("card read", "turn decided"),
+            "directory, reading the GPU but for NVML": from_to("options read", "GPU read") - nvml,
+            "mutex and decision": from_to("GPU read", "turn decided"),
             "claim, exec of the command": from_to("turn decided", "run"),
         }
 

@@ -15,7 +15,8 @@ class Row:
 
     @property
     def ratio(self):
-        return self.ours / self.baseline if self.baseline else None
+        """None where a figure is a difference that the noise made negative."""
+        return self.ours / self.baseline if self.baseline and self.baseline > 0 and self.ours >= 0 else None
 
 
 def at_most(name, ours, limit, unit, baseline=None):
@@ -31,7 +32,7 @@ def at_least_times(name, ours, baseline, times, unit):
 
 
 def percentile(values, percent):
-    """The smallest value that at least so many percent are not above."""
+    """The smallest value that at least this percentage of the values does not exceed."""
     ordered = sorted(values)
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
 

@@ -6,7 +6,7 @@ from arena import in_turn
 from table import Row, at_least_times, at_most
 
 JOBS = 200
-CARDS = 4
+DEVICES = 4
 RUNS, QUICK_RUNS = 7, 3
 TRUE = "/bin/true"
 
@@ -17,7 +17,7 @@ def measure(arena, options):
     if arena.other_gate:
         turns.append(lambda: other.add(behind_gate(arena, arena.other_gate)))
     in_turn(turns, options.of(RUNS, QUICK_RUNS))
-    name = f"throughput, {JOBS} on {CARDS} cards"
+    name = f"throughput, {JOBS} on {DEVICES} GPUs"
     rows = [
         at_least_times(f"{name} (flock: 1 lock)", ours.median(), theirs.median(), 0.5, "jobs/s"),
         at_most("throughput: failed", ours.failed + theirs.failed, 0, ""),
@@ -44,10 +44,10 @@ class Rates:
 
 
 def behind_flock(arena):
-    machine = arena.machine(cards=CARDS)
+    machine = arena.machine(devices=DEVICES)
     return machine.launch("together", JOBS, arena.flock, machine.folder / "flock", TRUE)
 
 
 def behind_gate(arena, gate):
-    machine = arena.machine(cards=CARDS, gate=gate)
+    machine = arena.machine(devices=DEVICES, gate=gate)
     return machine.launch("together", JOBS, *machine.gate_run(TRUE))

@@ -17,14 +17,14 @@ CPU_LIMIT_S = 0.1  # in 20 s
 def measure(arena, options):
     window_s = options.of(WINDOW_S, QUICK_WINDOW_S)
     nvml_log = arena.folder / "nvml.log"
-    machine = arena.machine(cards=1, lines=[f"log {nvml_log}"])
-    # The card is busy as it usually is: claimed, with a process and its memory on it.
+    machine = arena.machine(devices=1, lines=[f"log {nvml_log}"])
+    # The GPU is busy as it usually is: claimed, with a process and its memory on it.
     machine.start(*machine.gate_run(arena.sim_job, "--for", "-1"))
-    wait_until(lambda: machine.state.exists() and any(machine.state.iterdir()), "the card is taken")
+    wait_until(lambda: machine.state.exists() and any(machine.state.iterdir()), "the GPU is taken")
     gates = [machine.start_in_line("/bin/true", number=i) for i in range(WAITERS)]
     flocks = wait_behind_flock(machine)
 
-    time.sleep(1)  # the last arrivals' own work is not waiting
+    time.sleep(1)  # until the last to arrive have finished joining
     seen = nvml_log.stat().st_size
     before = cpu_s(gates), cpu_s(flocks)
     time.sleep(window_s)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A simulated box with four cards, one outsider, and six jobs of two users that wait, start and end.
+# A simulated box with four GPUs, one outsider, and six jobs of two users that wait, start and end.
 # Called by ./dev demo with the build folder.
 set -eu
 build=$1
@@ -80,5 +80,5 @@ show "The rest goes through, each as soon as it can."
 wait 2>/dev/null || :
 board
 
-show "Who used what, as each job was told:"
+show "The GPUs that each job used, as it was told:"
 for name in A B C D E F; do printf '%s  ' "$name"; grep using "$box/log.$name"; done

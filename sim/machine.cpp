@@ -34,7 +34,7 @@ struct Line {
   MachineError* error;
 
   bool fail(const char* what, Text culprit = {}) const {
-    // What cannot be printed would make two lines of the one that is promised.
+    // The message must stay one line, whatever characters the file has.
     char shown[64];
     size_t length = 0;
     for (const char c : culprit) {
@@ -182,7 +182,7 @@ uint64_t scramble(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// Scrambled, so that a short prefix already tells the cards of a machine apart.
+// Scrambled, so that a short prefix already tells the devices of a machine apart.
 void set_default_uuid(int index, char (&uuid)[96]) {
   const uint64_t a = scramble(static_cast<uint64_t>(index));
   const uint64_t b = scramble(a);
@@ -321,7 +321,7 @@ bool parse_line(Line& line, Machine& machine) {
   return parse_setting(line, keyword, machine);
 }
 
-bool every_process_has_a_card(const Machine& machine, MachineError& error) {
+bool every_process_has_a_device(const Machine& machine, MachineError& error) {
   for (int i = 0; i < machine.process_count; ++i) {
     const StaticProcess& process = machine.processes[i];
     if (process.gpu < machine.gpu_count) continue;
@@ -373,7 +373,7 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
     if (!parse_line(line, machine)) return false;
     at = newline != nullptr ? newline + 1 : end;
   }
-  return every_process_has_a_card(machine, error);
+  return every_process_has_a_device(machine, error);
 }
 
 uint64_t static_use_mib(const Machine& machine, int gpu) {

@@ -1,4 +1,5 @@
-// The machine file: which driver and cards the simulated machine has, and what is wrong with them.
+// The machine file: which driver and devices the simulated machine has, and what is wrong with
+// them.
 //
 // The NVML stand-in and gpu-sim-job both read it, so this file needs nothing but libc: no
 // exceptions, no allocation, every size bounded.
@@ -55,7 +56,7 @@ struct StaticProcess {
   bool graphics;
 };
 
-// All zero is a machine without a card: a global Machine costs no bytes in the library's file.
+// All zero is a machine without a device: a global Machine costs no bytes in the library's file.
 struct Machine {
   char driver[80];  // empty: the library's own release
   char log[PATH_MAX];

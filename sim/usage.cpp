@@ -25,7 +25,7 @@ bool state_path(const char* machine_path, char (&path)[PATH_MAX]) {
   return false;
 }
 
-// A listing of its own, so that the position of the caller's descriptor stays out of it.
+// Opened anew, because the caller's descriptor has a position of its own.
 DIR* list_folder(int state_folder) {
   const int fd = openat(state_folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return nullptr;
@@ -34,7 +34,7 @@ DIR* list_folder(int state_folder) {
   return listing;
 }
 
-bool names_card(const char* entry_name, const char* uuid) {
+bool names_device(const char* entry_name, const char* uuid) {
   const size_t length = strlen(uuid);
   return strncmp(entry_name, uuid, length) == 0 && entry_name[length] == '.';
 }
@@ -56,7 +56,7 @@ bool parse_entry(int entry, JobUse& job) {
   char state = '\0';
   char type[16] = "";
   job = JobUse{};
-  // The keeper wrote the line in one piece.  NOLINTNEXTLINE(cert-err34-c)
+  // The keeper wrote the line, so its numbers are in range.  NOLINTNEXTLINE(cert-err34-c)
   if (sscanf(text, "%c %" SCNu32 " %" SCNu64 " %" SCNu32 " %15s", &state, &job.pid, &job.memory_mib,
              &job.util_percent, type) != 5) {
     return false;
@@ -85,7 +85,7 @@ int open_state_folder(const char* machine_path) {
 int make_state_folder(const char* machine_path) {
   char path[PATH_MAX];
   if (!state_path(machine_path, path)) return -1;
-  // The umask goes, rather than a chmod coming after, so that no other user ever meets a folder
+  // Without a umask, rather than with a chmod afterwards, so that no other user ever meets a folder
   // that is not yet writable.
   const mode_t old_mask = umask(0);
   const int made = mkdir(path, 01777);
@@ -102,7 +102,7 @@ int read_jobs(int state_folder, const char* uuid, JobUse* jobs, int capacity) {
   int count = 0;
   while (const dirent* entry = readdir(listing)) {
     if (count == capacity) break;
-    if (!names_card(entry->d_name, uuid)) continue;
+    if (!names_device(entry->d_name, uuid)) continue;
     if (read_entry(state_folder, entry->d_name, jobs[count])) ++count;
   }
   closedir(listing);
@@ -127,7 +127,7 @@ int create_entry(int state_folder, const char* uuid, const JobUse& job, char (&n
   clock_gettime(CLOCK_REALTIME, &now);
   snprintf(name, sizeof(name), "%s.%d.%lld%09ld", uuid, static_cast<int>(getpid()),
            static_cast<long long>(now.tv_sec), now.tv_nsec);
-  // A reader that comes before the lock or before the line sees no live entry: not yet taken.
+  // Before the lock and the line are there, a reader sees no live entry: nothing is taken yet.
   const int entry =
       openat(state_folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (entry < 0) return -1;

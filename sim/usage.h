@@ -1,4 +1,4 @@
-// What running jobs hold: one file per job and card in `<machine file>.state/`.
+// What running jobs hold: one file per job and device in `<machine file>.state/`.
 //
 // An entry is named `<uuid>.<keeper pid>.<nanoseconds>` and holds one line:
 //
@@ -13,7 +13,7 @@
 
 namespace sim {
 
-inline constexpr int kMaxJobsPerCard = 1024;
+inline constexpr int kMaxJobsPerDevice = 1024;
 
 struct JobUse {
   uint32_t pid;
@@ -29,14 +29,14 @@ int open_state_folder(const char* machine_path);
 // The same, and makes the folder, writable by every user, where it is missing.
 int make_state_folder(const char* machine_path);
 
-// Fills `jobs` with the live entries of the card. Returns their count; a folder that cannot be
+// Fills `jobs` with the live entries of the device. Returns their count; a folder that cannot be
 // read holds none.
 int read_jobs(int state_folder, const char* uuid, JobUse* jobs, int capacity);
 
 // Deletes what killed keepers left behind, as far as this user may. Call with the folder locked.
 void remove_dead_entries(int state_folder);
 
-// Creates the entry of this process (the keeper) for a card, locked, on behalf of `job`. Returns
+// Creates the entry of this process (the keeper) for a device, locked, on behalf of `job`. Returns
 // the descriptor that holds the lock and stores the entry's name, or returns -1 with errno.
 int create_entry(int state_folder, const char* uuid, const JobUse& job, char (&name)[128]);
 

@@ -1,4 +1,5 @@
-// gpu-sim-job: takes memory on the cards it is shown and runs for a while, as a CUDA program would.
+// gpu-sim-job: takes memory on the devices it is shown and runs for a while, as a CUDA program
+// would.
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -14,7 +15,7 @@
 #include <charconv>
 
 #include "job/keeper.h"
-#include "job/visible_cards.h"
+#include "job/visible_devices.h"
 #include "machine.h"
 
 namespace {
@@ -29,11 +30,11 @@ constexpr uint32_t kComputeModeProhibited = 2;
 constexpr const char* kUsage =
     "usage: gpu-sim-job [options] [-- command [argument...]]\n"
     "\n"
-    "Takes memory on every card of the machine $GPU_SIM_MACHINE that CUDA_VISIBLE_DEVICES\n"
+    "Takes memory on every GPU of the machine $GPU_SIM_MACHINE that CUDA_VISIBLE_DEVICES\n"
     "shows, and holds it until it ends. With a command it becomes that command.\n"
     "\n"
-    "  --memory MIB     on each card (4000)\n"
-    "  --util PERCENT   of each card (90)\n"
+    "  --memory MIB     on each GPU (4000)\n"
+    "  --util PERCENT   of each GPU (90)\n"
     "  --after MS       wait before taking anything (0)\n"
     "  --for MS         run this long once the memory is taken; -1: until a signal (1000)\n"
     "  --graphics       be listed as a graphics process\n"
@@ -43,7 +44,7 @@ constexpr const char* kUsage =
     "  --linger MS      free the memory this long after the end (the machine's linger_ms)\n"
     "  --quiet          do not say what was taken\n"
     "\n"
-    "Exit status: 1 no card, no memory, or no machine; 2 usage; else that of --exit or of the\n"
+    "Exit status: 1 no GPU, no memory, or no machine; 2 usage; else that of --exit or of the\n"
     "command.\n";
 
 struct Options {
@@ -184,17 +185,17 @@ const sim::Machine& load_machine(const char* path) {
   return machine;
 }
 
-sim::Cards find_cards(const sim::Machine& machine) {
-  const sim::Cards cards = sim::visible_cards(machine, getenv("CUDA_VISIBLE_DEVICES"));
-  if (cards.count == 0) stop(kExitFailed, "no CUDA-capable device is detected");
-  for (int i = 0; i < cards.count; ++i) {
-    const sim::Gpu& gpu = machine.gpus[cards.gpus[i]];
-    if (gpu.lost) stop(kExitFailed, "%s: the card is lost", gpu.uuid);
+sim::Devices find_devices(const sim::Machine& machine) {
+  const sim::Devices devices = sim::visible_devices(machine, getenv("CUDA_VISIBLE_DEVICES"));
+  if (devices.count == 0) stop(kExitFailed, "no CUDA-capable device is detected");
+  for (int i = 0; i < devices.count; ++i) {
+    const sim::Gpu& gpu = machine.gpus[devices.gpus[i]];
+    if (gpu.lost) stop(kExitFailed, "%s: the GPU is lost", gpu.uuid);
     if (gpu.compute_mode == kComputeModeProhibited) {
       stop(kExitFailed, "%s: compute mode prohibited", gpu.uuid);
     }
   }
-  return cards;
+  return devices;
 }
 
 void sleep_ms(int64_t milliseconds) {
@@ -205,14 +206,14 @@ void sleep_ms(int64_t milliseconds) {
 }
 
 void take_or_stop(const sim::Machine& machine, const char* path, const sim::Demand& demand) {
-  const sim::Taken taken = sim::take_cards(machine, path, demand);
+  const sim::Taken taken = sim::take_devices(machine, path, demand);
   switch (taken.outcome) {
     case sim::Taken::kYes:
       return;
     case sim::Taken::kOutOfMemory:
       stop(kExitFailed, "CUDA out of memory: %s has %" PRIu64 " MiB free, tried to take %" PRIu64,
            machine.gpus[taken.gpu].uuid, taken.free_mib, demand.memory_mib);
-    case sim::Taken::kCardInUse:
+    case sim::Taken::kDeviceInUse:
       stop(kExitFailed, "%s: busy, in exclusive mode", machine.gpus[taken.gpu].uuid);
     case sim::Taken::kSystemError:
       stop(kExitFailed, "%s.state: %s", path, strerror(taken.error));
@@ -220,8 +221,8 @@ void take_or_stop(const sim::Machine& machine, const char* path, const sim::Dema
 }
 
 void say_what_was_taken(const sim::Machine& machine, const sim::Demand& demand) {
-  for (int i = 0; i < demand.cards.count; ++i) {
-    const sim::Gpu& gpu = machine.gpus[demand.cards.gpus[i]];
+  for (int i = 0; i < demand.devices.count; ++i) {
+    const sim::Gpu& gpu = machine.gpus[demand.devices.gpus[i]];
     printf("gpu-sim-job: pid %d holds %" PRIu64 " MiB on %04x:%02x:%02x.%x %s (%s)\n",
            static_cast<int>(getpid()), demand.memory_mib, gpu.pci.domain, gpu.pci.bus,
            gpu.pci.device, gpu.pci.function, gpu.uuid, gpu.name);
@@ -252,12 +253,12 @@ void announce(const Options& options) {
 int main(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
   const char* path = machine_path();
-  find_cards(load_machine(path));  // a mistake shows at once, not after the wait
+  find_devices(load_machine(path));  // a mistake shows at once, not after the wait
   sleep_ms(options.after_ms);
 
   const sim::Machine& machine = load_machine(path);
   sim::Demand demand{};
-  demand.cards = find_cards(machine);
+  demand.devices = find_devices(machine);
   demand.memory_mib = static_cast<uint64_t>(options.memory_mib);
   demand.util_percent = static_cast<uint32_t>(options.util_percent);
   demand.linger_ms =

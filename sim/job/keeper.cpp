@@ -67,7 +67,8 @@ void default_signals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// So that no entry gets the number of a standard stream, and a stray message ends up in it.
+// So that no entry gets the number of a standard stream, where a stray message would be written to
+// it.
 void occupy_standard_streams() {
   int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -98,13 +99,13 @@ bool has_compute_process(const Machine& machine, int gpu, const JobUse* jobs, in
              [&](const StaticProcess& process) { return process.gpu == gpu && !process.graphics; });
 }
 
-Taken check_card(const Machine& machine, int gpu, const Demand& demand, int state_folder) {
+Taken check_device(const Machine& machine, int gpu, const Demand& demand, int state_folder) {
   constexpr uint32_t kExclusiveProcess = 3;
-  static JobUse jobs[kMaxJobsPerCard];
-  const int job_count = read_jobs(state_folder, machine.gpus[gpu].uuid, jobs, kMaxJobsPerCard);
+  static JobUse jobs[kMaxJobsPerDevice];
+  const int job_count = read_jobs(state_folder, machine.gpus[gpu].uuid, jobs, kMaxJobsPerDevice);
   if (machine.gpus[gpu].compute_mode == kExclusiveProcess && !demand.graphics &&
       has_compute_process(machine, gpu, jobs, job_count)) {
-    return {.outcome = Taken::kCardInUse, .gpu = gpu, .free_mib = 0, .error = 0};
+    return {.outcome = Taken::kDeviceInUse, .gpu = gpu, .free_mib = 0, .error = 0};
   }
   const uint64_t mib = free_mib(machine, gpu, jobs, job_count);
   if (mib < demand.memory_mib) {
@@ -113,12 +114,13 @@ Taken check_card(const Machine& machine, int gpu, const Demand& demand, int stat
   return kTaken;
 }
 
-// With the folder locked, so that two jobs cannot both find the same memory free.
-Taken take_on_every_card(const Machine& machine, const Keeper& keeper, const Demand& demand,
-                         Entry* entries) {
+// Call with the folder locked, so that two jobs cannot both find the same memory free.
+Taken take_on_every_device(const Machine& machine, const Keeper& keeper, const Demand& demand,
+                           Entry* entries) {
   remove_dead_entries(keeper.state_folder);
-  for (int i = 0; i < demand.cards.count; ++i) {
-    const Taken checked = check_card(machine, demand.cards.gpus[i], demand, keeper.state_folder);
+  for (int i = 0; i < demand.devices.count; ++i) {
+    const Taken checked =
+        check_device(machine, demand.devices.gpus[i], demand, keeper.state_folder);
     if (checked.outcome != Taken::kYes) return checked;
   }
   const JobUse use{.pid = keeper.job_pid,
@@ -126,8 +128,8 @@ Taken take_on_every_card(const Machine& machine, const Keeper& keeper, const Dem
                    .util_percent = demand.util_percent,
                    .graphics = demand.graphics,
                    .running = true};
-  for (int i = 0; i < demand.cards.count; ++i) {
-    const char* uuid = machine.gpus[demand.cards.gpus[i]].uuid;
+  for (int i = 0; i < demand.devices.count; ++i) {
+    const char* uuid = machine.gpus[demand.devices.gpus[i]].uuid;
     entries[i].fd = create_entry(keeper.state_folder, uuid, use, entries[i].name);
     if (entries[i].fd >= 0) continue;
     const int error = errno;
@@ -155,7 +157,7 @@ void sleep_ms(uint32_t milliseconds) {
   static Entry entries[kMaxGpus];
   Taken taken = system_error(0);
   if (flock(keeper.state_folder, LOCK_EX) == 0) {
-    taken = take_on_every_card(machine, keeper, demand, entries);
+    taken = take_on_every_device(machine, keeper, demand, entries);
     flock(keeper.state_folder, LOCK_UN);
   } else {
     taken = system_error(errno);
@@ -166,9 +168,9 @@ void sleep_ms(uint32_t milliseconds) {
   if (taken.outcome != Taken::kYes) _exit(1);
 
   wait_for_end(keeper.job_pidfd);
-  for (int i = 0; i < demand.cards.count; ++i) mark_ended(entries[i].fd);
+  for (int i = 0; i < demand.devices.count; ++i) mark_ended(entries[i].fd);
   sleep_ms(demand.linger_ms);
-  for (int i = 0; i < demand.cards.count; ++i) {
+  for (int i = 0; i < demand.devices.count; ++i) {
     unlinkat(keeper.state_folder, entries[i].name, 0);
   }
   _exit(0);
@@ -186,7 +188,7 @@ Taken read_answer(int fd) {
 
 }  // namespace
 
-Taken take_cards(const Machine& machine, const char* machine_path, const Demand& demand) {
+Taken take_devices(const Machine& machine, const char* machine_path, const Demand& demand) {
   Keeper keeper{};
   keeper.job_pid = static_cast<uint32_t>(getpid());
   keeper.job_pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));

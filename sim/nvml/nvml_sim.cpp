@@ -50,20 +50,21 @@ struct Process {
   uint64_t memory_bytes;
 };
 
-// The questions asked about one subject since the machine file was last read. A question is the
-// name of its function, told from others by its address.
+// The questions asked about one subject since the machine file was last read. A question is known
+// by the address of its function's name.
 struct Asked {
   static constexpr int kMaxQuestions = 32;  // more than there are functions
 
-  int reading;  // which reading of the file these came after; of a later one there are none yet
+  int reading;  // the reading of the file that these came after; since a later one, nothing was
+                // asked
   int count;
   const char* questions[kMaxQuestions];
 };
 
-constexpr int kWholeMachine = sim::kMaxGpus;  // a subject; the others are the cards' indices
+constexpr int kWholeMachine = sim::kMaxGpus;  // a subject; the others are the devices' indices
 constexpr int kSubjects = sim::kMaxGpus + 1;
 
-// All zero at the start, so that it costs address space and not file size.
+// All zero at the start, so that it takes address space but no room in the file.
 struct Library {
   pthread_mutex_t mutex;
   unsigned init_count;
@@ -77,13 +78,13 @@ struct Library {
   bool read_next;  // the next call reads the file, whatever it asks
   Asked asked[kSubjects];
   sim::Machine machine;
-  sim::JobUse jobs[sim::kMaxJobsPerCard];
-  Process processes[sim::kMaxProcesses + sim::kMaxJobsPerCard];
+  sim::JobUse jobs[sim::kMaxJobsPerDevice];
+  Process processes[sim::kMaxProcesses + sim::kMaxJobsPerDevice];
 };
 
 constinit Library library = {};
 
-// A handle is the address of its card's place here: good for as long as the library is loaded,
+// A handle is the address of its device's place here: good for as long as the library is loaded,
 // whatever becomes of the machine file.
 constinit DeviceHandle handles[sim::kMaxGpus] = {};
 
@@ -148,7 +149,7 @@ bool look_begins(const char* function, int subject) {
   return library.read_next || !library.usable || !note_question(function, subject);
 }
 
-// Opened by each call: a descriptor kept would be one that the host program must reckon with.
+// Opened by each call: a descriptor that stayed open would show among those of the program.
 int open_log(const char* path) {
   constexpr int kFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
   // Without O_CREAT first: in a sticky folder, protected_regular refuses O_CREAT on another
@@ -188,7 +189,7 @@ class Locked {
 };
 
 // For the calls that programs repeat in each look: the file is read whatever was asked before,
-// since a program need not ask the same of every card in every look.
+// since a program need not ask the same of every device in every look.
 void begin_look() {
   const Locked locked;
   library.read_next = true;
@@ -214,7 +215,7 @@ int index_of(Device device) {
   return -1;
 }
 
-// The same for a card. One that the machine file no longer has is lost.
+// The same for a device. One that is no longer in the machine file is lost.
 template <typename Answer>
 Return ask_gpu(const char* function, Device device, Answer answer) {
   const int index = index_of(device);
@@ -226,7 +227,7 @@ Return ask_gpu(const char* function, Device device, Answer answer) {
   });
 }
 
-// The same for what changes while programs run, and takes as long as the machine says.
+// The same for what changes while programs run; takes `delay_ms` on top.
 template <typename Answer>
 Return ask_live(const char* function, Device device, Answer answer) {
   uint32_t delay_ms = 0;
@@ -250,7 +251,7 @@ Return copy_string(const char* from, char* to, uint32_t length) {
 int read_jobs(const sim::Gpu& gpu) {
   const int folder = sim::open_state_folder(library.path);
   if (folder < 0) return 0;
-  const int count = sim::read_jobs(folder, gpu.uuid, library.jobs, sim::kMaxJobsPerCard);
+  const int count = sim::read_jobs(folder, gpu.uuid, library.jobs, sim::kMaxJobsPerDevice);
   close(folder);
   return count;
 }
@@ -313,8 +314,8 @@ void fill(const Process& process, ProcessV1& record) {
             .used_gpu_cc_protected_memory = 0};
 }
 
-// NVML's protocol for lists: `count` brings the room there is and takes away the number there are;
-// too little room is answered with that number and nothing else.
+// NVML's protocol for lists: `count` says for how many entries there is room, and returns how many
+// there are. Where the room is too small, only the count is returned.
 template <typename Record>
 Return give_processes(uint32_t found, uint32_t& count, Record* records) {
   const uint32_t room = count;

@@ -1,4 +1,4 @@
-#include "job/visible_cards.h"
+#include "job/visible_devices.h"
 
 #include <string.h>
 
@@ -10,18 +10,18 @@
 namespace sim {
 namespace {
 
-constexpr int kNoCard = -1;
+constexpr int kNoDevice = -1;
 
-Cards cards_in_pci_order(const Machine& machine) {
-  Cards cards{};
-  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) cards.gpus[cards.count++] = gpu;
+Devices devices_in_pci_order(const Machine& machine) {
+  Devices devices{};
+  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) devices.gpus[devices.count++] = gpu;
   const auto address = [&](int gpu) {
     const PciAddress& pci = machine.gpus[gpu].pci;
     return std::tuple(pci.domain, pci.bus, pci.device, pci.function, gpu);
   };
-  std::sort(cards.gpus, cards.gpus + cards.count,
+  std::sort(devices.gpus, devices.gpus + devices.count,
             [&](int a, int b) { return address(a) < address(b); });
-  return cards;
+  return devices;
 }
 
 bool is_number(std::string_view entry) {
@@ -29,25 +29,25 @@ bool is_number(std::string_view entry) {
          std::all_of(entry.begin(), entry.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-int card_by_number(const Cards& all, std::string_view entry) {
+int device_by_number(const Devices& all, std::string_view entry) {
   int number = 0;
   const auto [end, problem] = std::from_chars(entry.data(), entry.data() + entry.size(), number);
-  if (problem != std::errc{}) return kNoCard;
-  return number < all.count ? all.gpus[number] : kNoCard;
+  if (problem != std::errc{}) return kNoDevice;
+  return number < all.count ? all.gpus[number] : kNoDevice;
 }
 
 bool has_prefix(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && memcmp(text.data(), prefix.data(), prefix.size()) == 0;
 }
 
-int card_by_uuid(const Machine& machine, std::string_view entry) {
-  if (!has_prefix(entry, "GPU-")) return kNoCard;
-  int found = kNoCard;
+int device_by_uuid(const Machine& machine, std::string_view entry) {
+  if (!has_prefix(entry, "GPU-")) return kNoDevice;
+  int found = kNoDevice;
   for (int gpu = 0; gpu < machine.gpu_count; ++gpu) {
     const std::string_view uuid = machine.gpus[gpu].uuid;
     if (uuid == entry) return gpu;
     if (!has_prefix(uuid, entry)) continue;
-    if (found != kNoCard) return kNoCard;
+    if (found != kNoDevice) return kNoDevice;
     found = gpu;
   }
   return found;
@@ -59,17 +59,17 @@ std::string_view trimmed(const char* begin, const char* end) {
   return {begin, static_cast<size_t>(end - begin)};
 }
 
-bool contains(const Cards& cards, int gpu) {
-  return std::find(cards.gpus, cards.gpus + cards.count, gpu) != cards.gpus + cards.count;
+bool contains(const Devices& devices, int gpu) {
+  return std::find(devices.gpus, devices.gpus + devices.count, gpu) != devices.gpus + devices.count;
 }
 
 }  // namespace
 
-Cards visible_cards(const Machine& machine, const char* cuda_visible_devices) {
-  const Cards all = cards_in_pci_order(machine);
+Devices visible_devices(const Machine& machine, const char* cuda_visible_devices) {
+  const Devices all = devices_in_pci_order(machine);
   if (cuda_visible_devices == nullptr) return all;
 
-  Cards visible{};
+  Devices visible{};
   bool by_number = false;
   const char* at = cuda_visible_devices;
   for (bool first = true;; first = false) {
@@ -77,9 +77,9 @@ Cards visible_cards(const Machine& machine, const char* cuda_visible_devices) {
     const std::string_view entry = trimmed(at, end);
     if (first) by_number = is_number(entry);
     if (is_number(entry) != by_number) break;
-    const int gpu = by_number ? card_by_number(all, entry) : card_by_uuid(machine, entry);
-    if (gpu == kNoCard) break;
-    if (contains(visible, gpu)) return Cards{};
+    const int gpu = by_number ? device_by_number(all, entry) : device_by_uuid(machine, entry);
+    if (gpu == kNoDevice) break;
+    if (contains(visible, gpu)) return Devices{};
     visible.gpus[visible.count++] = gpu;
     if (*end == '\0') break;
     at = end + 1;

@@ -1,0 +1,20 @@
+// Which devices CUDA_VISIBLE_DEVICES shows a program.
+#pragma once
+
+#include "machine.h"
+
+namespace sim {
+
+struct Devices {
+  int count;
+  int gpus[kMaxGpus];  // places in Machine::gpus
+};
+
+// CUDA's rules: null shows every device, an empty text none; a number counts the devices in PCI
+// order; a UUID may be shortened as long as one device fits it; the first entry that names no
+// device hides itself and all after it; numbers and UUIDs do not mix; a device named twice hides
+// them all. CUDA_DEVICE_ORDER makes no difference here: the devices are in PCI order in either
+// case.
+Devices visible_devices(const Machine& machine, const char* cuda_visible_devices);
+
+}  // namespace sim
