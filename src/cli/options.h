@@ -3,7 +3,6 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,8 +34,7 @@ struct Options {
 };
 
 /// Reads the words after the program's name. Everything behind the first "--" is the command and is
-/// not looked at. Errors (usage): one line that names the option, the value and what would
-/// do.
+/// not looked at. Errors (usage): one line that names the option, the value and what would do.
 Result<Options> parse_options(const std::vector<std::string>& words);
 
 }  // namespace gpu_gate

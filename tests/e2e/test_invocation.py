@@ -8,18 +8,16 @@ from harness import ALICE, uuid
 
 RIGHT_FORM = "gpu-gate run [options] -- COMMAND"
 
-# Values that are refused. The line names the option and the value.
+# Values that are refused: one for each kind; src/cli/options_test.cpp has them all.
 BAD_VALUES = {
-    "--count": ["", " ", "0", "00", "-1", "1.5", "0x10", "1e1", "two", "nan", "inf", "+1", "1 ", "1,2", "½"],
-    "--min-free-mb": ["", " ", "-5", "-1", "1.5", "0x10", "8G", "8000MB", "nan", "inf", "1,000"],
-    "--max-util": ["", " ", "-1", "101", "150", "1.5", "0x10", "50%", "nan", "99999999999999999999"],
-    "--only": ["1,,2", "0,", ",0", ",", "3-1", "a,b", "x", "-", "1-", "-1", "1-2-3", "0 1", "0;1", "0x1", "1.5", "all",
-               "[0]", "{}", "*", "GPU-", "GPU-xyz", "MIG-5e8f9d5a-0000-5000-8000-000000000000",
-               "MIG-GPU-5e8f9d5a-0000-5000-8000-000000000000/1/0", "17:00", "0000:zz:00.0", "0000:17:00"],
-    "--exclude": ["x", "1,,2", "3-1", "-1", ",", "MIG-5e8f9d5a", "0.5", "nan"],
-    "--poll": ["", " ", "nan", "-nan", "-1", "-0.5", "-inf", "0x10", "1s", "1,5", "soon", "1 "],
-    "--timeout": ["", " ", "nan", "-1", "-0.001", "-inf", "0x10", "10m", "1,5", "never", "0 0"],
-    "--ids": ["", " ", "INDEX", "name", "pci", "uuids", "index,uuid", "0"],
+    "--count": ["", "two"],
+    "--min-free-mb": ["8G"],
+    "--max-util": ["101"],
+    "--only": ["1,,2", "0 1"],
+    "--exclude": ["MIG-5e8f9d5a"],
+    "--poll": ["nan"],
+    "--timeout": ["-1"],
+    "--ids": ["index,uuid"],
 }
 CASES = [(option, value) for option, values in BAD_VALUES.items() for value in values]
 
@@ -43,50 +41,40 @@ def test_a_bad_value_is_refused_with_one_line_that_names_option_and_value(box, o
     assert not (box.folder / "ran").exists()
 
 
-@pytest.mark.parametrize("option,value", [(option, values[-1]) for option, values in BAD_VALUES.items()])
+@pytest.mark.parametrize("option,value", [("--count", "0"), ("--only", "x")])
 def test_wait_refuses_the_same_values(box, option, value):
     line = refusal(box, "wait", f"{option}={value}")
     assert option in line
     assert f"'{value}'" in line
 
 
-@pytest.mark.parametrize("option", ["--only", "--exclude"])
-@pytest.mark.parametrize("value", ["", " ", "\t"])
+@pytest.mark.parametrize("option,value", [("--only", ""), ("--exclude", " ")])
 def test_an_empty_list_is_refused_and_never_means_all(box, option, value):
     line = refusal(box, "run", option, value, "--", "true")
     assert option in line and "empty" in line
 
 
-@pytest.mark.parametrize("option", [*BAD_VALUES, "-n"])
+@pytest.mark.parametrize("option", ["--timeout", "-n"])
 @pytest.mark.parametrize("tail", [(), ("--", "true")], ids=["at_the_end", "before_the_command"])
 def test_an_option_without_its_value_is_refused_in_words_of_the_users(box, option, tail):
     line = refusal(box, "run", option, *tail)
     assert option in line or "--count" in line
-    assert "TEXT" not in line, "words of the parsing library"
+    assert "needs a value" in line
 
 
-@pytest.mark.parametrize("option", ["--count", "--min-free-mb", "--only", "--poll", "--timeout", "--ids"])
+@pytest.mark.parametrize("option", ["--count", "--only"])
 def test_an_option_with_an_equals_sign_and_nothing_is_refused(box, option):
     line = refusal(box, "run", f"{option}=", "--", "true")
     assert option in line
-    assert "TEXT" not in line, "words of the parsing library"
+    assert "needs a value" in line
 
 
 @pytest.mark.parametrize("words", [
-    ("run", "echo", "-n", "5"),
     ("run", "true"),
     ("run", "-n", "2", "python", "train.py"),
-    ("run", "-q", "./job"),
-    ("run", "{}"),
-    ("run", "-n", "1", "-"),
-    ("run", "--only", "0", "1"),
-    ("run", "true", "--", "true"),
     ("run",),
-    ("run", "-q"),
     ("run", "--"),
-    ("run", "-n", "2", "--"),
     ("--", "true"),
-    ("-n", "2", "--", "true"),
     ("--min-free-mb", "8000", "--", "true"),
     (),
 ], ids=lambda words: " ".join(words) or "nothing")
@@ -96,27 +84,13 @@ def test_without_a_command_after_the_two_dashes_the_right_form_is_shown(box, wor
 
 @pytest.mark.parametrize("verb,wrong,right", [
     ("run", "--cuont", "--count"),
-    ("run", "--counts", "--count"),
     ("run", "--min-free", "--min-free-mb"),
-    ("run", "--min_free_mb", "--min-free-mb"),
-    ("run", "--max-utill", "--max-util"),
-    ("run", "--onyl", "--only"),
-    ("run", "--exlude", "--exclude"),
-    ("run", "--timout", "--timeout"),
-    ("run", "--pol", "--poll"),
-    ("run", "--id", "--ids"),
-    ("run", "--quite", "--quiet"),
-    ("run", "--hepl", "--help"),
     ("run", "--cuont=2", "--count"),
     ("run", "-nn", None),
     ("run", "-x", None),
-    ("run", "---", None),
     ("run", "--json", None),
     ("wait", "--jsno", "--json"),
-    ("wait", "--timeuot", "--timeout"),
     ("status", "--jsn", "--json"),
-    ("status", "--only", None),
-    ("status", "-n", None),
     ("status", "-q", None),
 ])
 def test_an_unknown_option_is_refused_with_the_nearest_known_one(box, verb, wrong, right):
@@ -124,30 +98,28 @@ def test_an_unknown_option_is_refused_with_the_nearest_known_one(box, verb, wron
     if wrong != "-nn":  # that is -n with the value "n"
         assert f"'{wrong.split('=')[0]}'" in line
     if right:
-        assert f"nearest is {right} " in line
+        assert f"did you mean {right}?" in line
 
 
 @pytest.mark.parametrize("word,right", [
-    ("rnu", "run"), ("runn", "run"), ("RUN", "run"), ("wiat", "wait"), ("wayt", "wait"), ("stat", "status"),
-    ("statsu", "status"), ("exec", None), ("nvidia-smi", None), ("", None), ("-", None), ("-x", None), ("--helpp", None),
+    ("rnu", "run"), ("stat", "status"), ("nvidia-smi", None), ("", None), ("-x", None), ("--helpp", None),
 ])
 def test_an_unknown_subcommand_is_refused_with_the_nearest_known_one(box, word, right):
     line = refusal(box, word, "--", "true")
     assert f"'{word}'" in line
     if right:
-        assert f"nearest is {right} " in line
+        assert f"did you mean {right}?" in line
 
 
 @pytest.mark.parametrize("words", [
-    ("wait", "true"), ("wait", "--", "true"), ("wait", "--"), ("status", "true"), ("status", "--", "true"), ("status", "0"),
+    ("wait", "true"), ("wait", "--"), ("status", "--", "true"),
 ], ids=" ".join)
 def test_wait_and_status_take_no_command(box, words):
     assert words[0] in refusal(box, *words)
 
 
 @pytest.mark.parametrize("words", [
-    ("run", "--quiet=yes", "--", "true"), ("run", "-q=5", "--", "true"), ("wait", "--json=1"), ("status", "--json=1"),
-    ("run", "--help=x"),
+    ("run", "--quiet=yes", "--", "true"), ("status", "--json=1"),
 ], ids=" ".join)
 def test_a_value_for_an_option_that_takes_none_is_refused(box, words):
     option = next(word for word in words if word.startswith("-")).split("=")[0]
@@ -156,12 +128,8 @@ def test_a_value_for_an_option_that_takes_none_is_refused(box, words):
 
 @pytest.mark.parametrize("words", [
     ("run", "-n", "1\n2", "--", "true"),
-    ("run", "--only", "a\nb", "--", "true"),
-    ("run", "--a\nb", "--", "true"),
-    ("run", "a\nb"),
     ("a\nb",),
     ("run", "--ids", "\x1b[31mred", "--", "true"),
-    ("run", "--\x1b]0;title\x07", "--", "true"),
 ], ids=repr)
 def test_a_word_with_control_characters_is_shown_in_one_line_without_them(box, words):
     assert not any(ord(c) < 0x20 or ord(c) == 0x7F for c in refusal(box, *words))

@@ -1,0 +1,283 @@
+#include "cli/tables.h"
+
+#include <algorithm>
+
+#include "cli/values.h"
+
+namespace gpu_gate {
+namespace {
+
+constexpr std::chrono::nanoseconds kMinPoll = std::chrono::milliseconds(50);
+
+constexpr VerbRow kVerbs[] = {
+    {.verb = Verb::run,
+     .name = "run",
+     .synopsis = "[options] -- COMMAND [ARG ...]",
+     .purpose = "wait, claim, run the command",
+     .help = "Waits for free GPUs, claims them, and becomes the command.",
+     .details = R"(
+The command gets CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER=PCI_BUS_ID, GPU_GATE_INDICES,
+GPU_GATE_UUIDS and GPU_GATE_CLAIM. It keeps gpu-gate's process, terminal and exit status.
+)"},
+    {.verb = Verb::wait,
+     .name = "wait",
+     .synopsis = "[options]",
+     .purpose = "wait, print the GPUs, claim nothing",
+     .help = "Waits in the same line for free GPUs and prints them, as in 0,2.",
+     .details = R"(
+It claims nothing: by the time you use them, somebody else may. Prefer gpu-gate run.
+With --json it prints {"indices":[0,2],"uuids":[...],"cuda_visible_devices":"0,2"}.
+)"},
+    {.verb = Verb::hold,
+     .name = "hold",
+     .synopsis = "[options]",
+     .purpose = "wait, claim, print, hold for another process",
+     .help = "Waits, claims, prints the GPUs as wait does, and holds them for another process.",
+     .details = R"(
+With --pid it holds in the background, until that process ends. With --for it holds until TIME
+has passed, or it is ended (Ctrl-C, kill). With neither it holds until its standard input ends:
+the pipe to its owner.
+
+Example, in a shell or a tmux pane that shall keep its GPU:
+  export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --ids uuid --pid $$)
+Start programs there as they are; gpu-gate run would wait for the GPUs that the shell itself
+holds, unless GPU_GATE_CLAIM has the "claim" that --json prints: then it chooses among them.
+)"},
+    {.verb = Verb::status,
+     .name = "status",
+     .synopsis = "[--json]",
+     .purpose = "every GPU, who holds it, who waits",
+     .help = "Shows every GPU, who holds it, and who waits.",
+     .details = R"(
+"no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list with an
+object for each GPU.
+)"},
+    {.verb = Verb::help,
+     .name = "help",
+     .synopsis = "[SUBCOMMAND]",
+     .purpose = "a text on a subcommand"},
+};
+
+constexpr GroupRow kGroups[] = {
+    {.group = Group::choice,
+     .title = "Which GPUs",
+     .note = "LIST has items separated by commas: an index (2), a range (0-3), a UUID or the start "
+             "of one (GPU-3f2a), a PCI address (0000:17:00.0). An index is the position in PCI bus "
+             "order, as nvidia-smi shows it."},
+    {.group = Group::waiting, .title = "Waiting"},
+    {.group = Group::holding, .title = "Holding"},
+    {.group = Group::result, .title = "Result"},
+    {.group = Group::other, .title = "Other"},
+};
+
+constexpr VerbSet kWaiters = verb_set({Verb::run, Verb::wait, Verb::hold});
+constexpr const char* kList =
+    "indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or PCI addresses (0000:17:00.0), separated by "
+    "commas";
+
+template <class Target, class Value>
+Status assign(Target& target, Result<Value> value) {
+  if (!value) return fail(value.error());
+  target = std::move(*value);
+  return {};
+}
+
+Result<std::vector<GpuRef>> gpu_list(const std::string& text) {
+  if (text.find_first_not_of(" \t") == std::string::npos) {
+    return fail(ErrorKind::usage, "the list is empty");
+  }
+  Result<std::vector<GpuRef>> list = parse_gpu_list(text);
+  if (list) return list;
+  const std::string& item = list.error().text;  // in quotes, or "an empty item"
+  return fail(ErrorKind::usage,
+              (item == quoted(text) ? item : item + " in " + quoted(text)) + " is not a GPU");
+}
+
+Result<Ids> ids_value(const std::string& text) {
+  if (text == "index") return Ids::index;
+  if (text == "uuid") return Ids::uuid;
+  return fail(ErrorKind::usage, quoted(text) + " is not known");
+}
+
+Result<std::chrono::nanoseconds> poll_value(const std::string& text) {
+  Result<std::chrono::nanoseconds> poll = seconds_value(text);
+  if (poll) *poll = std::max(*poll, kMinPoll);
+  return poll;
+}
+
+constexpr OptionRow kOptions[] = {
+    {.name = "--count",
+     .letter = 'n',
+     .value = "N",
+     .fallback = "1",
+     .wanted = "1 or more",
+     .verbs = kWaiters,
+     .group = Group::choice,
+     .read =
+         [](Options& options, const std::string& value) {
+           return assign(options.criteria.count, whole_number<int>(value, {.min = 1}));
+         },
+     .summary = "how many GPUs, all or nothing"},
+    {.name = "--min-free-mb",
+     .value = "M",
+     .wanted = "MiB, 0 or more",
+     .verbs = kWaiters,
+     .group = Group::choice,
+     .read =
+         [](Options& options, const std::string& value) {
+           return assign(options.criteria.min_free_mib, whole_number<std::int64_t>(value));
+         },
+     .summary = "free memory that each must have, in MiB",
+     .details = "0 means any unclaimed GPU"},
+    {.name = "--max-util",
+     .value = "P",
+     .wanted = "0 to 100",
+     .verbs = kWaiters,
+     .group = Group::choice,
+     .read =
+         [](Options& options, const std::string& value) {
+           return assign(options.criteria.max_util_pct, whole_number<int>(value, {.max = 100}));
+         },
+     .summary = "how busy each may be, in percent",
+     .details = "with neither this nor --min-free-mb only a GPU that nobody else uses will do",
+     .manual = "A utilisation that the driver cannot tell keeps no GPU out."},
+    {.name = "--only",
+     .value = "LIST",
+     .wanted = kList,
+     .verbs = kWaiters,
+     .group = Group::choice,
+     .completion = Completion::gpus,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.only, gpu_list(value)); },
+     .summary = "choose among these"},
+    {.name = "--exclude",
+     .value = "LIST",
+     .wanted = kList,
+     .verbs = kWaiters,
+     .group = Group::choice,
+     .completion = Completion::gpus,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.exclude, gpu_list(value)); },
+     .summary = "never take these"},
+    {.name = "--timeout",
+     .value = "S",
+     .fallback = "never",
+     .wanted = "seconds, 0 or more (0: one try)",
+     .verbs = kWaiters,
+     .group = Group::waiting,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.timeout, seconds_value(value)); },
+     .summary = "give up after so many seconds of waiting",
+     .details = "with exit status 124; 0: one try",
+     .manual = "It does not count the running command."},
+    {.name = "--poll",
+     .value = "S",
+     .fallback = "5",
+     .wanted = "seconds, 0 or more",
+     .verbs = kWaiters,
+     .group = Group::waiting,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.poll, poll_value(value)); },
+     .summary = "seconds between looks at the GPUs",
+     .details = "the end of another gpu-gate job is noticed at once, whatever S is"},
+    {.name = "--pid",
+     .value = "PID",
+     .wanted = "the ID of a process",
+     .verbs = verb_set({Verb::hold}),
+     .group = Group::holding,
+     .completion = Completion::processes,
+     .read =
+         [](Options& options, const std::string& value) {
+           return assign(options.pid, whole_number<pid_t>(value, {.min = 1}));
+         },
+     .summary = "hold in the background for this process",
+     .details = "its end ends the claim, and the wait"},
+    {.name = "--for",
+     .value = "TIME",
+     .wanted = "seconds, or a number with s, m, h or d (90m)",
+     .verbs = verb_set({Verb::hold}),
+     .group = Group::holding,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.hold_for, time_value(value)); },
+     .summary = "hold at most so long",
+     .details = "seconds, or a number with its unit: 90s, 45m, 2h, 1d; also with --pid"},
+    {.name = "--ids",
+     .value = "index|uuid",
+     .fallback = "index",
+     .wanted = "index or uuid",
+     .verbs = kWaiters,
+     .group = Group::result,
+     .completion = Completion::words,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.ids, ids_value(value)); },
+     .summary = "how the GPUs are named",
+     .details = "in CUDA_VISIBLE_DEVICES and in what is printed"},
+    {.name = "--json",
+     .verbs = verb_set({Verb::wait, Verb::hold, Verb::status}),
+     .group = Group::result,
+     .read =
+         [](Options& options, const std::string&) {
+           options.json = true;
+           return Status();
+         },
+     .summary = "machine-readable",
+     .manual = "*wait* and *hold* print {\"indices\":[0,2],\"uuids\":[...],"
+               "\"cuda_visible_devices\":\"0,2\"}; *status* prints a list with an object for each "
+               "GPU. Keys are only ever added."},
+    {.name = "--quiet",
+     .letter = 'q',
+     .verbs = kWaiters,
+     .group = Group::other,
+     .read =
+         [](Options& options, const std::string&) {
+           options.quiet = true;
+           return Status();
+         },
+     .summary = "no notices, only errors"},
+    {.name = "--help",
+     .letter = 'h',
+     .verbs = kWaiters | verb_set({Verb::status}),
+     .group = Group::other,
+     .summary = "what this subcommand does"},
+};
+
+}  // namespace
+
+std::span<const VerbRow> verb_rows() { return kVerbs; }
+std::span<const GroupRow> group_rows() { return kGroups; }
+std::span<const OptionRow> option_rows() { return kOptions; }
+
+const VerbRow& row_of(Verb verb) {
+  return *std::find_if(std::begin(kVerbs), std::end(kVerbs) - 1,
+                       [&](const VerbRow& row) { return row.verb == verb; });
+}
+
+const VerbRow* find_verb(std::string_view name) {
+  const auto* row = std::find_if(std::begin(kVerbs), std::end(kVerbs),
+                                 [&](const VerbRow& each) { return name == each.name; });
+  return row == std::end(kVerbs) ? nullptr : row;
+}
+
+bool belongs(const OptionRow& option, Verb verb) { return (option.verbs & verb_set({verb})) != 0; }
+
+bool is_named(const OptionRow& option, std::string_view name) {
+  const bool is_letter = name.size() == 2 && option.letter != '\0' && name[1] == option.letter;
+  return name == option.name || is_letter;
+}
+
+const OptionRow* find_option(Verb verb, std::string_view name) {
+  const auto* row = std::find_if(
+      std::begin(kOptions), std::end(kOptions),
+      [&](const OptionRow& option) { return belongs(option, verb) && is_named(option, name); });
+  return row == std::end(kOptions) ? nullptr : row;
+}
+
+std::vector<std::string> verb_names(const OptionRow& option) {
+  std::vector<std::string> names;
+  for (const VerbRow& row : kVerbs) {
+    if (belongs(option, row.verb)) names.emplace_back(row.name);
+  }
+  return names;
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/options.h"
+
+namespace gpu_gate {
+
+/// The subcommands and the options, a row each. Parsing, refusals and --help are made from these
+/// tables, and so are the man page's OPTIONS, the completions and the check of the Python front
+/// (cli/reference.h).
+
+struct VerbRow {
+  Verb verb = Verb::help;
+  const char* name = "";
+  const char* synopsis = "";  // what follows its name
+  const char* purpose = "";   // in a list of all of them
+  const char* help = "";      // --help: what it does, in a line
+  const char* details = "";   // --help: what else there is to say, before its options
+};
+
+using VerbSet = unsigned;  // a bit for each Verb
+
+constexpr VerbSet verb_set(std::initializer_list<Verb> verbs) {
+  VerbSet set = 0;
+  for (const Verb verb : verbs) set |= 1U << static_cast<unsigned>(verb);
+  return set;
+}
+
+/// A heading in --help and in the man page, with what is to be said of all its options.
+enum class Group { choice, waiting, holding, result, other };
+
+struct GroupRow {
+  Group group = Group::other;
+  const char* title = "";
+  const char* note = "";
+};
+
+/// What a shell offers as an option's value.
+enum class Completion { none, gpus, words, processes };
+
+struct OptionRow {
+  const char* name = "";      // "--count"
+  char letter = '\0';         // 'n' for -n
+  const char* value = "";     // what --help calls its value: "N"; "" for a flag
+  const char* fallback = "";  // the default, where there is one to tell
+  const char* wanted = "";    // what would do as its value: "1 or more"
+  VerbSet verbs = 0;
+  Group group = Group::other;
+  Completion completion = Completion::none;
+  /// Puts the value into its place. nullptr for --help, which is answered before any value is read.
+  Status (*read)(Options& options, const std::string& value) = nullptr;
+  const char* summary = "";  // a few words: --help, man page and completions begin with them
+  const char* details = "";  // what --help and the man page add
+  const char* manual = "";   // what only the man page adds: sentences
+};
+
+std::span<const VerbRow> verb_rows();
+std::span<const GroupRow> group_rows();
+std::span<const OptionRow> option_rows();
+
+const VerbRow& row_of(Verb verb);
+/// nullptr where there is no such subcommand.
+const VerbRow* find_verb(std::string_view name);
+bool belongs(const OptionRow& option, Verb verb);
+/// `name`: with its dashes, "--count" or "-n".
+bool is_named(const OptionRow& option, std::string_view name);
+/// nullptr where this subcommand has no such option.
+const OptionRow* find_option(Verb verb, std::string_view name);
+/// The names of the subcommands that have an option: {"wait", "hold"}.
+std::vector<std::string> verb_names(const OptionRow& option);
+
+}  // namespace gpu_gate
