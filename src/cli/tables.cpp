@@ -38,7 +38,7 @@ With --pid it holds in the background, until that process ends. With --for it ho
 has passed, or it is ended (Ctrl-C, kill). With neither it holds until its standard input ends:
 the pipe to its owner.
 
-Example, in a shell or a tmux pane that shall keep its GPU:
+Example, in a shell or a tmux pane that is to keep its GPU:
   export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --ids uuid --pid $$)
 Start programs there as they are; gpu-gate run would wait for the GPUs that the shell itself
 holds, unless GPU_GATE_CLAIM has the "claim" that --json prints: then it chooses among them.
@@ -49,8 +49,8 @@ holds, unless GPU_GATE_CLAIM has the "claim" that --json prints: then it chooses
      .purpose = "every GPU, who holds it, who waits",
      .help = "Shows every GPU, who holds it, and who waits.",
      .details = R"(
-"no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list with an
-object for each GPU.
+"no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list that
+has an object for each GPU.
 )"},
     {.verb = Verb::help,
      .name = "help",
@@ -127,8 +127,8 @@ constexpr OptionRow kOptions[] = {
          [](Options& options, const std::string& value) {
            return assign(options.criteria.min_free_mib, whole_number<std::int64_t>(value));
          },
-     .summary = "free memory that each must have, in MiB",
-     .details = "0 means any unclaimed GPU"},
+     .summary = "memory that must be free on each, in MiB",
+     .details = "; 0: any unclaimed GPU will do"},
     {.name = "--max-util",
      .value = "P",
      .wanted = "0 to 100",
@@ -139,7 +139,7 @@ constexpr OptionRow kOptions[] = {
            return assign(options.criteria.max_util_pct, whole_number<int>(value, {.max = 100}));
          },
      .summary = "how busy each may be, in percent",
-     .details = "with neither this nor --min-free-mb only a GPU that nobody else uses will do",
+     .details = "; with neither this nor --min-free-mb only a GPU that nobody else uses will do",
      .manual = "A utilisation that the driver cannot tell keeps no GPU out."},
     {.name = "--only",
      .value = "LIST",
@@ -167,8 +167,8 @@ constexpr OptionRow kOptions[] = {
      .group = Group::waiting,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.timeout, seconds_value(value)); },
-     .summary = "give up after so many seconds of waiting",
-     .details = "with exit status 124; 0: one try",
+     .summary = "seconds to wait before giving up",
+     .details = ", with exit status 124; 0: one try",
      .manual = "It does not count the running command."},
     {.name = "--poll",
      .value = "S",
@@ -179,7 +179,7 @@ constexpr OptionRow kOptions[] = {
      .read = [](Options& options,
                 const std::string& value) { return assign(options.poll, poll_value(value)); },
      .summary = "seconds between looks at the GPUs",
-     .details = "the end of another gpu-gate job is noticed at once, whatever S is"},
+     .details = "; the end of another gpu-gate job is noticed at once, whatever S is"},
     {.name = "--pid",
      .value = "PID",
      .wanted = "the ID of a process",
@@ -191,7 +191,7 @@ constexpr OptionRow kOptions[] = {
            return assign(options.pid, whole_number<pid_t>(value, {.min = 1}));
          },
      .summary = "hold in the background for this process",
-     .details = "its end ends the claim, and the wait"},
+     .details = "; its end ends the claim, and the wait"},
     {.name = "--for",
      .value = "TIME",
      .wanted = "seconds, or a number with s, m, h or d (90m)",
@@ -199,8 +199,8 @@ constexpr OptionRow kOptions[] = {
      .group = Group::holding,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.hold_for, time_value(value)); },
-     .summary = "hold at most so long",
-     .details = "seconds, or a number with its unit: 90s, 45m, 2h, 1d; also with --pid"},
+     .summary = "hold for at most this long",
+     .details = ": seconds, or a number with its unit as in 90s, 45m, 2h, 1d; also with --pid"},
     {.name = "--ids",
      .value = "index|uuid",
      .fallback = "index",
@@ -211,7 +211,7 @@ constexpr OptionRow kOptions[] = {
      .read = [](Options& options,
                 const std::string& value) { return assign(options.ids, ids_value(value)); },
      .summary = "how the GPUs are named",
-     .details = "in CUDA_VISIBLE_DEVICES and in what is printed"},
+     .details = " in CUDA_VISIBLE_DEVICES and in what is printed"},
     {.name = "--json",
      .verbs = verb_set({Verb::wait, Verb::hold, Verb::status}),
      .group = Group::result,
@@ -220,7 +220,7 @@ constexpr OptionRow kOptions[] = {
            options.json = true;
            return Status();
          },
-     .summary = "machine-readable",
+     .summary = "print JSON",
      .manual = "*wait* and *hold* print {\"indices\":[0,2],\"uuids\":[...],"
                "\"cuda_visible_devices\":\"0,2\"}; *status* prints a list with an object for each "
                "GPU. Keys are only ever added."},
@@ -238,7 +238,7 @@ constexpr OptionRow kOptions[] = {
      .letter = 'h',
      .verbs = kWaiters | verb_set({Verb::status}),
      .group = Group::other,
-     .summary = "what this subcommand does"},
+     .summary = "show help on this subcommand"},
 };
 
 }  // namespace
@@ -246,11 +246,6 @@ constexpr OptionRow kOptions[] = {
 std::span<const VerbRow> verb_rows() { return kVerbs; }
 std::span<const GroupRow> group_rows() { return kGroups; }
 std::span<const OptionRow> option_rows() { return kOptions; }
-
-const VerbRow& row_of(Verb verb) {
-  return *std::find_if(std::begin(kVerbs), std::end(kVerbs) - 1,
-                       [&](const VerbRow& row) { return row.verb == verb; });
-}
 
 const VerbRow* find_verb(std::string_view name) {
   const auto* row = std::find_if(std::begin(kVerbs), std::end(kVerbs),
@@ -270,6 +265,13 @@ const OptionRow* find_option(Verb verb, std::string_view name) {
       std::begin(kOptions), std::end(kOptions),
       [&](const OptionRow& option) { return belongs(option, verb) && is_named(option, name); });
   return row == std::end(kOptions) ? nullptr : row;
+}
+
+std::string described(const OptionRow& option) {
+  std::string text = option.summary;
+  text += option.details;
+  if (*option.fallback != '\0') text.append(" (default: ").append(option.fallback).append(")");
+  return text;
 }
 
 std::vector<std::string> verb_names(const OptionRow& option) {

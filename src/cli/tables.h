@@ -55,7 +55,7 @@ struct OptionRow {
   /// Puts the value into its place. nullptr for --help, which is answered before any value is read.
   Status (*read)(Options& options, const std::string& value) = nullptr;
   const char* summary = "";  // a few words: --help, man page and completions begin with them
-  const char* details = "";  // what --help and the man page add
+  const char* details = "";  // what --help and the man page add, as "; 0: one try"
   const char* manual = "";   // what only the man page adds: sentences
 };
 
@@ -63,7 +63,6 @@ std::span<const VerbRow> verb_rows();
 std::span<const GroupRow> group_rows();
 std::span<const OptionRow> option_rows();
 
-const VerbRow& row_of(Verb verb);
 /// nullptr where there is no such subcommand.
 const VerbRow* find_verb(std::string_view name);
 bool belongs(const OptionRow& option, Verb verb);
@@ -71,6 +70,8 @@ bool belongs(const OptionRow& option, Verb verb);
 bool is_named(const OptionRow& option, std::string_view name);
 /// nullptr where this subcommand has no such option.
 const OptionRow* find_option(Verb verb, std::string_view name);
+/// What --help says of it: "seconds between looks at the GPUs (default: 5)".
+std::string described(const OptionRow& option);
 /// The names of the subcommands that have an option: {"wait", "hold"}.
 std::vector<std::string> verb_names(const OptionRow& option);
 
