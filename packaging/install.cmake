@@ -15,13 +15,30 @@ endif()
 
 set(packaging ${CMAKE_CURRENT_LIST_DIR})
 install(TARGETS gpu-gate RUNTIME DESTINATION bin COMPONENT program)
-install(FILES ${packaging}/completions/gpu-gate.bash RENAME gpu-gate
+
+# What the man page and the completions say of the options is made from the program's own tables, by a
+# program that is built and run here (src/cli/reference.h). Who cross-compiles sets
+# CMAKE_CROSSCOMPILING_EMULATOR; a wheel has neither page nor completions.
+add_executable(reference ${CMAKE_SOURCE_DIR}/src/reference.cpp)
+target_link_libraries(reference PRIVATE gate_core)
+set(filled ${CMAKE_BINARY_DIR}/reference_files)
+file(MAKE_DIRECTORY ${filled})
+foreach(template ${CMAKE_SOURCE_DIR}/docs/gpu-gate.1.scd.in ${packaging}/completions/gpu-gate.bash.in
+                 ${packaging}/completions/gpu-gate.fish.in ${packaging}/completions/_gpu-gate.in)
+  get_filename_component(name ${template} NAME_WLE)
+  add_custom_command(OUTPUT ${filled}/${name} COMMAND reference ${template} ${filled}/${name}
+                     DEPENDS reference ${template} VERBATIM)
+  list(APPEND filled_files ${filled}/${name})
+endforeach()
+add_custom_target(reference_files ALL DEPENDS ${filled_files})
+
+install(FILES ${filled}/gpu-gate.bash RENAME gpu-gate
         DESTINATION share/bash-completion/completions COMPONENT program)
-install(FILES ${packaging}/completions/gpu-gate.fish
+install(FILES ${filled}/gpu-gate.fish
         DESTINATION share/fish/vendor_completions.d COMPONENT program)
-install(FILES ${packaging}/completions/_gpu-gate
+install(FILES ${filled}/_gpu-gate
         DESTINATION share/zsh/site-functions COMPONENT local)
-install(FILES ${packaging}/completions/_gpu-gate
+install(FILES ${filled}/_gpu-gate
         DESTINATION share/zsh/vendor-completions COMPONENT debian EXCLUDE_FROM_ALL)
 
 find_program(SCDOC scdoc)
@@ -31,9 +48,10 @@ if(SCDOC)
     OUTPUT ${man_page} ${man_page}.gz
     COMMAND ${CMAKE_COMMAND} -E env SOURCE_DATE_EPOCH=${source_date}
             sh -c [["$0" <"$1" >"$2" && gzip -9nc "$2" >"$2.gz"]]
-            ${SCDOC} ${CMAKE_SOURCE_DIR}/docs/gpu-gate.1.scd ${man_page}
-    DEPENDS ${CMAKE_SOURCE_DIR}/docs/gpu-gate.1.scd VERBATIM)
+            ${SCDOC} ${filled}/gpu-gate.1.scd ${man_page}
+    DEPENDS ${filled}/gpu-gate.1.scd VERBATIM)
   add_custom_target(man_page ALL DEPENDS ${man_page})
+  add_dependencies(man_page reference_files)
   install(FILES ${man_page} DESTINATION share/man/man1 COMPONENT local)
   install(FILES ${man_page}.gz DESTINATION share/man/man1 COMPONENT debian EXCLUDE_FROM_ALL)
 else()

@@ -14,9 +14,9 @@ import time
 import pytest
 
 import harness
-from conftest import SOURCE, VERBS, help_options
+from conftest import VERBS, help_options
 
-COMPLETIONS = SOURCE / "packaging" / "completions"
+COMPLETIONS = harness.BUILD / "reference_files"
 
 
 class Terminal:

@@ -9,7 +9,7 @@ import pytest
 import harness
 from conftest import SOURCE, VERBS, default_in, help_options, help_text
 
-PAGE = (SOURCE / "docs" / "gpu-gate.1.scd").read_text()
+PAGE = (harness.BUILD / "reference_files" / "gpu-gate.1.scd").read_text()
 
 
 def section(name):
