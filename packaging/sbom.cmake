@@ -3,11 +3,9 @@
 
 set(probe ${CMAKE_CURRENT_BINARY_DIR}/sbom_probe.cpp)
 file(WRITE ${probe} [[
-#include <CLI/Version.hpp>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
-@CLI11:CLI11_VERSION_MAJOR:CLI11_VERSION_MINOR:CLI11_VERSION_PATCH
 @fmt:FMT_VERSION
 @nlohmann:NLOHMANN_JSON_VERSION_MAJOR:NLOHMANN_JSON_VERSION_MINOR:NLOHMANN_JSON_VERSION_PATCH
 @expected:TL_EXPECTED_VERSION_MAJOR:TL_EXPECTED_VERSION_MINOR:TL_EXPECTED_VERSION_PATCH
@@ -26,14 +24,11 @@ if(problem)
   message(FATAL_ERROR "The versions of the headers cannot be read: ${problem}")
 endif()
 
-# version_of(VARIABLE NAME): "2.1.2" from "@CLI11:2:1:2"; from one number of two digits a step where the
+# version_of(VARIABLE NAME): "3.11.2" from "@nlohmann:3:11:2"; from one number of two digits a step where the
 # library has only that ("@fmt:90100" is 9.1.0, "@libcxx:200100" is 20.1.0).
 function(version_of variable name)
   string(REGEX MATCH "@${name}:[0-9: ]+" line "${told}")
   string(REGEX MATCHALL "[0-9]+" numbers "${line}")
-  if(name STREQUAL "CLI11")
-    list(POP_FRONT numbers)  # of its name
-  endif()
   list(LENGTH numbers count)
   if(count EQUAL 1)
     math(EXPR major "${numbers} / 10000")
@@ -58,10 +53,9 @@ function(add_part id name version licence url)
   set(relations "${relations}" PARENT_SCOPE)
 endfunction()
 
-foreach(name CLI11 fmt nlohmann expected libcxx libstdcxx)
+foreach(name fmt nlohmann expected libcxx libstdcxx)
   version_of(${name}_version ${name})
 endforeach()
-add_part(CLI11 CLI11 "${CLI11_version}" BSD-3-Clause https://github.com/CLIUtils/CLI11)
 add_part(fmt fmt "${fmt_version}" MIT https://github.com/fmtlib/fmt)
 add_part(nlohmann-json nlohmann-json "${nlohmann_version}" MIT https://github.com/nlohmann/json)
 add_part(tl-expected tl-expected "${expected_version}" CC0-1.0 https://github.com/TartanLlama/expected)
