@@ -34,7 +34,7 @@ demand "can start threads" lacks "$symbols" '^(pthread_create|thrd_create|clone|
 # The C library alone; the C++ runtime is linked statically.
 for library in $(printf '%s\n' "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
   case $library in
-    libc.so.6 | libm.so.6 | ld-linux-*.so.*) ;;
+    libc.so.6 | ld-linux-*.so.*) ;;
     *) demand "needs $library" false ;;
   esac
 done

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdint>
+#include <cstdlib>
+#include <limits>
 #include <optional>
 
 #include "base/printable.h"
@@ -19,14 +20,15 @@ tl::unexpected<Error> wrong(const std::string& text, const std::string& problem)
   return fail(ErrorKind::usage, quoted(text) + " is " + problem);
 }
 
-/// A number with nothing around it, which "nan" is not.
-std::optional<double> decimal(std::string_view text) {
-  double value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc{} || end != text.data() + text.size() || std::isnan(value)) {
-    return std::nullopt;
-  }
-  return value;
+/// A decimal number with nothing around it, or "inf". (strtod(3) alone takes more: spaces, "nan",
+/// hexadecimal; std::from_chars would bring in all of libm, and with it half of the loader's work.)
+std::optional<double> decimal(const std::string& text) {
+  if (text == "inf" || text == "infinity") return std::numeric_limits<double>::infinity();
+  const bool digits_only = text.find_first_not_of("0123456789.eE+-") == std::string::npos;
+  if (text.empty() || text.front() == '+' || !digits_only) return std::nullopt;
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  return end == text.c_str() + text.size() ? std::optional(value) : std::nullopt;
 }
 
 nanoseconds in_nanoseconds(double seconds) {
@@ -81,7 +83,7 @@ Result<nanoseconds> seconds_value(const std::string& text) {
 
 Result<nanoseconds> time_value(const std::string& text) {
   const std::optional<double> unit = unit_at_end(text);
-  const auto number = decimal(std::string_view(text).substr(0, text.size() - (unit ? 1 : 0)));
+  const auto number = decimal(text.substr(0, text.size() - (unit ? 1 : 0)));
   if (!number) return wrong(text, "not a time");
   if (*number < 0) return wrong(text, "less than 0");
   return in_nanoseconds(*number * unit.value_or(1));
