@@ -70,7 +70,6 @@ if ! grep -A1 'unreached in proctype Waiter' out | grep -q '(0 of '; then
   report FAILED 'reached: every step of a waiter'
 fi
 prove 'three and an outsider on card 1 (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=2 -DHARM=0
-prove 'three and two that ask the first for an answer (a-d)' "$safety" '' -DASKED
 prove 'four waiters, the second may end (a-d)' "$safety" '' -DLONG_LINE
 prove 'three waiters, the third may end: no endless round (d)' -DNP -l -DLIVELOCK
 
@@ -83,7 +82,6 @@ find_error b NO_RING "$sooner" '' -DSTRANGER -DHARM=0
 find_error b RING_LATE "$sooner" '' -DSTRANGER
 find_error b HANGUP_DROPPED "$sooner" '' -DLONG_LINE
 find_error b JOINS_UNSEEN "$at_once" '' -DSTRANGER -DOUTSIDER=2 -DHARM=0
-find_error b ASKS_HIDE "$sooner" '' -DASKED
 find_error a NO_MUTEX "$at_once" '' -DHARM=1
 find_error c NO_RESERVE '-DSAFETY -O0' '' -DHARM=1
 find_error d NO_ANSWER '-DNP -DREVERSE -O0' -l -DLIVELOCK

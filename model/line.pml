@@ -20,17 +20,6 @@
 #define RINGS 1
 #define MAY_COME(i) ((last >= (i) && !(awake & (1 << ((i) - 1)))) || !outside)
 #define OUTSIDER_MAY_GO (QUIET && rings == RINGS && harm == HARM)
-#elif defined(ASKED)           /* as STRANGER, and two others at once ask the first for an answer */
-#define N 3
-#define CAN(i) ((i) == 1 -> 1 : 3)
-#define WANTS(i) 1
-#define HARM 0
-#define OUTSIDER 1
-#define ASKS 2
-#define MAY_HARM(i) false
-#define MAY_COME(i) ((i) == 1 || ((i) == 0 -> IN(live, 1) && !IN(awake, 1) : (busy || gone)))
-#define OUTSIDER_MAY_GO (gone == 2)
-#define RINGS 0
 #elif defined(STRANGER)        /* three that want one: any, card 0, card 1; an outsider is on a card */
 #define N 3
 #define CAN(i) ((i) == 1 -> 1 : ((i) == 2 -> 2 : 3))
@@ -80,8 +69,7 @@ byte live;                     /* whose held FIFO has a writer */
 byte named;                    /* whose held FIFO has its name in the directory */
 byte written;                  /* whose record can be read */
 byte hears;                    /* whose bell exists and has its reader */
-byte bell;                     /* whose bell has an unread Ring::look */
-byte asked, asked_twice;       /* whose bell has an unread Ring::answer, and more than one */
+byte bell;                     /* whose bell has an unread byte */
 byte claims;                   /* claims/UUID@T with a writer: bit 2 * waiter + card */
 byte outside = OUTSIDER;       /* cards that the outsider occupies */
 byte busy;                     /* cards that show a job to NVML; free again when the claim ends */
@@ -96,7 +84,6 @@ byte watch[N];                 /* claims_, of the leader */
 byte pidfds;                   /* whose pidfds_ have the outsider */
 
 byte harm, rings;
-byte gone;                     /* how many have ended */
 
 #define CARDS(c) (((c) | ((c) >> 2) | ((c) >> 4) | ((c) >> 6)) & 3)
 #define MINE(cards) ((cards) << (2 * I))
@@ -106,7 +93,7 @@ byte gone;                     /* how many have ended */
 #define BEST(cards, n) ((n) == 1 -> ((cards) & 1 -> 1 : (cards)) : (cards))
 #define PRED_LEFT(i) (pred[i] < N && !IN(live, pred[i]))
 #define RELEASED(i) (IN(leads, i) && ((watch[i] & ~claims) || (IN(pidfds, i) && !outside)))
-#define READY(i) (IN(bell | asked, i) || PRED_LEFT(i) || RELEASED(i))
+#define READY(i) (IN(bell, i) || PRED_LEFT(i) || RELEASED(i))
 
 /* SIGKILL at this point. */
 #define DIE :: atomic { harm < HARM && MAY_HARM(I) -> harm++; goto dying }
@@ -114,16 +101,10 @@ byte gone;                     /* how many have ended */
 #define GIVE_UP :: atomic { harm < HARM && MAY_HARM(I) -> harm++; awake = awake | ME; goto giving_up }
 #define STEP(...) if :: atomic { __VA_ARGS__ } DIE fi
 
-/* fifo.cpp ring() with Ring::look: lost where nobody is there to hear it, none where two bytes are
- * pending. That one of three bytes says so already makes no difference. */
+/* ring() of gate/fifo.cpp: lost where nobody is there to hear it, nothing where a byte is pending. */
 inline ring(i) {
-  if
-  :: (i) < N && IN(hears, i) && !IN(asked_twice, i) -> bell = bell | BIT(i)
-  :: else
-  fi
+  bell = bell | (hears & BIT(i))
 }
-
-#define HUSH DROP(bell, ME); DROP(asked, ME); DROP(asked_twice, ME)
 
 /* Granting of policy/grant.cpp over the waiters with tickets from..upto, where `free` is what they can
  * have, as long as it leaves any of `mine`; leaves in `taken` what is granted to or reserved for them,
@@ -213,7 +194,7 @@ inline find_place() {
 
 /* Ledger::leave and the end of Standing: bell, record, name, then the descriptor. */
 inline leave() {
-  STEP(DROP(hears, ME); HUSH);
+  STEP(DROP(hears, ME); DROP(bell, ME));
   STEP(DROP(written, ME));
   STEP(DROP(named, ME));
   STEP(DROP(live, ME))
@@ -331,7 +312,7 @@ sleep:                         /* Waiter::sleep */
   :: else
   fi;
 #ifdef ANSWER_LATE
-  HUSH;
+  DROP(bell, ME);
 #endif
   DROP(awake, ME);
   if
@@ -339,11 +320,8 @@ sleep:                         /* Waiter::sleep */
      awake = awake | ME;
      left = PRED_LEFT(I);
      look_now = IN(bell, I) || RELEASED(I);
-#ifndef ASKS_HIDE
-     look_now = look_now || IN(asked_twice, I);     /* a Ring::look may have found no room */
-#endif
 #if !defined(ANSWER_LATE) && !defined(NO_ANSWER)
-     HUSH                      /* answer_bell */
+     DROP(bell, ME)            /* answer_bell */
 #endif
      }
   DIE
@@ -424,7 +402,7 @@ dying:                         /* the kernel closes the descriptors, in no promi
   }
   do
   :: atomic { mutex & ME -> DROP(mutex, ME) }
-  :: atomic { hears & ME -> DROP(hears, ME); HUSH }
+  :: atomic { hears & ME -> DROP(hears, ME); DROP(bell, ME) }
   :: atomic { live & ME -> DROP(live, ME); DROP(named, ME); DROP(written, ME) }
   :: atomic { claims & MINE(1) -> DROP(claims, MINE(1)) }
   :: atomic { claims & MINE(2) -> DROP(claims, MINE(2)) }
@@ -433,11 +411,7 @@ dying:                         /* the kernel closes the descriptors, in no promi
   DROP(awake, ME);
 
 ended:
-#if ASKS
-  gone++
-#else
   skip
-#endif
 }
 
 #define RESTS(i) (!IN(awake, i) && !READY(i))
@@ -488,29 +462,5 @@ end:
   do
   :: atomic { rings < RINGS -> rings++; select(i : 0 .. N - 1); ring(i); i = 0 }
   od
-}
-#endif
-
-#if ASKS
-/* Waiter::ping_first of others: Ring::answer, if nothing is pending. It asks and then writes. */
-active [ASKS] proctype Ping() {
-  byte i;
-  atomic {
-    if
-    :: IN(leads & hears & ~(bell | asked), 0) -> i = 0
-    :: IN(leads & hears & ~(bell | asked), 1) -> i = 1
-    :: IN(leads & hears & ~(bell | asked), 2) -> i = 2
-    :: true -> goto over
-    fi
-  }
-  atomic {
-    if
-    :: IN(hears & asked, i) -> asked_twice = asked_twice | BIT(i)
-    :: IN(hears & ~asked, i) -> asked = asked | BIT(i)
-    :: else
-    fi;
-  }
-over:
-  i = 0
 }
 #endif
