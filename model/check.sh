@@ -17,8 +17,8 @@ search() {
   rm -f pan pan.c
   # pan ends on its own far below these limits; out of memory or depth shows in its output.
   # shellcheck disable=SC2086
-  { spin -a "$@" "$model" && "${CC:-cc}" -w -O1 -DCOLLAPSE -DMEMLIM=1500 $cflags -o pan pan.c &&
-    ./pan $flags -m5000; } >out 2>&1
+  { spin -a "$@" "$model" && "${CC:-cc}" -w -O1 -DMEMLIM=1500 $cflags -o pan pan.c &&
+    ./pan $flags -m1000000; } >out 2>&1
   took=$(($(date +%s) - began))
   states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' out)
 }
@@ -42,6 +42,10 @@ prove() {  # prove WHAT CFLAGS PANFLAGS SPINFLAGS...
   shift
   search "$@"
   if is_proof; then report ok "proved: $what"; else report FAILED "proved: $what"; fi
+  # The steps of a waiter that no proof so far has reached.
+  sed -n '/unreached in proctype Waiter/,/states)/s/^.*line.pml:/line.pml:/p' out | sort >missed
+  if [ -f unreached ]; then comm -12 unreached missed >both; else cp missed both; fi
+  mv both unreached
 }
 
 # find PROPERTY NAME CFLAGS PANFLAGS SPINFLAGS...: pan has to stop at that property.
@@ -61,29 +65,29 @@ find_error() {
 
 # The deliberate errors are searched in the other order of processes, which finds them sooner.
 safety=-DSAFETY
-sooner='-DSAFETY -DREVERSE'
-at_once='-DSAFETY -DREVERSE -O0'  # so few states that compiling takes longer
+sooner='-DSAFETY -DREVERSE -O0'
 
-prove 'three waiters, two may end (a-d)' "$safety" ''
-prove 'three and an outsider on card 0, one may end (a-d)' "$safety" '' -DSTRANGER
-if ! grep -A1 'unreached in proctype Waiter' out | grep -q '(0 of '; then
+prove 'three waiters, all may end (a-d)' "$safety" ''
+prove 'three and an outsider on card 0, all may end (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=1
+prove 'three and an outsider on card 1, all may end (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=2
+prove 'four waiters, the second and third may end (a-d)' "$safety" '' -DLONG_LINE
+# Only the end of the process, which it never comes to.
+if ! grep -q -e '-end-' unreached || grep -v -e '-end-' unreached >out; then
   report FAILED 'reached: every step of a waiter'
 fi
-prove 'three and an outsider on card 1 (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=2 -DHARM=0
-prove 'four waiters, the second may end (a-d)' "$safety" '' -DLONG_LINE
-prove 'three waiters, the third may end: no endless round (d)' -DNP -l -DLIVELOCK
+prove 'three waiters, one may end: no endless round (d)' -DNP -l -DLIVELOCK -DHARM=1
 
-find_error b PROBE_BEFORE_OPEN "$at_once" '' -DLONG_LINE
-find_error b SCANS_APART "$at_once" '' -DHARM=1
-find_error b COUNT_FIRST "$at_once" '' -DHARM=1
-find_error b NO_STALE_CHECK "$at_once" '' -DHARM=1
-find_error b ANSWER_LATE "$at_once" '' -DHARM=1
-find_error b NO_RING "$sooner" '' -DSTRANGER -DHARM=0
-find_error b RING_LATE "$sooner" '' -DSTRANGER
+find_error b PROBE_BEFORE_OPEN "$sooner" '' -DLONG_LINE
+find_error b SCANS_APART "$sooner" '' -DHARM=1
+find_error b COUNT_FIRST "$sooner" '' -DHARM=1
+find_error b NO_STALE_CHECK "$sooner" '' -DHARM=1
+find_error b ANSWER_LATE "$sooner" '' -DSTRANGER -DOUTSIDER=1 -DHARM=0
+find_error b NO_RING "$sooner" '' -DSTRANGER -DOUTSIDER=1 -DHARM=0
+find_error b RING_LATE "$sooner" '' -DSTRANGER -DOUTSIDER=1 -DHARM=1
 find_error b HANGUP_DROPPED "$sooner" '' -DLONG_LINE
-find_error b JOINS_UNSEEN "$at_once" '' -DSTRANGER -DOUTSIDER=2 -DHARM=0
-find_error a NO_MUTEX "$at_once" '' -DHARM=1
+find_error b JOINS_UNSEEN "$sooner" '' -DSTRANGER -DOUTSIDER=2 -DHARM=0
+find_error a NO_MUTEX "$sooner" '' -DHARM=1
 find_error c NO_RESERVE '-DSAFETY -O0' '' -DHARM=1
-find_error d NO_ANSWER '-DNP -DREVERSE -O0' -l -DLIVELOCK
+find_error d NO_ANSWER '-DNP -DREVERSE -O0' -l -DLIVELOCK -DHARM=1
 
 exit $failed

@@ -1,56 +1,36 @@
-/* The protocol of docs/protocol.md without its timers: what src/gate/waiter.cpp, ledger.cpp, fifo.cpp
- * and mutex.cpp do and in which order. Run check.sh; README.md says what is proved and what is not.
- *
- * One step (atomic, d_step) is one thing that others can see happen whole. Between any two of a
- * process it may be killed (DIE). Sets of waiters, cards and claims are bit masks.
- *
- * Deliberate errors, one -D each: see README.md.
- */
+/* The protocol of docs/protocol.md without its timers, step by step as src/gate takes them; check.sh runs
+ * it, and README.md says what is proved and what is not. */
 
-/* The scenes. CAN(i): the cards, bit 0 and bit 1, that waiter i can use (not in Request::barred); WANTS(i):
- * how many of them (Request::count); each waiter comes once, in any order. HARM: how many may be
- * killed or give up. OUTSIDER: cards on which a process outside of the protocol runs at first. */
-#if defined(LONG_LINE)         /* four in line; the second may end; anybody rings any bell once */
+/* A scene: the cards, bit 0 and bit 1, that waiter i can use (CAN, not in Request::barred), how many of
+ * them it wants (WANTS, Request::count), how many waiters may be killed or give up (HARM of those with
+ * MAY_HARM), and the cards on which a process outside of the protocol runs at first (OUTSIDER). */
+#if defined(LONG_LINE)         /* four in line, of which the second and the third may end */
 #define N 4
 #define CAN(i) ((i) == 1 -> 3 : ((i) == 3 -> 2 : 1))
 #define WANTS(i) ((i) == 1 -> 2 : 1)
-#define HARM 1
-#define MAY_HARM(i) ((i) == 1)
+#define HARM 2
+#define MAY_HARM(i) ((i) == 1 || (i) == 2)
 #define OUTSIDER 1
-#define RINGS 1
 #define MAY_COME(i) ((last >= (i) && !(awake & (1 << ((i) - 1)))) || !outside)
-#define OUTSIDER_MAY_GO (QUIET && rings == RINGS && harm == HARM)
-#elif defined(STRANGER)        /* three that want one: any, card 0, card 1; an outsider is on a card */
+#define OUTSIDER_MAY_GO (QUIET && harm == HARM)
+#else
 #define N 3
+#if defined(STRANGER)          /* three that want one: any, card 0, card 1 */
 #define CAN(i) ((i) == 1 -> 1 : ((i) == 2 -> 2 : 3))
 #define WANTS(i) 1
-#ifndef HARM
-#define HARM 1
-#endif
-#ifndef OUTSIDER
-#define OUTSIDER 1
-#endif
 #else                          /* three: one wants two cards, one card 0 only, one any */
-#define N 3
 #define CAN(i) ((i) == 1 -> 1 : 3)
 #define WANTS(i) ((i) == 0 -> 2 : 1)
-#ifdef LIVELOCK
-#define HARM 1
-#define MAY_HARM(i) ((i) == 2) /* (to save time) */
-#define MAY_COME(i) true
-#define OUTSIDER_MAY_GO true
-#define RINGS 0
 #endif
 #ifndef HARM
-#define HARM 2
+#define HARM 3
 #endif
+#define MAY_HARM(i) true
+#ifndef OUTSIDER
 #define OUTSIDER 0
 #endif
-#ifndef MAY_HARM
-#define MAY_HARM(i) true
 #define MAY_COME(i) true
 #define OUTSIDER_MAY_GO true
-#define RINGS 0
 #endif
 
 #define NONE N                 /* no waiter */
@@ -61,29 +41,32 @@
 #define IN(set, i) (((set) >> (i)) & 1)
 #define DROP(set, bits) set = (set) & ~(bits)
 
-/* The lock directory and the kernel's state of it. */
-byte mutex;                    /* flock on `mutex`: the set of its holders (never two) */
-byte who[N + 1];               /* queue/T: who[T] stands with ticket T; tickets count from 1 */
-byte last;                     /* the last ticket, the first number in `mutex` */
-byte live;                     /* whose held FIFO has a writer */
-byte named;                    /* whose held FIFO has its name in the directory */
-byte written;                  /* whose record can be read */
-byte hears;                    /* whose bell exists and has its reader */
-byte bell;                     /* whose bell has an unread byte */
+/* The lock directory and the kernel's state of it; a set of waiters, cards or claims is a bit mask. */
+unsigned mutex : N;            /* the holder of the flock on `mutex` */
+byte who[N + 1] = NONE;        /* queue/T: the waiter with ticket T, counted from 1 */
+unsigned last : 3;             /* the last ticket, the first number in `mutex` */
+unsigned live : N;             /* waiters whose held FIFO has a writer, */
+unsigned named : N;            /* whose held FIFO has its name in the directory, */
+unsigned written : N;          /* whose record can be read, */
+unsigned hears : N;            /* whose bell exists and has its reader, */
+unsigned bell : N;             /* whose bell has an unread byte, */
+unsigned looking : N;          /* that have read the number of claims made, */
+unsigned moved : N;            /* and since whose reading it has grown (Counters::grants, without numbers) */
 byte claims;                   /* claims/UUID@T with a writer: bit 2 * waiter + card */
-byte outside = OUTSIDER;       /* cards that the outsider occupies */
-byte busy;                     /* cards that show a job to NVML; free again when the claim ends */
-byte looking, moved;           /* who has read the number of claims made, and since whose reading it
-                                  has grown: `grants == before.grants` without the numbers */
+unsigned outside : 2 = OUTSIDER;      /* cards that the outsider occupies */
+unsigned busy : 2;             /* cards that show a job to NVML; free again when the claim ends */
 
-/* What each waiter sleeps on (the checks need to see it). */
-byte awake;                    /* who is about to do something by itself */
-byte pred[N];                  /* predecessor_ */
-byte leads;                    /* leading_ */
-byte watch[N];                 /* claims_, of the leader */
-byte pidfds;                   /* whose pidfds_ have the outsider */
+/* What each waiter sleeps on. */
+unsigned awake : N;            /* waiters that are about to do something by themselves */
+byte pred[N] = NONE;           /* the predecessor */
+unsigned leads : N;            /* waiters that take themselves for the leader */
+byte watch[N];                 /* the claims that the leader watches */
+unsigned pidfds : N;           /* waiters that watch the outsider */
 
-byte harm, rings;
+byte harm;                     /* how many were killed or gave up */
+
+/* Used inside of single steps only. */
+hidden byte t, usable, taken, cand, upper, was;
 
 #define CARDS(c) (((c) | ((c) >> 2) | ((c) >> 4) | ((c) >> 6)) & 3)
 #define MINE(cards) ((cards) << (2 * I))
@@ -96,26 +79,36 @@ byte harm, rings;
 #define READY(i) (IN(bell, i) || PRED_LEFT(i) || RELEASED(i))
 
 /* SIGKILL at this point. */
-#define DIE :: atomic { harm < HARM && MAY_HARM(I) -> harm++; goto dying }
+#define DIE :: atomic { harm < HARM && MAY_HARM(I) -> \
+     d_step { harm++; forget(); awake = awake | ME; closed() }; goto end_dying }
 /* The time-out or a signal that ends the wait. */
 #define GIVE_UP :: atomic { harm < HARM && MAY_HARM(I) -> harm++; awake = awake | ME; goto giving_up }
+/* What others see happen whole, or SIGKILL before it. */
 #define STEP(...) if :: atomic { __VA_ARGS__ } DIE fi
+/* What others do not see: a SIGKILL before it is as good as one before the next STEP. */
+#define UNSEEN(...) atomic { __VA_ARGS__ }
 
-/* ring() of gate/fifo.cpp: lost where nobody is there to hear it, nothing where a byte is pending. */
+/* ring() of gate/fifo.cpp, then on to `rung`: it asks whether a byte is pending, and if not writes one,
+ * which is lost where the reader has gone. */
+#define RING(i, rung) \
+  UNSEEN(if :: IN(hears & ~bell, i) -> skip :: else -> goto rung fi); \
+  STEP(bell = bell | (hears & BIT(i)))
+
+/* The same in one step, as if all of it were done when it wrote, or when it found a byte pending. */
 inline ring(i) {
   bell = bell | (hears & BIT(i))
 }
 
-/* Granting of policy/grant.cpp over the waiters with tickets from..upto, where `free` is what they can
- * have, as long as it leaves any of `mine`; leaves in `taken` what is granted to or reserved for them,
- * and calls those whose turn it is. */
+/* LineRule over the waiters with tickets from..upper, where `usable` is what they can have, as long as it
+ * leaves any of `mine`: `taken` is then what is granted to or reserved for them, and those whose turn it
+ * is have been rung. */
 inline apply_rule(from, mine, call) {
   t = from;
   do
-  :: t <= upto && (mine & free & ~taken) ->
+  :: t <= upper && (mine & usable & ~taken) ->
      if
      :: IN_LINE(who[t]) ->
-        cand = CAN(who[t]) & free & ~taken;
+        cand = CAN(who[t]) & usable & ~taken;
         if
         :: ENOUGH(cand, WANTS(who[t])) ->
            taken = taken | BEST(cand, WANTS(who[t]));
@@ -130,26 +123,25 @@ inline apply_rule(from, mine, call) {
      fi;
      t++
   :: else -> break
-  od;
-  t = 0; cand = 0; upto = 0
+  od
 }
 
-/* Ledger::ahead_of: the first that lives. One step although it opens several FIFOs: who was found dead
- * stays dead, so it is as if all were asked when the living one was. */
-inline scan_first() {
-  first = NONE;
+/* Line::ahead_of, the first that lives: one step although it opens several FIFOs, since the dead stay
+ * dead, as if all were asked when the living one was. */
+inline scan_leader() {
+  leader = NONE;
   t = 1;
   do
-  :: t < (ticket == 0 -> last + 1 : ticket) && first == NONE ->
-     if :: VISIBLE(who[t]) -> first = who[t] :: else fi;
+  :: t < (ticket == 0 -> last + 1 : ticket) && leader == NONE ->
+     if :: VISIBLE(who[t]) -> leader = who[t] :: else fi;
      t++
   :: else -> break
   od;
-  t = 0
+  if :: leader == NONE -> leads = leads | ME :: else -> DROP(leads, ME) fi
 }
 
-/* Ledger::ahead_of: the nearest that lives, and its read end. open_if_held opens
- * first and asks second, so one that is found alive will report its end. */
+/* Line::ahead_of, the nearest that lives, and its read end: open_if_held opens first and asks second, so
+ * that the end of one that was found alive is noticed. */
 inline scan_predecessor() {
   was = pred[I];
   pred[I] = NONE;
@@ -160,258 +152,253 @@ inline scan_predecessor() {
      t--
   :: else -> break
   od;
-  t = 0
+  another = (was != pred[I])
 }
 
-inline scan_predecessor_and_open() {
-  STEP(d_step { scan_predecessor() });
-#ifdef PROBE_BEFORE_OPEN
-  /* The read end is opened after the question: without a writer since then there is no POLLHUP. */
-  STEP(d_step { if :: PRED_LEFT(I) -> pred[I] = MUTE :: else fi })
-#endif
-}
-
-/* Waiter::find_place and Ledger::ahead_of. The predecessor before the first: who dies between the two
- * is watched. The other way round it could be the first and not be watched. */
-inline find_place() {
 #ifdef SCANS_APART
-  STEP(d_step { scan_first() });
-  scan_predecessor_and_open();
+#define SCAN scan_leader()
+#define SCAN_AGAIN scan_predecessor()
 #else
-  scan_predecessor_and_open();
-  STEP(d_step { scan_first() });
+#define SCAN scan_predecessor()
+#define SCAN_AGAIN scan_leader()
 #endif
-  d_step { if :: first == NONE -> leads = leads | ME :: else -> DROP(leads, ME) fi };
-#ifndef HANGUP_DROPPED
-  /* The old predecessor's end is noticed here, whoever asked: the first has to know of it. */
-  if
-  :: ticket != 0 && first != NONE && was != pred[I] -> STEP(ring(first))
-  :: else
-  fi;
+#ifdef HANGUP_DROPPED
+#define TELLS !(mutex & ME)
+#else
+#define TELLS true
 #endif
-  was = NONE
+
+#ifdef PROBE_BEFORE_OPEN     /* without a writer since the question there is no POLLHUP */
+#define OPEN_LATE UNSEEN(d_step { if :: PRED_LEFT(I) -> pred[I] = MUTE :: else fi });
+#else
+#define OPEN_LATE
+#endif
+
+/* Waiter::find_place, then on to `placed`: the predecessor before the leader, because one that ends
+ * between the two is watched that way and could else lead without being watched; and since the end of
+ * the old predecessor is noticed here and nowhere else, the leader is told of it. */
+#define FIND_PLACE(placed) \
+  UNSEEN(d_step { SCAN }); \
+  OPEN_LATE \
+  UNSEEN(d_step { SCAN_AGAIN; another = another && ticket && leader != NONE && TELLS }; \
+    if :: another -> another = false :: else -> goto placed fi); \
+  RING(leader, placed)
+
+/* The last descriptor of the held FIFO is closed, after which its name says nothing to anybody. */
+inline hang_up() {
+  t = 1;
+  do
+  :: t <= last -> if :: who[t] == I -> who[t] = NONE :: else fi; t++
+  :: else -> break
+  od;
+  DROP(live, ME); DROP(named, ME); DROP(written, ME)
 }
 
-/* Ledger::leave and the end of Standing: bell, record, name, then the descriptor. */
-inline leave() {
-  STEP(DROP(hears, ME); DROP(bell, ME));
-  STEP(DROP(written, ME));
-  STEP(DROP(named, ME));
-  STEP(DROP(live, ME))
+/* Nothing more is to be closed by the kernel. */
+inline closed() {
+  if :: !((mutex | hears | live) & ME) && !(claims & MINE(3)) -> DROP(awake, ME) :: else fi
 }
+
+/* Line::leave and the end of OwnPlace, then on to `left_line`: bell, record, name, descriptor. */
+#define LEAVE(left_line) \
+  STEP(if :: ticket -> d_step { DROP(hears, ME); DROP(bell, ME) } :: else -> goto left_line fi); \
+  STEP(DROP(written, ME)); \
+  STEP(DROP(named, ME)); \
+  STEP(d_step { hang_up() })
+
+/* What the process knew goes with it. */
+inline forget() {
+  pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME); DROP(looking, ME); DROP(moved, ME);
+    leader = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; granted = 0; awaited = 0;
+  another = false; fresh = false; stale = false; look_now = false
+}
+
+#ifdef JOINS_UNSEEN
+#define JOINS false
+#else
+#define JOINS (snapshot & CAN(I) & ~CARDS(seen) & ~awaited)
+#endif
 
 active [N] proctype Waiter() {
-  byte first = NONE;           /* first_ */
-  byte was = NONE;             /* the predecessor before */
-  byte ticket;                 /* standing_, 0: not in line */
-  byte before;                 /* claimed_before, as cards */
-  byte snapshot;               /* cards that NVML shows as busy */
-  byte seen;                   /* View::claims */
-  byte free, taken, cand, t, upto;
-  byte granted;                /* Turn::granted */
-  byte awaited;                /* awaited_ */
+  unsigned leader : 3 = NONE;  /* Follower's leader; NONE: it leads itself */
+  unsigned ticket : 3;         /* OwnPlace, 0: not in line */
+  unsigned before : 2;         /* cards that were claimed before the look */
+  unsigned snapshot : 2;       /* cards that NVML shows as busy */
+  byte seen;                   /* Look::claims */
+  unsigned granted : 2;        /* Decision::granted */
+  unsigned awaited : 2;        /* cards that only need time, as seen last */
+  bool another;                /* its predecessor is another than before */
   bool fresh, stale, left, look_now;
 
-  pred[I] = NONE;
+  atomic { MAY_COME(I); awake = awake | ME; looking = looking | ME };
+  goto counted;
 
-  MAY_COME(I);
 look:                          /* Waiter::look */
-  STEP(awake = awake | ME; looking = looking | ME; DROP(moved, ME));    /* peek_counters */
-  STEP(before = CARDS(claims) & 1);                     /* ledger_.claims(nullptr), card by card */
-  STEP(before = before | (CARDS(claims) & 2));
-  STEP(snapshot = (busy | outside) & 1);                /* source_.read(), card by card */
-  STEP(snapshot = snapshot | ((busy | outside) & 2));
+  UNSEEN(d_step { looking = looking | ME; DROP(moved, ME) });        /* peek_counters */
+counted:
+  UNSEEN(before = CARDS(claims) & 1);                   /* Claims::scan, card by card */
+  UNSEEN(before = before | (CARDS(claims) & 2));
+  UNSEEN(snapshot = (busy | outside) & 1);              /* GpuSource::read, card by card */
+  UNSEEN(snapshot = snapshot | ((busy | outside) & 2));
+#ifdef ANSWER_LATE
+  UNSEEN(DROP(bell, ME));
+#endif
 
-  if                           /* Waiter::decide: lock_mutex */
+  /* Waiter::decide: the mutex is taken in one step with what follows and let go in one with what goes
+   * before, since what others do in between without it they can as well do before or after. */
+  if
 #ifdef NO_MUTEX
-  :: atomic { true -> mutex = mutex | ME }
+  :: atomic { true -> mutex = mutex | ME; seen = claims & 85 }
 #else
-  :: atomic { mutex == 0 -> mutex = ME }
+  :: atomic { mutex == 0 -> mutex = ME; seen = claims & 85 }         /* Claims::scan */
 #endif
   DIE
   GIVE_UP
   fi;
-  STEP(seen = claims & 85);    /* ledger_.claims(&*guard) */
-  STEP(d_step {
-    seen = seen | (claims & 170);                       /* View::fresh */
-    fresh = !IN(moved, I) && !(before & ~CARDS(seen));
+  UNSEEN(d_step {
+      seen = seen | (claims & 170);
+      fresh = !IN(moved, I) && !(before & ~CARDS(seen));             /* Look::fresh */
 #ifdef NO_STALE_CHECK
-    fresh = true;
+      fresh = true;
 #endif
-    DROP(looking, ME); DROP(moved, ME); before = 0;
-  });
-  if
-  :: IN(leads, I) && ticket != 0 && pred[I] == NONE -> first = NONE
-  :: else -> find_place()
-  fi;
-  STEP(d_step {                /* Waiter::my_turn; one step: who ahead dies meanwhile asks for less */
-    free = 3 & ~snapshot & ~CARDS(seen);
-    taken = 0;
-    granted = CAN(I) & free;
+      DROP(looking, ME); DROP(moved, ME); before = 0
+    };
+    if :: IN(leads, I) && ticket && pred[I] == NONE -> goto placed :: else fi);
+  FIND_PLACE(placed);
+placed:
+  STEP(d_step {                /* Waiter::my_turn: one step, since the end of one ahead only frees cards */
+      usable = 3 & ~snapshot & ~CARDS(seen);
+      taken = 0;
+      granted = CAN(I) & usable;
+      if
+      :: !IN(leads, I) && ENOUGH(granted, WANTS(I)) ->
+         upper = (ticket == 0 -> last : ticket - 1);
+         apply_rule(1, CAN(I), true);
+         granted = granted & ~taken
+      :: else
+      fi;
+      granted = (ENOUGH(granted, WANTS(I)) -> BEST(granted, WANTS(I)) : 0);
+      stale = (!granted && !fresh)
+    };
     if
-    :: !IN(leads, I) && ENOUGH(granted, WANTS(I)) ->
-       upto = (ticket == 0 -> last : ticket - 1);
-       apply_rule(1, CAN(I), true);
-       granted = granted & ~taken
-    :: else
-    fi;
-    granted = (ENOUGH(granted, WANTS(I)) -> BEST(granted, WANTS(I)) : 0);
-    free = 0; taken = 0;
-  });
-  if
-  :: granted != 0 && fresh -> goto take
-  :: granted != 0 && !fresh -> granted = 0; seen = 0; snapshot = 0;
-     goto unlock_and_look
-  :: else
-  fi;
-  stale = !fresh; fresh = false;
-  if
-  :: ticket == 0 ->            /* Ledger::join: FIFO, bell, record */
-     STEP(last++; ticket = last; who[ticket] = I; live = live | ME; named = named | ME);
-     STEP(hears = hears | ME);
-     STEP(written = written | ME)
-  :: else
-  fi;
-  STEP(DROP(mutex, ME));
+    :: granted && fresh -> d_step { fresh = false; seen = 0; snapshot = 0 }; goto take
+    :: granted && !fresh ->
+       d_step { granted = 0; seen = 0; snapshot = 0; leader = NONE; DROP(mutex, ME) };
+       goto look
+    :: !granted && ticket -> d_step { fresh = false; DROP(mutex, ME) }; goto after_look
+    :: else -> fresh = false
+    fi);
+  /* Line::join: FIFO, bell, record. */
+  STEP(d_step { last++; ticket = last; who[ticket] = I; live = live | ME; named = named | ME });
+  STEP(hears = hears | ME);
+  STEP(d_step { written = written | ME; DROP(mutex, ME) });
 
-  /* Waiter::after_look */
-  if
-  :: IN(leads, I) ->
-     /* Waiter::call_others; a ring that comes later does no less, so one step. */
-     STEP(d_step {
-       free = 3 & ~snapshot & ~CARDS(seen);
-       cand = CAN(I) & free;
-       taken = (ENOUGH(cand, WANTS(I)) -> BEST(cand, WANTS(I)) : cand);
-       upto = last;
-       apply_rule(ticket + 1, 3, true);
-       free = 0; taken = 0;
-       watch[I] = seen;        /* claims_ */
-     });
-     /* Waiter::watch_processes; who cannot be watched any more has it look again. */
-     STEP(DROP(pidfds, ME);
-       if
-       :: snapshot & OUTSIDER & ~CARDS(seen) ->
-          if :: outside -> pidfds = pidfds | ME :: else -> stale = true fi
-       :: else
-       fi)
-  :: else ->
-     watch[I] = 0; DROP(pidfds, ME);
-#ifndef JOINS_UNSEEN
-     /* The first in line has to know that somebody waits for what runs there to end. */
-     if
-     :: snapshot & CAN(I) & ~CARDS(seen) & ~awaited -> STEP(ring(first))
-     :: else
-     fi
-#endif
-  fi;
-  d_step { awaited = snapshot & CAN(I) & ~CARDS(seen); first = NONE; seen = 0; snapshot = 0 };
+after_look:                    /* Waiter::after_look */
+  UNSEEN(if
+    :: IN(leads, I) -> goto call_others
+    :: else ->
+       d_step { watch[I] = 0; DROP(pidfds, ME) };
+       if :: JOINS -> skip :: else -> goto settled fi
+    fi);
+  RING(leader, settled);       /* it has to know that somebody waits for what runs there to end */
+  goto settled;
+call_others:
+  STEP(d_step {                /* Leader: one step, since a ring that comes later does no less */
+    usable = 3 & ~snapshot & ~CARDS(seen);
+    cand = CAN(I) & usable;
+    taken = (ENOUGH(cand, WANTS(I)) -> BEST(cand, WANTS(I)) : cand);
+    upper = last;
+    apply_rule(ticket + 1, 3, true);
+    watch[I] = seen
+  });
+  UNSEEN(d_step {              /* one that cannot be watched any more has it look again */
+    DROP(pidfds, ME);
+    if
+    :: snapshot & OUTSIDER & ~CARDS(seen) ->
+       if :: outside -> pidfds = pidfds | ME :: else -> stale = true fi
+    :: else
+    fi
+  });
+settled:
+  UNSEEN(d_step {
+      awaited = snapshot & CAN(I) & ~CARDS(seen); leader = NONE; seen = 0; snapshot = 0;
+      if :: stale -> skip :: else -> DROP(awake, ME) fi
+    };
+    if :: stale -> stale = false; goto look :: else fi);
 
 sleep:                         /* Waiter::sleep */
   if
-  :: stale -> stale = false; goto look
-  :: else
-  fi;
-#ifdef ANSWER_LATE
-  DROP(bell, ME);
-#endif
-  DROP(awake, ME);
-  if
   :: atomic { READY(I) ->
-     awake = awake | ME;
-     left = PRED_LEFT(I);
-     look_now = IN(bell, I) || RELEASED(I);
-#if !defined(ANSWER_LATE) && !defined(NO_ANSWER)
-     DROP(bell, ME)            /* answer_bell */
+       d_step {
+         awake = awake | ME;
+         look_now = IN(bell, I) || RELEASED(I);
+         left = PRED_LEFT(I);
+#ifndef NO_ANSWER
+         DROP(bell, ME)        /* answer_bell */
 #endif
+       };
+       if :: left -> left = false :: else -> look_now = false; goto look fi
      }
   DIE
   GIVE_UP
   fi;
-  if
-  :: left ->                   /* Waiter::check_line */
-     left = false;
-     find_place();
-     if
-     :: IN(leads, I) -> look_now = true
-#ifdef HANGUP_DROPPED
-     :: else -> STEP(ring(first))         /* here, but not in a look */
-#else
-     :: else
-#endif
-     fi;
-     first = NONE
-  :: else
-  fi;
-  if
-  :: look_now -> look_now = false; goto look
-  :: else -> goto sleep
-  fi;
+  FIND_PLACE(checked);         /* Waiter::check_line */
+checked:
+  UNSEEN(leader = NONE;
+    if
+    :: look_now || IN(leads, I) -> look_now = false; goto look
+    :: else -> DROP(awake, ME); goto sleep
+    fi);
 
-unlock_and_look:               /* our turn by a stale snapshot */
-  fresh = false; first = NONE;
-  STEP(DROP(mutex, ME));
-  goto look;
-
-take:                          /* Waiter::take and Ledger::claim */
-  seen = 0; snapshot = 0; fresh = false;
+take:                          /* Waiter::take and Claims::make */
 #if !defined(RING_LATE) && !defined(NO_RING)
-  STEP(ring(first));
+  RING(leader, rung);
+rung:
 #endif
 #ifdef COUNT_FIRST
   STEP(moved = moved | looking);
 #endif
   STEP(d_step {
-    assert(!(CARDS(claims) & granted));                          /* (a) no card has two owners */
-    free = 3 & ~CARDS(claims) & ~outside;
-    upto = (ticket == 0 -> last : ticket - 1);
-    apply_rule(1, 3, false);
-    assert(!(taken & granted));                                  /* (c) nobody ahead is passed */
-    free = 0; taken = 0;
-    claims = claims | MINE(granted & 1 -> 1 : granted)
-  });
-  if :: granted == 3 -> STEP(claims = claims | MINE(granted)) :: else fi;
+      assert(!(CARDS(claims) & granted));               /* (a) no card has two owners */
+      usable = 3 & ~CARDS(claims) & ~outside;
+      taken = 0;
+      upper = (ticket == 0 -> last : ticket - 1);
+      apply_rule(1, 3, false);
+      assert(!(taken & granted));                       /* (c) nobody ahead is passed */
+      claims = claims | MINE(granted & 1 -> 1 : granted)
+    };
+    if :: granted == 3 -> skip :: else -> goto made fi);
+  STEP(claims = claims | MINE(granted));
+made:
 #ifndef COUNT_FIRST
-  STEP(moved = moved | looking);                                 /* Counters::grants */
+  STEP(moved = moved | looking);                        /* Counters::grants */
 #endif
 #ifdef RING_LATE
-  STEP(ring(first));
+  STEP(ring(leader));
 #endif
-  first = NONE;
-  if :: ticket != 0 -> leave() :: else fi;
-  STEP(DROP(mutex, ME); busy = busy | granted; DROP(awake, ME));
-  pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME); ticket = 0; granted = 0;
-  awaited = 0;
-
-  /* The command. Its end and that of the claim, one descriptor after the other, is up to it. */
-  do
-  :: atomic { claims & MINE(1) -> DROP(claims, MINE(1)); DROP(busy, 1) }
-  :: atomic { claims & MINE(2) -> DROP(claims, MINE(2)); DROP(busy, 2) }
-  :: else -> break
-  od;
-  goto ended;
+  LEAVE(left_line);
+left_line:
+  STEP(d_step { DROP(mutex, ME); busy = busy | granted; DROP(awake, ME); forget() });
+end_command:                   /* its end and that of the claim, one descriptor after the other, is up to it */
+  if
+  :: atomic { claims & MINE(1) -> d_step { DROP(claims, MINE(1)); DROP(busy, 1) } }
+  :: atomic { claims & MINE(2) -> d_step { DROP(claims, MINE(2)); DROP(busy, 2) } }
+  fi;
+  goto end_command;
 
 giving_up:
-  if :: ticket != 0 -> leave() :: else fi;
-
-dying:                         /* the kernel closes the descriptors, in no promised order */
-  atomic {
-    awake = awake | ME; DROP(looking, ME); DROP(moved, ME);
-    pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME);
-    first = NONE; was = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; granted = 0;
-    awaited = 0; fresh = false; stale = false; left = false; look_now = false;
-  }
-  do
-  :: atomic { mutex & ME -> DROP(mutex, ME) }
-  :: atomic { hears & ME -> DROP(hears, ME); DROP(bell, ME) }
-  :: atomic { live & ME -> DROP(live, ME); DROP(named, ME); DROP(written, ME) }
-  :: atomic { claims & MINE(1) -> DROP(claims, MINE(1)) }
-  :: atomic { claims & MINE(2) -> DROP(claims, MINE(2)) }
-  :: else -> break
-  od;
-  DROP(awake, ME);
-
-ended:
-  skip
+  LEAVE(gave_up);
+gave_up:
+  UNSEEN(d_step { forget(); closed() });
+end_dying:                     /* the kernel closes the descriptors, in no promised order */
+  if
+  :: atomic { mutex & ME -> d_step { DROP(mutex, ME); closed() } }
+  :: atomic { hears & ME -> d_step { DROP(hears, ME); DROP(bell, ME); closed() } }
+  :: atomic { live & ME -> d_step { hang_up(); closed() } }
+  :: atomic { claims & MINE(1) -> d_step { DROP(claims, MINE(1)); closed() } }
+  :: atomic { claims & MINE(2) -> d_step { DROP(claims, MINE(2)); closed() } }
+  fi;
+  goto end_dying
 }
 
 #define RESTS(i) (!IN(awake, i) && !READY(i))
@@ -423,44 +410,52 @@ ended:
 
 #if OUTSIDER
 active proctype Outsider() {
-  OUTSIDER_MAY_GO -> outside = 0
+  atomic { OUTSIDER_MAY_GO -> outside = 0 }
 }
 #endif
 
-#ifndef LIVELOCK               /* (d), the part about going round for ever, is checked without it */
+#ifndef LIVELOCK               /* the search for endless rounds does without it */
 /* (b) Whenever nothing more happens by itself, nobody sleeps whose turn it is. */
 active proctype Check() {
-  byte t, free, taken, cand;
 end:
   do
   :: d_step { QUIET && live ->
-       free = 3 & ~CARDS(claims) & ~outside;
+       usable = 3 & ~CARDS(claims) & ~outside;
        taken = 0;
        t = 1;
        do
        :: t <= last ->
           if
           :: IN(live, who[t]) ->
-             cand = CAN(who[t]) & free & ~taken;
+             cand = CAN(who[t]) & usable & ~taken;
              assert(!ENOUGH(cand, WANTS(who[t])));
              taken = taken | cand
           :: else
           fi;
           t++
        :: else -> break
-       od;
-       t = 0; free = 0; taken = 0; cand = 0
+       od
      }
   od
 }
 #endif
 
-#if RINGS
+/* Anybody rings at any moment and as often as they like, as does a timer that makes a waiter look. */
 active proctype Anybody() {
-  byte i;
 end:
   do
-  :: atomic { rings < RINGS -> rings++; select(i : 0 .. N - 1); ring(i); i = 0 }
+  :: atomic {
+       if
+       :: IN(hears & ~bell, 0) -> bell = bell | BIT(0)
+       :: IN(hears & ~bell, 1) -> bell = bell | BIT(1)
+       :: IN(hears & ~bell, 2) -> bell = bell | BIT(2)
+#if N == 4
+       :: IN(hears & ~bell, 3) -> bell = bell | BIT(3)
+#endif
+       fi
+     }
+#ifdef LIVELOCK
+progress: skip                 /* only a round that goes on without rings is an endless one */
+#endif
   od
 }
-#endif
