@@ -3,15 +3,15 @@
     @at_once
     def test_something(make_box): ...
 
-The first of a file's such tests that is selected starts them all; each then reports its own result.
+They begin with the session and go on beside the other tests; each then reports its own result, at the end.
 """
 
 import concurrent.futures
 
 import harness
 
-_tests = {}    # module -> {name: function}
-_futures = {}  # (module, name) -> future
+_tests = {}    # (module, name) -> function
+_futures = {}  # the same -> future
 
 
 def run_alone(function):
@@ -29,25 +29,29 @@ def run_alone(function):
             box.close()
 
 
-def _start(module, session):
-    selected = {item.originalname for item in session.items if item.module.__name__ == module}
-    chosen = {name: test for name, test in _tests[module].items() if name in selected}
+def start(items):
+    """Starts those of them that are among the selected tests."""
+    selected = {(item.module.__name__, item.originalname) for item in items}
+    chosen = {key: test for key, test in _tests.items() if key in selected}
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=max(len(chosen), 1))
-    for name, test in chosen.items():
-        _futures[module, name] = pool.submit(run_alone, test)
+    for key, test in chosen.items():
+        _futures[key] = pool.submit(run_alone, test)
     pool.shutdown(wait=False)
 
 
+def last(items):
+    """The same tests with these at the end, where they have had their time."""
+    return sorted(items, key=lambda item: (item.module.__name__, item.originalname) in _tests)
+
+
 def at_once(function):
-    module, name = function.__module__, function.__name__
-    _tests.setdefault(module, {})[name] = function
+    key = function.__module__, function.__name__
+    _tests[key] = function
 
-    def test(request, binaries):
-        if (module, name) not in _futures:
-            _start(module, request.session)
-        _futures[module, name].result()
+    def test():
+        _futures[key].result()
 
-    test.__name__ = test.__qualname__ = name
-    test.__module__ = module
+    test.__name__ = test.__qualname__ = function.__name__
+    test.__module__ = function.__module__
     test.__doc__ = function.__doc__
     return test

@@ -2,10 +2,18 @@ import os
 import pathlib
 import sys
 
+import pytest
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import at_once
 from fixtures import binaries, box, make_box, new_box  # noqa: F401
 
 
 def pytest_collection_modifyitems(items):
     """GPU_GATE_TEST_SAMPLE=8: every eighth test only."""
-    items[:] = items[:: int(os.environ.get("GPU_GATE_TEST_SAMPLE", "1"))]
+    items[:] = at_once.last(items[:: int(os.environ.get("GPU_GATE_TEST_SAMPLE", "1"))])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tests_at_once(request, binaries):
+    at_once.start(request.session.items)

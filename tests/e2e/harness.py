@@ -2,9 +2,16 @@
 
 Everything here is real but the driver: the built program, real processes of real users, real signals.
 Tests wait for events, never for time: every wait has a limit after which it fails and says what it saw.
+
+    box.run("status")                 runs gpu-gate to its end: .status, .out, .err, .lines
+    box.start("run", "--", "true")    starts it: .wait_for(pattern), .signal(n), .finish(), .status, ...
+    box.hold(), box.wait_in_line()    one that holds a card, one that stands in line
+    box.run_plain(...), start_plain   the same with another program
 """
 
+import concurrent.futures
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -12,8 +19,10 @@ import pwd
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 
@@ -45,85 +54,173 @@ ALICE = User("games")  # accounts that every Debian and Ubuntu has; their names 
 BOB = User("man")
 
 
+NEVER = ("--poll", 1000)  # whoever waits for the next look waits for ever
+
+
 def uuid(index):
     return f"GPU-{index:08x}-0000-4000-8000-{index:012x}"
 
 
+# Time.
+
+def lateness():
+    """How many seconds late this machine is just now with what takes moments: nothing, or more where a hundred
+    others compute. It is measured by some empty programs, each a matter of 1 ms."""
+    began = time.monotonic()
+    for _ in range(5):
+        subprocess.run(["/bin/true"], check=True)
+    return 5 * max(0.0, time.monotonic() - began - 0.05)
+
+
+class Limit:
+    """So many seconds from now, and as many more as the machine is late when they are over."""
+
+    def __init__(self, seconds):
+        self.seconds, self.began, self.late = seconds, time.monotonic(), None
+
+    def left(self):
+        """How long one may wait still; 0 once it is over."""
+        left = self.began + self.seconds + (self.late or 0) - time.monotonic()
+        if left <= 0 and self.late is None:
+            self.late = lateness()
+            return self.late
+        return max(left, 0)
+
+    def __str__(self):
+        return f"{self.seconds} s" + (f" and {self.late:.1f} s for a late machine" if self.late else "")
+
+
 def wait_until(condition, what, limit=LIMIT):
     """Polls a condition that has no event of its own; returns its first true value."""
-    end = time.monotonic() + limit
+    limit = Limit(limit)
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {limit} s: {what}")
+        if not limit.left():
+            raise AssertionError(f"not within {limit}: {what}")
         time.sleep(0.005)
 
 
-class Process:
-    """A running program whose output lines can be waited for."""
+# Processes.
 
-    def __init__(self, words, env, user, **options):
+def state_of(pid):
+    """The letter of its state, or nothing where there is no such process any more."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children_of(pid):
+    """The pids of what it has started and not reaped, oldest first."""
+    try:
+        return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def processes_with(file, text):
+    """The pids of all processes whose /proc/PID/FILE holds these bytes; one may end while it is looked at."""
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.isdigit() and text in pathlib.Path("/proc", entry, file).read_bytes():
+                yield int(entry)
+
+
+class Process:
+    """A program that runs, or has run.
+
+    .out and .err are what it has written so far, and all of it after finish(). What is no UTF-8 stands there as
+    surrogates: os.fsencode() gives the bytes back. .lines are the whole lines of .err, where gpu-gate speaks.
+    .status is its exit status (negative: the signal), None while it runs.
+    """
+
+    def __init__(self, words, env, user=ROOT, input=None, **options):
         self.words = words
-        self.lines = []
-        self.out = []
+        self._out, self._err = [], []
         self._changed = threading.Condition()
-        self._ended = 0  # of the two streams
-        options.setdefault("stdin", subprocess.DEVNULL)
-        self.popen = subprocess.Popen(
-            words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **user.options(), **options
-        )
-        self._threads = [
-            threading.Thread(target=self._read, args=(self.popen.stderr, self.lines), daemon=True),
-            threading.Thread(target=self._read, args=(self.popen.stdout, self.out), daemon=True),
-        ]
+        options.setdefault("stdin", subprocess.DEVNULL if input is None else subprocess.PIPE)
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.PIPE)
+        self.popen = subprocess.Popen(words, env=env, **user.options(), **options)
+        self._open = 0  # streams that can still bring something
+        self._threads = []
+        for stream, lines in ((self.popen.stdout, self._out), (self.popen.stderr, self._err)):
+            if stream:
+                self._open += 1
+                self._threads.append(threading.Thread(target=self._read, args=(stream, lines), daemon=True))
+        if input is not None:
+            self._threads.append(threading.Thread(target=self._write, args=(input,), daemon=True))
         for thread in self._threads:
             thread.start()
 
     def _read(self, stream, lines):
-        for raw in stream:
-            with self._changed:
-                lines.append(raw.decode("utf-8", "backslashreplace").rstrip("\n"))
-                self._changed.notify_all()
+        with stream:
+            for raw in stream:
+                with self._changed:
+                    lines.append(raw.decode("utf-8", "surrogateescape"))
+                    self._changed.notify_all()
         with self._changed:
-            self._ended += 1
+            self._open -= 1
             self._changed.notify_all()
+
+    def _write(self, data):
+        with contextlib.suppress(BrokenPipeError), self.popen.stdin as stream:
+            stream.write(data)
 
     @property
     def pid(self):
         return self.popen.pid
 
+    @property
+    def status(self):
+        return self.popen.poll()
+
+    @property
+    def out(self):
+        return "".join(self._out)
+
+    @property
+    def err(self):
+        return "".join(self._err)
+
+    @property
+    def lines(self):
+        return [line.removesuffix("\n") for line in self._err]
+
+    def __repr__(self):
+        return f"{self.words}: status {self.status}, stderr {self.err!r}, stdout {self.out!r}"
+
     def wait_for(self, pattern, limit=LIMIT, stdout=False):
-        """Waits for a line that matches; returns the match."""
-        lines = self.out if stdout else self.lines
-        end = time.monotonic() + limit
+        """Waits for a line (of stderr) that matches; returns the match."""
+        lines, limit = self._out if stdout else self._err, Limit(limit)
         with self._changed:
             while True:
                 for line in lines:
-                    match = re.search(pattern, line)
+                    match = re.search(pattern, line.removesuffix("\n"))
                     if match:
                         return match
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise AssertionError(f"no line {pattern!r} within {limit} s; stderr: {self.lines}, stdout: {self.out}")
-                if self._ended == len(self._threads):
-                    raise AssertionError(f"ended without a line {pattern!r}; stderr: {self.lines}, stdout: {self.out}")
+                if not self._open:
+                    raise AssertionError(f"ended without a line {pattern!r}: {self}")
+                left = limit.left()
+                if not left:
+                    raise AssertionError(f"no line {pattern!r} within {limit}: {self}")
                 self._changed.wait(min(left, 0.5))
 
     def wait(self, limit=LIMIT):
-        """Waits for the end; returns the exit status (negative: the signal)."""
-        try:
-            status = self.popen.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {limit} s: {self.words}; stderr: {self.lines}") from None
-        return status
+        """Waits for the end; returns the exit status."""
+        limit = Limit(limit)
+        while left := limit.left():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.popen.wait(left)
+        raise AssertionError(f"still running after {limit}: {self}")
 
     def finish(self, limit=LIMIT):
         """The same, and all its output has been read (no process of it is left that could write)."""
         status = self.wait(limit)
         for thread in self._threads:
-            thread.join(limit)
+            thread.join(LIMIT)
         return status
 
     def alive(self):
@@ -132,9 +229,32 @@ class Process:
     def signal(self, number):
         self.popen.send_signal(number)
 
+    def stop(self):
+        """Stops it, as the terminal or a debugger does; go on with SIGCONT."""
+        self.signal(signal.SIGSTOP)
+        wait_until(lambda: state_of(self.pid) == "T", "the process is stopped")
+
     def kill(self):
         self.popen.kill()
         self.popen.wait()
+
+
+class Order:
+    """Commands that write down in which order they run."""
+
+    def __init__(self, box):
+        self.path = box.folder / "order"
+        self.path.write_text("")
+        self.path.chmod(0o666)
+
+    def signs(self, name):
+        return ("sh", "-c", f"echo {name} >>{self.path}")
+
+    def signs_and_stays(self, name):
+        return ("sh", "-c", f"echo {name} >>{self.path}; exec sleep 1000")
+
+    def names(self):
+        return self.path.read_text().split()
 
 
 class Box:
@@ -212,81 +332,176 @@ class Box:
                 env[key] = str(value)
         return env
 
-    def start(self, *words, user=ROOT, env=None, **options):
-        """Starts gpu-gate with these words: start("run", "--", "sleep", "9")."""
-        process = Process([*WRAPPER, self.gate, *map(str, words)], self.env(**(env or {})), user, **options)
-        self.processes.append(process)
-        return process
-
     def start_plain(self, *words, user=ROOT, env=None, **options):
-        """Starts another program on this machine: an outsider."""
-        process = Process([*map(str, words)], self.env(**(env or {})), user, **options)
+        """Starts any program on this machine; options as those of subprocess.Popen, and input."""
+        words = [word if isinstance(word, bytes) else str(word) for word in words]
+        process = Process(words, self.env(**(env or {})), user, **options)
         self.processes.append(process)
         return process
 
-    def run(self, *words, user=ROOT, env=None, limit=LIMIT, **options):
-        """Runs gpu-gate to its end; returns it with .status, .text (stderr) and .output (stdout)."""
-        process = self.start(*words, user=user, env=env, **options)
-        process.status = process.finish(limit)
-        process.text = "\n".join(process.lines)
-        process.output = "\n".join(process.out)
+    def start(self, *words, **options):
+        """Starts gpu-gate with these words: start("run", "--", "sleep", "9")."""
+        return self.start_plain(*WRAPPER, self.gate, *words, **options)
+
+    def run_plain(self, *words, limit=LIMIT, **options):
+        """Runs any program to its end."""
+        process = self.start_plain(*words, **options)
+        process.finish(limit)
         return process
 
-    def call(self, *words, user=ROOT, env=None, limit=LIMIT, **options):
-        """Runs gpu-gate to its end; returns it with .returncode, and .stdout and .stderr as bytes."""
-        if "input" not in options:
-            options.setdefault("stdin", subprocess.DEVNULL)
-        options.setdefault("stdout", subprocess.PIPE)
-        options.setdefault("stderr", subprocess.PIPE)
-        return subprocess.run([*WRAPPER, self.gate, *words], env=self.env(**(env or {})), timeout=limit,
-                              **user.options(), **options)
+    def run(self, *words, limit=LIMIT, **options):
+        """Runs gpu-gate to its end: run("wait", user=ALICE).out == "0\\n"."""
+        return self.run_plain(*WRAPPER, self.gate, *words, limit=limit, **options)
 
     def status(self, **options):
+        """What `gpu-gate status --json` tells: a list of cards."""
         done = self.run("status", "--json", **options)
-        assert done.status == 0, done.text
-        return json.loads(done.output)
+        assert done.status == 0, done
+        return json.loads(done.out)
 
-    def wait_for_looks(self, count):
-        """Waits until gpu-gate has looked at the cards so many times more."""
-        log = self.folder / "nvml.log"
-        if f"log {log}" not in self.extra:
-            self.extra.append(f"log {log}")
-            self.write()
+    def claimed(self):
+        """The indices of the cards that are claimed."""
+        return [card["index"] for card in self.status() if card["claim"]]
 
-        def seen():
-            return log.read_text().count("nvmlDeviceGetMemoryInfo_v2") if log.exists() else 0
+    def waiting(self):
+        """How many wait, as status tells."""
+        done = self.run("status")
+        assert done.status == 0, done
+        match = re.search(r"waiting: (\d+)", done.out)
+        return int(match.group(1)) if match else 0
 
-        end = seen() + count * max(1, len(self.cards))
-        wait_until(lambda: seen() >= end, f"{count} looks at the cards")
-
-    def hold(self, *options, user=ROOT, env=None):
-        """A job that holds its claim until it is told to end: returns once the command runs."""
-        process = self.start("run", *options, "--", "sh", "-c", "echo held $CUDA_VISIBLE_DEVICES; exec sleep 1000",
-                             user=user, env=env)
-        process.held = process.wait_for(r"^held (.*)", stdout=True).group(1)
+    def hold(self, *options, user=ROOT, env=None, **more):
+        """A job that holds its claim until it is told to end: returns once the command runs, with .held (the
+        cards) and .claim (its ticket)."""
+        script = "echo held $CUDA_VISIBLE_DEVICES $GPU_GATE_CLAIM; exec sleep 1000"
+        process = self.start("run", *options, "--", "sh", "-c", script, user=user, env=env, **more)
+        process.held, process.claim = process.wait_for(r"^held (\S+) (\d+)$", stdout=True).groups()
         return process
 
-    def wait_in_line(self, *options, user=ROOT, env=None, command=("true",)):
+    def wait_in_line(self, *options, user=ROOT, env=None, command=("true",), **more):
         """A waiter that is known to stand in line."""
-        process = self.start("run", *options, "--", *command, user=user, env=env)
+        process = self.start("run", *options, "--", *command, user=user, env=env, **more)
         process.wait_for(r"in line")
         return process
 
+    def ring(self, at=0):
+        """Makes the waiter at this place in line look."""
+        with open(os.open(self.bells()[at], os.O_WRONLY | os.O_NONBLOCK), "wb") as bell:
+            bell.write(b"l")
+
+    def bells(self):
+        """Of those who stand in line, in their order."""
+        return sorted((self.lock / "queue").glob("*.bell"), key=lambda bell: int(bell.stem))
+
+    @staticmethod
+    def answered(bell):
+        """Has whoever reads this bell done so, or left the line?"""
+        try:
+            fd = os.open(bell, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return True
+        try:
+            return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0] == 0
+        finally:
+            os.close(fd)
+
+    def outsider(self, card=0, user=ROOT, memory=4000):
+        """A process that uses a card without asking: returns once the driver lists it."""
+        process = self.start_plain(self.sim_job, "--memory", memory, "--for", -1, user=user,
+                                   env={"CUDA_VISIBLE_DEVICES": card, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+        process.wait_for("holds", stdout=True)
+        return process
+
+    def hold_memory(self, *options, user=ROOT, linger=None):
+        """A job that has memory on its card, which the driver frees so many seconds after its end."""
+        if linger is not None:
+            self.extra.append(f"linger_ms {int(1000 * linger)}")
+            self.write()
+        ready = self.folder / "ready"
+        process = self.start("run", *options, "--", self.sim_job, "--memory", 20000, "--for", -1, "--ready", ready, user=user)
+        wait_until(ready.exists, "the job has its memory")
+        return process
+
+    # What the driver is asked.
+
+    @property
+    def log(self):
+        return self.folder / "nvml.log"
+
+    def log_calls(self):
+        """From here on the simulated driver writes down its calls."""
+        if f"log {self.log}" not in self.extra:
+            self.extra.append(f"log {self.log}")
+            self.write()
+
+    def looks(self, pid=None):
+        """How often gpu-gate, or that one, has looked at the cards since calls are written down."""
+        log = self.log.read_text().splitlines() if self.log.exists() else []
+        found = [line for line in log if line.endswith(" nvmlDeviceGetMemoryInfo_v2")]
+        return sum(pid is None or line.startswith(f"{pid} ") for line in found) // max(1, len(self.cards))
+
+    def wait_for_looks(self, count):
+        """Waits until gpu-gate has looked at the cards so many times more."""
+        self.log_calls()
+        end = self.looks() + count
+        wait_until(lambda: self.looks() >= end, f"{count} looks at the cards")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def running(self):
+        """The pids of all that runs on this machine."""
+        marker = f"GPU_SIM_MACHINE={self.machine}\0".encode()
+        return [pid for pid in processes_with("environ", marker) if pid != os.getpid()]
+
     def close(self):
+        """Ends all that runs on it, and removes it."""
         for process in self.processes:
             if process.alive():
                 with contextlib.suppress(ProcessLookupError):
                     process.popen.send_signal(signal.SIGCONT)
                     process.kill()
-        # What the tests' jobs left running (they are all children of this folder's machine).
-        marker = str(self.machine).encode()
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            with contextlib.suppress(OSError):
-                if b"GPU_SIM_MACHINE=" + marker in (entry / "environ").read_bytes():
-                    os.kill(int(entry.name), signal.SIGKILL)
+        # What the tests' jobs left running: all that has this machine in its environment.
+        for pid in self.running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def each(cases, check, at_once=1):
+    """Checks every case, so many at the same time, and names all those that fail."""
+    def tell(case):
+        try:
+            check(*case) if isinstance(case, tuple) else check(case)
+        except Exception as error:
+            return f"{case!r}: {type(error).__name__}: {error}"
+
+    cases = list(cases)
+    assert cases
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        failed = [text for text in pool.map(tell, cases) if text]
+    assert not failed, f"{len(failed)} of {len(cases)}:\n" + "\n".join(failed)
+
+
+def may_mount():
+    """Has this place mount namespaces, and may they be changed?"""
+    return subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0
+
+
+def compile_library(folder, source, name):
+    """A shared library of this C source; without a compiler the test is skipped."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("g++") or shutil.which("clang")
+    if compiler is None:
+        import pytest  # here only, since tests/chaos.py does without it
+
+        pytest.skip("no compiler here")
+    library, file = folder / name, folder / f"{name}.c"
+    file.write_text(source)
+    subprocess.run([compiler, "-x", "c", "-shared", "-fPIC", "-o", library, file, "-ldl"], check=True, timeout=60)
+    return library
 
 
 def install_binaries():

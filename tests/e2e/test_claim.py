@@ -8,14 +8,7 @@ import time
 
 import pytest
 
-from harness import ALICE, BOB, ROOT, uuid, wait_until
-
-NEVER = ("--poll", 1000)  # whoever waits for the next look waits for ever
-
-
-def claimed(box):
-    """The indices of the cards that are claimed."""
-    return [card["index"] for card in box.status() if card["claim"]]
+from harness import ALICE, BOB, NEVER, ROOT, children_of, each, lateness, uuid, wait_until
 
 
 def is_refused(box, user=BOB, options=()):
@@ -34,9 +27,9 @@ def test_a_background_process_of_the_job_keeps_the_claim(box):
     job = box.start("run", "--", "sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $!", user=ALICE)
     assert job.finish() == 0
     waiter = box.wait_in_line(*NEVER, user=BOB)
-    assert any("claimed by games" in line for line in waiter.lines), waiter.lines
-    assert claimed(box) == [0]
-    kill(int(job.out[0]))
+    assert "claimed by games" in waiter.err
+    assert box.claimed() == [0]
+    kill(int(job.out))
     assert waiter.finish(5) == 0
 
 
@@ -45,33 +38,33 @@ def test_the_claim_ends_with_the_last_process_of_the_job(box):
                     user=ALICE)
     assert job.finish() == 0
     waiter = box.wait_in_line(*NEVER, user=BOB)
-    pids = [int(line) for line in job.out]
+    pids = [int(word) for word in job.out.split()]
     for pid in pids:
         assert waiter.alive()
-        assert claimed(box) == [0]
+        assert box.claimed() == [0]
         kill(pid)
     assert waiter.finish(5) == 0
 
 
-@pytest.mark.parametrize("end", ["exit 0", "exit 3", "kill -KILL $$", "kill -SEGV $$", "kill -TERM $$"])
-def test_however_the_job_ends_the_card_is_free_at_once(box, end):
+def test_however_the_job_ends_the_card_is_free_at_once(box):
     gate = box.folder / "go"
     os.mkfifo(gate, 0o666)
     gate.chmod(0o666)
-    job = box.start("run", "--", "sh", "-c", f"ulimit -c 0; echo runs; read line <{gate}; {end}", user=ALICE)
-    job.wait_for("runs", stdout=True)
-    waiter = box.wait_in_line(*NEVER, user=BOB)
-    gate.write_text("\n")
-    assert waiter.finish(3) == 0
-    job.wait()
-    assert claimed(box) == []
+    for end in ("exit 0", "exit 3", "kill -KILL $$", "kill -SEGV $$", "kill -TERM $$"):
+        job = box.start("run", "--", "sh", "-c", f"ulimit -c 0; echo runs; read line <{gate}; {end}", user=ALICE)
+        job.wait_for("runs", stdout=True)
+        waiter = box.wait_in_line(*NEVER, user=BOB)
+        gate.write_text("\n")
+        assert waiter.finish(3) == 0, end
+        job.wait()
+        assert box.claimed() == [], end
 
 
 def test_the_claim_has_high_descriptors_only(make_box):
     box = make_box(cards=3)
     done = box.run("run", "-n", 3, "--", "sh", "-c", "ls -l /proc/self/fd")
-    numbers = [int(match.group(1)) for match in map(re.compile(r" (\d+) -> .*/lock/").search, done.out) if match]
-    assert len(numbers) == 3 and min(numbers) >= 200, done.output
+    numbers = [int(number) for number in re.findall(r" (\d+) -> .*/lock/", done.out)]
+    assert len(numbers) == 3 and min(numbers) >= 200, done.out
 
 
 def test_a_waiter_claims_nothing_and_its_command_keeps_no_place(box):
@@ -80,8 +73,7 @@ def test_a_waiter_claims_nothing_and_its_command_keeps_no_place(box):
     assert box.status()[0]["claim"]["user"] == "man"
     holder.kill()
     assert waiter.finish(5) == 0
-    assert [line for line in waiter.out if "/claims/" in line], waiter.out
-    assert not [line for line in waiter.out if "/queue/" in line], waiter.out
+    assert "/claims/" in waiter.out and "/queue/" not in waiter.out
 
 
 # Users.
@@ -90,12 +82,11 @@ def test_a_waiter_claims_nothing_and_its_command_keeps_no_place(box):
 @pytest.mark.parametrize("mask", [0, 0o077, 0o777])
 def test_a_second_user_can_use_the_directory_that_the_first_made(box, mask):
     done = box.run("run", "--", "sh", "-c", "umask", user=ALICE, preexec_fn=lambda: os.umask(mask))
-    assert done.status == 0, done.text
-    assert int(done.output, 8) == mask
+    assert done.status == 0, done.err
+    assert int(done.out, 8) == mask
     for path in (box.lock, box.lock / "queue", box.lock / "claims"):
         assert path.stat().st_mode & 0o7777 == 0o1777, path
-    holder = box.start("run", "--", "sh", "-c", "echo held; exec sleep 1000", user=BOB, preexec_fn=lambda: os.umask(mask))
-    holder.wait_for("held", stdout=True)
+    holder = box.hold(user=BOB, preexec_fn=lambda: os.umask(mask))
     waiter = box.start("run", *NEVER, "--", "true", user=ALICE, preexec_fn=lambda: os.umask(mask))
     waiter.wait_for("claimed by man")
     waiter.wait_for("1st in line")
@@ -116,38 +107,38 @@ def test_users_who_begin_at_the_same_time_share_one_directory(make_box):
 # Several cards.
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
-def test_the_command_gets_as_many_cards_as_asked_for(make_box, count):
+def test_the_command_gets_as_many_cards_as_asked_for(make_box):
     box = make_box(cards=8)
-    job = box.hold("-n", count, user=ALICE)
-    cards = [int(word) for word in job.held.split(",")]
-    assert len(set(cards)) == count and cards == sorted(cards)
-    assert claimed(box) == cards
-    claim = box.status()[cards[0]]["claim"]
-    assert (claim["user"], claim["pid"], claim["devices"]) == ("games", job.pid, [uuid(card) for card in cards])
-    job.kill()
-    assert claimed(box) == []
+    for count in (1, 2, 3, 4, 8):
+        job = box.hold("-n", count, user=ALICE)
+        cards = [int(word) for word in job.held.split(",")]
+        assert len(set(cards)) == count and cards == sorted(cards)
+        assert box.claimed() == cards
+        claim = box.status()[cards[0]]["claim"]
+        assert (claim["user"], claim["pid"], claim["devices"]) == ("games", job.pid, [uuid(card) for card in cards])
+        job.kill()
+        assert box.claimed() == [], count
 
 
 def test_a_request_is_served_all_or_nothing(make_box):
     box = make_box(cards=3)
     holders = [box.hold("--only", 0), box.hold("--only", 1)]
     waiter = box.wait_in_line(*NEVER, "-n", 3, user=ALICE, command=("sh", "-c", "echo got $CUDA_VISIBLE_DEVICES"))
-    assert claimed(box) == [0, 1]
+    assert box.claimed() == [0, 1]
     holders[0].kill()
     assert is_refused(box)  # what is free is kept for the waiter, but it claims nothing yet
-    assert claimed(box) == [1]
+    assert box.claimed() == [1]
     assert waiter.alive()
     holders[1].kill()
     assert waiter.finish(5) == 0
-    assert waiter.out == ["got 0,1,2"]
+    assert waiter.out == "got 0,1,2\n"
 
 
 def test_a_request_that_gives_up_has_claimed_nothing(make_box):
     box = make_box(cards=2)
     box.hold("--only", 1)
     assert box.run("run", "-n", 2, "--timeout", 0.2, "--", "true", user=ALICE).status == 124
-    assert claimed(box) == [1]
+    assert box.claimed() == [1]
     assert box.run("run", "--timeout", 0, "--", "true", user=BOB).status == 0
 
 
@@ -157,13 +148,13 @@ def test_a_request_that_gives_up_has_claimed_nothing(make_box):
 def test_a_call_inside_a_job_gets_the_jobs_own_card(box):
     done = box.run("run", "--", box.gate, "run", "--timeout", 0, "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES $GPU_GATE_UUIDS",
                    user=ALICE)
-    assert (done.status, done.output) == (0, f"0 {uuid(0)}"), done.text
+    assert (done.status, done.out) == (0, f"0 {uuid(0)}\n"), done.err
 
 
 def test_calls_three_deep_share_one_card(box):
     inner = [box.gate, "run", "--timeout", 0, "--"]
     done = box.run("run", "--", *inner, *inner, "sh", "-c", "echo $CUDA_VISIBLE_DEVICES", user=ALICE)
-    assert (done.status, done.output) == (0, "0"), done.text
+    assert (done.status, done.out) == (0, "0\n"), done.err
 
 
 PARTS = '''
@@ -179,7 +170,7 @@ def test_a_job_hands_out_its_cards_to_its_parts(make_box):
     job = box.start("run", "-n", 2, "--", "sh", "-c", PARTS, user=ALICE, env={"GATE": box.gate})
     cards = {job.wait_for(rf"^{part} (\d)$", stdout=True).group(1) for part in ("one", "two")}
     assert cards == {"1", "2"}
-    assert claimed(box) == [0, 1, 2]
+    assert box.claimed() == [0, 1, 2]
 
 
 def test_parts_of_a_job_queue_among_themselves(box):
@@ -200,22 +191,18 @@ def test_parts_of_a_job_queue_among_themselves(box):
     job.wait_for("1st in line")
     # The line of the job is no part of the machine's: a stranger is told what he waits for.
     stranger = box.wait_in_line(*NEVER, user=BOB)
-    assert place(stranger) == "1"
+    stranger.wait_for("1st in line")
     (box.folder / "go").write_text("\n")
     assert job.finish(5) == 0
-    assert job.out == ["first", "ends", "second"]
+    assert job.out == "first\nends\nsecond\n"
     assert stranger.finish(5) == 0
-
-
-def place(process):
-    return process.wait_for(r"gpu-gate: (\d+)(?:st|nd|rd|th) in line").group(1)
 
 
 def test_more_than_the_job_has_is_refused_at_once(make_box):
     box = make_box(cards=4)
     done = box.run("run", "-n", 2, "--", box.gate, "run", "-n", 3, "--", "true", user=ALICE)
     assert done.status == 3
-    assert "not among those that this job has claimed" in done.text
+    assert "not among those that this job has claimed" in done.err
 
 
 def test_what_outlives_the_job_keeps_its_own_card_only(make_box):
@@ -228,13 +215,13 @@ def test_what_outlives_the_job_keeps_its_own_card_only(make_box):
     job = box.start("run", "-n", 2, "--", "python3", "-c", script, user=ALICE, env={"GATE": box.gate},
                     stdin=os.open(box.folder / "in", os.O_RDWR))
     card, pid = job.wait_for(r"^part (\d) (\d+)$", stdout=True).groups()
-    assert claimed(box) == [0, 1]
+    assert box.claimed() == [0, 1]
     job.kill()
-    wait_until(lambda: claimed(box) == [int(card)], "only the part's card is claimed")
+    wait_until(lambda: box.claimed() == [int(card)], "only the part's card is claimed")
     assert is_refused(box, options=("--only", card))
     assert box.run("run", "--timeout", 0, "--", "true", user=BOB).status == 0
     kill(int(pid))
-    wait_until(lambda: claimed(box) == [], "the part's card is free")
+    wait_until(lambda: box.claimed() == [], "the part's card is free")
 
 
 def test_what_outlives_the_job_with_its_descriptors_keeps_all_cards(make_box):
@@ -242,26 +229,26 @@ def test_what_outlives_the_job_with_its_descriptors_keeps_all_cards(make_box):
     script = '"$GATE" run -- sh -c \'echo part $$; exec >/dev/null 2>&1; exec sleep 1000\' & sleep 1000'
     job = box.start("run", "-n", 2, "--", "sh", "-c", script, user=ALICE, env={"GATE": box.gate})
     pid = int(job.wait_for(r"^part (\d+)$", stdout=True).group(1))
-    sleeper = int(open(f"/proc/{job.pid}/task/{job.pid}/children").read().split()[-1])
+    sleeper = children_of(job.pid)[-1]
     job.kill()
     kill(sleeper)
-    assert claimed(box) == [0, 1]
+    assert box.claimed() == [0, 1]
     kill(pid)
-    wait_until(lambda: claimed(box) == [], "both cards are free")
+    wait_until(lambda: box.claimed() == [], "both cards are free")
 
 
 def test_pythons_subprocess_inside_a_job_does_not_wait_for_itself(box):
     script = ("import os, subprocess; print(subprocess.run([os.environ['GATE'], 'run', '--timeout', '0', '--', "
               "'sh', '-c', 'echo got $CUDA_VISIBLE_DEVICES'], stdout=subprocess.PIPE, text=True).stdout)")
     done = box.run("run", "--", "python3", "-c", script, user=ALICE, env={"GATE": box.gate})
-    assert done.out[0] == "got 0", done.text
+    assert done.out.startswith("got 0\n"), done
 
 
 def test_wait_inside_a_job_chooses_among_its_cards(make_box):
     box = make_box(cards=3)
     box.hold("--only", 0, user=BOB)
     done = box.run("run", "-n", 2, "--", box.gate, "wait", "-n", 2, "--timeout", 0, user=ALICE)
-    assert (done.status, done.output) == (0, "1,2"), done.text
+    assert (done.status, done.out) == (0, "1,2\n"), done.err
 
 
 def test_a_part_that_waits_when_its_job_ends_goes_on_like_anybody_else(make_box):
@@ -281,27 +268,22 @@ def test_a_part_that_waits_when_its_job_ends_goes_on_like_anybody_else(make_box)
     os.close(feed)
 
 
-def ticket_of_a_dead_claim(box):
-    done = box.run("run", "--", "sh", "-c", "echo $GPU_GATE_CLAIM")
-    return done.output
-
-
-@pytest.mark.parametrize("value", ["dead", "", "0", "-1", "1x", "99999999999999999999999999", "../../1"])
-def test_a_claim_that_is_not_alive_is_ignored(box, value):
-    if value == "dead":
-        value = ticket_of_a_dead_claim(box)
-    env = {"GPU_GATE_CLAIM": value}
-    assert box.run("run", "--timeout", 0, "--", "true", user=ALICE, env=env).status == 0
+def test_a_claim_that_is_not_alive_is_ignored(box):
+    dead = box.run("run", "--", "printenv", "GPU_GATE_CLAIM").out.strip()
+    values = [{"GPU_GATE_CLAIM": value} for value in (dead, "", "0", "-1", "1x", "9" * 26, "../../1")]
+    for env in values:
+        assert box.run("run", "--timeout", 0, "--", "true", user=ALICE, env=env).status == 0, env
     box.hold(user=BOB)
-    waiter = box.wait_in_line(*NEVER, user=ALICE, env=env)
-    assert any("claimed by man" in line for line in waiter.lines)
+    for env in values:
+        waiter = box.wait_in_line(*NEVER, user=ALICE, env=env)
+        assert "claimed by man" in waiter.err, env
+        waiter.kill()
 
 
 def test_another_users_claim_is_no_way_in(box):
-    holder = box.start("run", "--", "sh", "-c", "echo ticket $GPU_GATE_CLAIM; exec sleep 1000", user=ALICE)
-    ticket = holder.wait_for(r"^ticket (\d+)$", stdout=True).group(1)
-    assert box.run("run", "--timeout", 0, "--", "true", user=BOB, env={"GPU_GATE_CLAIM": ticket}).status == 124
-    assert box.run("run", "--timeout", 0, "--", "true", user=ALICE, env={"GPU_GATE_CLAIM": ticket}).status == 0
+    claim = {"GPU_GATE_CLAIM": box.hold(user=ALICE).claim}
+    assert box.run("run", "--timeout", 0, "--", "true", user=BOB, env=claim).status == 124
+    assert box.run("run", "--timeout", 0, "--", "true", user=ALICE, env=claim).status == 0
 
 
 def test_a_claim_of_another_lock_directory_is_ignored(make_box):
@@ -311,7 +293,7 @@ def test_a_claim_of_another_lock_directory_is_ignored(make_box):
     script = '"$GATE" run -n 2 --timeout 0 -- echo both'
     done = box.run("run", "-n", 1, "--", "sh", "-c", f"unset CUDA_VISIBLE_DEVICES; GPU_GATE_LOCK_DIR={box.folder}/other {script}",
                    user=ALICE, env={"GATE": box.gate})
-    assert (done.status, done.output) == (0, "both"), done.text
+    assert (done.status, done.out) == (0, "both\n"), done.err
 
 
 # Files that cleaners take or others break.
@@ -326,48 +308,53 @@ def test_a_card_whose_fifo_a_cleaner_removed_stays_claimed(box):
     for path in files_of_claims(box):
         if path.is_fifo():
             path.unlink()
-    assert claimed(box) == [0]
+    assert box.claimed() == [0]
     assert is_refused(box)
     waiter = box.wait_in_line(*NEVER, user=BOB)
     holder.kill()
     assert waiter.finish(5) == 0
 
 
-@pytest.mark.parametrize("removed", [0, 1])
-def test_one_of_two_cards_whose_fifo_a_cleaner_removed_stays_claimed(make_box, removed):
-    box = make_box(cards=2)
-    holder = box.hold("-n", 2, user=ALICE)
-    [path] = [path for path in files_of_claims(box) if path.name.startswith(uuid(removed))]
-    path.unlink()
-    assert claimed(box) == [0, 1]
-    assert is_refused(box)
-    waiter = box.wait_in_line(*NEVER, "--only", removed, user=BOB)
-    holder.kill()
-    assert waiter.finish(5) == 0
+def test_one_of_two_cards_whose_fifo_a_cleaner_removed_stays_claimed(make_box):
+    def check(removed):
+        box = make_box(cards=2)
+        holder = box.hold("-n", 2, user=ALICE)
+        [path] = [path for path in files_of_claims(box) if path.name.startswith(uuid(removed))]
+        path.unlink()
+        assert box.claimed() == [0, 1]
+        assert is_refused(box)
+        waiter = box.wait_in_line(*NEVER, "--only", removed, user=BOB)
+        holder.kill()
+        assert waiter.finish(5) == 0
+
+    each([0, 1], check)
 
 
-@pytest.mark.parametrize("fate", ["removed", "emptied", "garbled", "huge", "a folder"])
-def test_a_claim_whose_record_is_lost_holds_all_the_same(box, fate):
-    holder = box.hold(user=ALICE)
-    [record] = [path for path in files_of_claims(box) if path.suffix == ".json"]
-    if fate in ("removed", "a folder"):
-        record.unlink()
-    if fate == "a folder":
-        record.mkdir()
-    if fate == "emptied":
-        record.write_text("")
-    if fate == "garbled":
-        record.write_text('{"version":1,"pid":"x","devices":[1,2,{}]}')
-    if fate == "huge":
-        record.write_text(json.dumps({"version": 1, "command": "x" * 1000000}))
-    assert box.run("status").status == 0
-    assert claimed(box) == [0]
-    assert box.status()[0]["claim"]["user"] == "games"
-    assert is_refused(box)
-    waiter = box.wait_in_line(*NEVER, user=BOB)
-    assert any("claimed by games" in line for line in waiter.lines), waiter.lines
-    holder.kill()
-    assert waiter.finish(5) == 0
+def test_a_claim_whose_record_is_lost_holds_all_the_same(make_box):
+    def check(fate):
+        box = make_box(cards=1)
+        holder = box.hold(user=ALICE)
+        [record] = [path for path in files_of_claims(box) if path.suffix == ".json"]
+        if fate in ("removed", "a folder"):
+            record.unlink()
+        if fate == "a folder":
+            record.mkdir()
+        if fate == "emptied":
+            record.write_text("")
+        if fate == "garbled":
+            record.write_text('{"version":1,"pid":"x","devices":[1,2,{}]}')
+        if fate == "huge":
+            record.write_text(json.dumps({"version": 1, "command": "x" * 1000000}))
+        assert box.run("status").status == 0
+        assert box.claimed() == [0]
+        assert box.status()[0]["claim"]["user"] == "games"
+        assert is_refused(box)
+        waiter = box.wait_in_line(*NEVER, user=BOB)
+        assert "claimed by games" in waiter.err
+        holder.kill()
+        assert waiter.finish(5) == 0
+
+    each(["removed", "emptied", "garbled", "huge", "a folder"], check)
 
 
 def test_dead_files_are_cleared_away_by_the_next_call_of_their_owner(box):
@@ -391,41 +378,35 @@ def test_dead_files_are_cleared_away_by_the_next_call_of_their_owner(box):
 def test_an_outsider_that_ends_is_noticed_at_once(box, record_property):
     latencies = []
     for _ in range(5):
-        outsider = box.start_plain(box.sim_job, "--for", -1, user=ALICE, env={"CUDA_VISIBLE_DEVICES": 0})
-        wait_until(lambda: box.status()[0]["processes"], "the outsider is on the card")
+        outsider = box.outsider(user=ALICE)
         waiter = box.start("run", *NEVER, "--", "date", "+%s.%N", user=BOB)
         waiter.wait_for("in use without gpu-gate by games")
         waiter.wait_for("in line")
         ended = time.time()
         outsider.kill()
         assert waiter.finish(5) == 0
-        latencies.append(float(waiter.out[0]) - ended)
+        latencies.append(float(waiter.out) - ended)
     record_property("outsider noticed after s", latencies)
     print("an outsider's end was noticed after", [f"{1000 * s:.1f} ms" for s in latencies])
-    assert max(latencies) < 1.0
+    assert max(latencies) < 1.0 + lateness()
 
 
 def test_the_next_job_starts_soon_after_the_driver_has_freed_the_memory(box):
     linger = 0.6
-    box.extra = [f"linger_ms {int(1000 * linger)}"]
-    box.write()
-    ready = box.folder / "ready"
-    holder = box.start("run", "--", box.sim_job, "--memory", 20000, "--for", -1, "--ready", ready, user=ALICE)
-    wait_until(ready.exists, "the job has its memory")
+    holder = box.hold_memory(user=ALICE, linger=linger)
     waiter = box.start("run", *NEVER, "--", "date", "+%s.%N", user=BOB)
     waiter.wait_for("in line")
     ended = time.time()
     holder.kill()
     assert waiter.finish(25) == 0
-    late = float(waiter.out[0]) - ended - linger
+    late = float(waiter.out) - ended - linger
     print(f"started {1000 * late:.1f} ms after the memory was free")
-    assert -0.02 <= late < 0.3
+    assert -0.02 <= late < 0.3 + lateness()
 
 
 def test_an_outsider_and_a_claim_on_two_cards_are_both_waited_for(make_box):
     box = make_box(cards=2)
-    outsider = box.start_plain(box.sim_job, "--for", -1, env={"CUDA_VISIBLE_DEVICES": 1})
-    wait_until(lambda: box.status()[1]["processes"], "the outsider is on the card")
+    outsider = box.outsider(1)
     holder = box.hold(user=ALICE)
     assert holder.held == "0"
     waiter = box.wait_in_line(*NEVER, "-n", 2, user=BOB)
@@ -437,8 +418,7 @@ def test_an_outsider_and_a_claim_on_two_cards_are_both_waited_for(make_box):
 
 def test_a_job_that_ends_on_a_card_with_an_outsider_does_not_free_it(box):
     holder = box.hold(user=ALICE)
-    outsider = box.start_plain(box.sim_job, "--for", -1, env={"CUDA_VISIBLE_DEVICES": 0})
-    wait_until(lambda: box.status()[0]["processes"], "the outsider is on the card")
+    outsider = box.outsider()
     waiter = box.wait_in_line(*NEVER, user=BOB)
     holder.kill()
     waiter.wait_for("in use without gpu-gate by root")
@@ -447,13 +427,10 @@ def test_a_job_that_ends_on_a_card_with_an_outsider_does_not_free_it(box):
 
 
 def test_a_place_inside_a_claim_that_has_ended_is_cleared_away(box):
-    outer = box.start("run", "--", "sh", "-c", 'echo "claim $GPU_GATE_CLAIM"; exec sleep 1000', user=ALICE)
-    claim = outer.wait_for(r"^claim (\d+)$", stdout=True).group(1)
-    inside = {"GPU_GATE_CLAIM": claim}
-    first = box.start("run", "--", "sh", "-c", "echo inner; exec sleep 1000", user=ALICE, env=inside)
-    first.wait_for("^inner$", stdout=True)
-    waiter = box.start("run", "--", "true", user=ALICE, env=inside)
-    waiter.wait_for("in line")
+    outer = box.hold(user=ALICE)
+    inside = {"GPU_GATE_CLAIM": outer.claim}
+    first = box.hold(user=ALICE, env=inside)
+    waiter = box.wait_in_line(user=ALICE, env=inside)
     for process in (waiter, first, outer):
         process.kill()
     assert list((box.lock / "queue").iterdir()) != []
@@ -462,13 +439,11 @@ def test_a_place_inside_a_claim_that_has_ended_is_cleared_away(box):
 
 
 def test_a_call_inside_a_job_waits_while_the_jobs_own_card_is_lost(box):
-    outer = box.start("run", "--", "sh", "-c", 'echo "claim $GPU_GATE_CLAIM"; exec sleep 1000', user=ALICE)
-    claim = outer.wait_for(r"^claim (\d+)$", stdout=True).group(1)
+    outer = box.hold(user=ALICE)
     box.set(0, lost=1)
-    inner = box.start("run", "--poll", "0.05", "--", "echo", "inner", user=ALICE, env={"GPU_GATE_CLAIM": claim})
-    inner.wait_for("in line")
+    inner = box.wait_in_line("--poll", 0.05, user=ALICE, env={"GPU_GATE_CLAIM": outer.claim}, command=("echo", "inner"))
     box.set(0, lost=None)
-    assert inner.finish() == 0 and inner.out == ["inner"]
+    assert inner.finish() == 0 and inner.out == "inner\n"
 
 
 def test_a_job_that_lets_go_of_one_of_its_cards_keeps_the_other_and_its_record(make_box):
@@ -478,7 +453,7 @@ def test_a_job_that_lets_go_of_one_of_its_cards_keeps_the_other_and_its_record(m
     job.wait_for("^let go$", stdout=True)
     for user in (ALICE, BOB, ROOT):  # each of them clears away what is dead
         done = box.run("run", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES", user=user)
-        assert done.output == "0", (user.name, done.text)
+        assert done.out == "0\n", done
         free, kept = [gpu["claim"] for gpu in box.status()]
         assert free is None
         assert kept is not None and kept["pid"] == job.pid, (user.name, kept)

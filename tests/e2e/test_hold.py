@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from harness import ALICE, BOB, wait_until
+from harness import ALICE, BOB, each, processes_with, state_of, wait_until
+from traced import NO_LEAK_CHECK, STRACE
 
 
 def free(box):
@@ -38,12 +39,12 @@ def test_it_ends_when_its_owner_is_killed(box):
 def test_with_pid_it_goes_to_the_background_and_lasts_as_long_as_that_process(box):
     owner = box.start_plain("sleep", "1000", user=ALICE)
     done = box.run("hold", "--pid", owner.pid, user=ALICE)
-    assert (done.status, done.output, done.text) == (0, "0", "")
+    assert (done.status, done.out, done.err) == (0, "0\n", "")
     claim = box.status()[0]["claim"]
     assert claim["pid"] == owner.pid and claim["command"] == "sleep 1000" and claim["user"] == ALICE.name
     owner.kill()
     waiter = box.run("run", "--", "echo", "next", user=BOB)
-    assert waiter.output == "next"
+    assert waiter.out == "next\n"
 
 
 def test_a_shell_can_hold_a_card_for_itself(box):
@@ -62,21 +63,16 @@ def test_it_is_not_ended_by_the_terminal_of_its_owner(box):
     """Ctrl-C in the shell that holds a card interrupts what runs there, not the hold."""
     owner = box.start_plain("sleep", "1000")
     assert box.run("hold", "--pid", owner.pid).status == 0
-    holders = [
-        int(p) for p in os.listdir("/proc") if p.isdigit()
-        and open(f"/proc/{p}/cmdline", "rb").read().startswith(box.gate.encode() + b"\0hold")
-    ]
-    assert len(holders) == 1
-    assert os.getsid(holders[0]) == holders[0]
-    assert {os.readlink(f"/proc/{holders[0]}/fd/{fd}") for fd in (0, 1, 2)} == {"/dev/null"}
+    [holder] = processes_with("cmdline", box.gate.encode() + b"\0hold")
+    assert os.getsid(holder) == holder
+    assert {os.readlink(f"/proc/{holder}/fd/{fd}") for fd in (0, 1, 2)} == {"/dev/null"}
     owner.kill()
-    wait_until(lambda: not os.path.exists(f"/proc/{holders[0]}") or b"Z" in open(f"/proc/{holders[0]}/stat", "rb").read(),
-               "the holder ends")
+    wait_until(lambda: state_of(holder) in ("", "Z"), "the holder ends")
 
 
 def test_for_ends_it(box):
     done = box.run("hold", "--for", "0.3s")
-    assert (done.status, done.output) == (0, "0")
+    assert (done.status, done.out) == (0, "0\n")
     assert free(box)
 
 
@@ -87,13 +83,13 @@ def test_for_ends_it_in_the_background_too(box):
     assert owner.alive()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it(box, number):
-    hold = box.start("hold", "--for", "1h")
-    hold.wait_for("^0$", stdout=True)
-    hold.signal(number)
-    assert hold.finish() == -number
-    assert free(box)
+def test_a_signal_ends_it(box):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        hold = box.start("hold", "--for", "1h")
+        hold.wait_for("^0$", stdout=True)
+        hold.signal(number)
+        assert hold.finish() == -number
+        assert free(box), number
 
 
 def test_while_it_waits_the_end_of_its_owner_ends_the_wait(box):
@@ -106,7 +102,7 @@ def test_while_it_waits_the_end_of_its_owner_ends_the_wait(box):
     piped.popen.stdin.close()
     owner.kill()
     assert piped.finish() == 124 and bound.finish() == 124
-    assert piped.out == [] and bound.out == []
+    assert piped.out == "" and bound.out == ""
     assert list((box.lock / "queue").iterdir()) == []
     assert holder.alive()
 
@@ -126,9 +122,8 @@ def test_json_tells_the_claim_with_which_the_job_can_call_gpu_gate_again(make_bo
     hold = box.start("hold", "-n", "2", "--json", stdin=subprocess.PIPE)
     told = json.loads(hold.wait_for(r"^\{.*\}$", stdout=True).group(0))
     assert told["indices"] == [0, 1] and told["cuda_visible_devices"] == "0,1" and len(told["uuids"]) == 2
-    inner = box.run("run", "--timeout", "0", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES",
-                    env={"GPU_GATE_CLAIM": told["claim"]})
-    assert inner.output == "0"
+    inner = box.run("run", "--timeout", "0", "--", "printenv", "CUDA_VISIBLE_DEVICES", env={"GPU_GATE_CLAIM": told["claim"]})
+    assert inner.out == "0\n"
     assert not free(box)
 
 
@@ -142,30 +137,28 @@ def test_a_terminal_is_an_owner_too(box):
     os.close(main)
 
 
-@pytest.mark.parametrize("words,named", [
-    ((), "for whom"), (("--pid", "0"), "--pid"), (("--pid", "-1"), "--pid"), (("--pid", "x"), "--pid"),
-    (("--pid", "4194305"), "4194305"), (("--for", "2w"), "--for"), (("--for", ""), "--for"), (("--for", "-1"), "--for"),
-    (("--pid",), "--pid"), (("--", "true"), "hold"), (("true",), "hold"),
-], ids=repr)
-def test_a_bad_hold_is_refused_in_one_line(box, words, named):
-    done = box.run("hold", *words)
-    assert done.status == 2 and done.output == ""
-    assert len(done.lines) == 1 and done.text.startswith("gpu-gate: ") and named in done.text
-    assert not box.lock.exists()
+def test_a_bad_hold_is_refused_in_one_line(box):
+    def check(words, named):
+        done = box.run("hold", *words)
+        assert done.status == 2 and done.out == ""
+        assert len(done.lines) == 1 and done.err.startswith("gpu-gate: ") and named in done.err, done
+        assert not box.lock.exists()
+
+    each([
+        ((), "for whom"), (("--pid", "0"), "--pid"), (("--pid", "-1"), "--pid"), (("--pid", "x"), "--pid"),
+        (("--pid", "4194305"), "4194305"), (("--for", "2w"), "--for"), (("--for", ""), "--for"), (("--for", "-1"), "--for"),
+        (("--pid",), "--pid"), (("--", "true"), "hold"), (("true",), "hold"),
+    ], check)
 
 
 def test_what_cannot_be_printed_is_not_held(box):
     owner = box.start_plain("sleep", "1000")
     with open("/dev/full", "w") as full:
-        done = subprocess.run([box.gate, "hold", "--pid", str(owner.pid)], env=box.env(), stdout=full,
-                              stderr=subprocess.PIPE, check=False)
-    assert done.returncode == 125
+        assert box.run("hold", "--pid", owner.pid, stdout=full).status == 2
     assert box.run("run", "--timeout", "20", "--", "true").status == 0
 
 
 def test_a_kernel_without_pidfd_is_told_apart_from_a_process_that_is_not_there(box):
-    done = subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS", box.gate, "hold", "--pid", "1"],
-        env=box.env(ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"), capture_output=True, check=False,
-    )
-    assert done.returncode == 2 and b"Linux 5.3" in done.stderr, done.stderr
+    done = box.run_plain(*STRACE, "-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS", box.gate, "hold", "--pid", 1,
+                         env=NO_LEAK_CHECK)
+    assert done.status == 2 and "Linux 5.3" in done.err, done

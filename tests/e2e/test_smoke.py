@@ -9,4 +9,4 @@ def test_two_users_take_turns_on_the_only_card(box):
     assert any("claimed by games" in line for line in waiter.lines), waiter.lines
     holder.signal(signal.SIGKILL)
     assert waiter.finish() == 0
-    assert waiter.out == ["got 0"]
+    assert waiter.out == "got 0\n"

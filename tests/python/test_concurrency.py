@@ -21,10 +21,6 @@ def free_cards(box):
     return [gpu["index"] for gpu in box.status() if gpu["claim"] is None]
 
 
-def waiting(box):
-    return int((box.run("status").output + "\n  waiting: 0").split("waiting: ")[1].split()[0])
-
-
 def in_threads(functions):
     """Runs them at once; returns what they return, or raises what one of them raises."""
     results = [None] * len(functions)
@@ -174,7 +170,7 @@ assert "CUDA_VISIBLE_DEVICES" not in os.environ
     program.wait_for("child has left", stdout=True)
     assert free_cards(box) == []
     program.popen.stdin.close()
-    assert program.finish() == 0, program.lines
+    assert program.finish() == 0, program
     assert free_cards(box) == [0]
 
 
@@ -298,14 +294,14 @@ def test_the_loop_goes_on_while_a_claim_waits(box):
         async with gpu_gate.claim(environ=False):
             waiter = asyncio.create_task(gpu_gate.claim(environ=False, quiet=True).__aenter__())
             ticks = 0
-            while waiting(box) == 0:
+            while box.waiting() == 0:
                 await asyncio.sleep(0.001)
                 ticks += 1
             assert ticks and not waiter.done()
             waiter.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiter
-            assert waiting(box) == 0
+            assert box.waiting() == 0
 
     asyncio.run(main())
 
@@ -316,7 +312,7 @@ def test_a_claim_that_is_cancelled_while_it_waits_leaves_the_line(box):
     async def main():
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(gpu_gate.claim(quiet=True).__aenter__(), 0.5)
-        assert waiting(box) == 0
+        assert box.waiting() == 0
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
         holder.kill()
         async with gpu_gate.claim(timeout=20) as gpus:
@@ -377,13 +373,13 @@ for call in (gpu_gate.wait, lambda: gpu_gate.claim().__enter__()):
     sys.stdin.readline()
 """, stdin=subprocess.PIPE, start_new_session=True)
     for turn in (1, 2):
-        wait_until(lambda: waiting(box) == 1, "it stands in line")
+        wait_until(lambda: box.waiting() == 1, "it stands in line")
         os.killpg(program.pid, signal.SIGINT)
-        wait_until(lambda: len(program.out) == turn, "the interrupt")
-        assert waiting(box) == 0
+        wait_until(lambda: program.out.count("\n") == turn, "the interrupt")
+        assert box.waiting() == 0
         program.popen.stdin.write(b"\n")
         program.popen.stdin.flush()
-    assert program.finish() == 0, program.lines
+    assert program.finish() == 0, program
 
 
 def test_ctrl_c_in_the_block_leaves_the_claim_until_the_block_ends(box):
@@ -402,7 +398,7 @@ with gpu_gate.claim():
     program.wait_for("^saving$", stdout=True)
     assert free_cards(box) == []
     program.popen.stdin.close()
-    assert program.finish() == 0, program.lines
+    assert program.finish() == 0, program
     assert free_cards(box) == [0]
 
 
@@ -413,9 +409,9 @@ import gpu_gate, signal
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 with gpu_gate.claim(): print("in")
 """)
-    wait_until(lambda: waiting(box) == 1, "it stands in line")
+    wait_until(lambda: box.waiting() == 1, "it stands in line")
     os.kill(program.pid, signal.SIGUSR1)
     program.wait_for("^handled$", stdout=True)
     holder.kill()
     program.wait_for("^in$", stdout=True)
-    assert program.finish() == 0, program.lines
+    assert program.finish() == 0, program

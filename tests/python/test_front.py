@@ -19,10 +19,6 @@ def free_cards(box):
     return [gpu["index"] for gpu in box.status() if gpu["claim"] is None]
 
 
-def is_waiting(box):
-    return "waiting: 1" in box.run("status").output
-
-
 def test_importing_it_loads_nothing_else():
     code = "import sys; before = set(sys.modules); import gpu_gate; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
@@ -52,7 +48,7 @@ def test_a_block_holds_its_cards_and_no_longer(make_box):
 
 def test_the_environment_is_that_of_run_and_is_put_back(box):
     # What run gives: the same variables, the same values but the number of the claim.
-    given = box.run("run", "-q", "--", "env").output.splitlines()
+    given = box.run("run", "-q", "--", "env").out.splitlines()
     given = dict(line.split("=", 1) for line in given)
     os.environ["CUDA_DEVICE_ORDER"] = ""
     try:
@@ -179,9 +175,9 @@ def test_kill_9_in_the_block_frees_the_card(box):
 def test_kill_9_while_it_waits_leaves_the_line(box, call):
     holder = box.hold()
     program = box.python(f"import gpu_gate\ngpu_gate.{call}")
-    wait_until(lambda: is_waiting(box), "it stands in line")
+    wait_until(lambda: box.waiting() == 1, "it stands in line")
     program.kill()
-    wait_until(lambda: not is_waiting(box), "it has left the line")
+    wait_until(lambda: box.waiting() == 0, "it has left the line")
     holder.kill()
 
 
@@ -272,7 +268,7 @@ def test_what_it_waits_for_is_said_on_sys_stderr(box):
     program.wait_for("waiting for a free GPU")
     program.wait_for(BOB.name)
     quiet = box.python("import gpu_gate\nwith gpu_gate.claim(quiet=True): print('in')")
-    wait_until(lambda: "waiting: 2" in box.run("status").output, "both stand in line")
+    wait_until(lambda: box.waiting() == 2, "both stand in line")
     holder.kill()
     program.wait_for("^in$", stdout=True)
     quiet.wait_for("^in$", stdout=True)
@@ -346,5 +342,5 @@ driver.cuInit(0)
 try: gpu_gate.claim().__enter__()
 except gpu_gate.CudaInitialized: print("too late")
 """)
-    assert program.finish() == 0, program.lines
-    assert program.out == ["early enough", "too late"]
+    assert program.finish() == 0, program
+    assert program.out == "early enough\ntoo late\n"

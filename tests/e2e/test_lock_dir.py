@@ -1,0 +1,366 @@
+"""A lock directory that is out of order: something else in its place, gone, read-only, full, on a network; and a
+process that may open too little.
+
+Everybody is told in one line what is wrong and what helps, or goes on.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import harness
+from harness import ALICE, BOB, NEVER, ROOT, compile_library, each, may_mount, wait_until
+from intruder import PRELUDE, intruder, made_by_root, refused
+
+# Something else where a part of the directory should be. BOB made the directory.
+
+
+def test_a_part_that_is_something_else_is_refused(make_box):
+    def check(part, make):
+        box = make_box(cards=1)
+        intruder(box, f"os.umask(0); lock.mkdir(0o1777); path = {part}; {make}")
+        refused(box.run("run", "--", "true", user=ALICE))
+        other = box.folder / "other"
+        assert not other.exists() or not list(other.iterdir())
+
+    each([(part, make) for part in ("queue", "claims") for make in (
+        "(lock.parent / 'other').mkdir(0o777); path.symlink_to(lock.parent / 'other')",
+        "path.symlink_to(lock.parent / 'other')",
+        "path.write_text('')",
+        "os.mkfifo(path)",
+        "path.mkdir(0o700)",
+    )], check)
+
+
+def test_something_else_in_place_of_the_directory_is_refused(make_box):
+    def check(make):
+        box = make_box(cards=1)
+        intruder(box, make)
+        refused(box.run("run", "--", "true", user=ALICE))
+        assert box.run("status", user=ALICE).status in (0, 5)
+
+    each([
+        "lock.write_text('')",
+        "os.mkfifo(lock); lock.chmod(0o666)",
+        "lock.symlink_to(lock.parent / 'nowhere' / 'deep')",
+        "(lock.parent / 'f').write_text(''); lock.symlink_to(lock.parent / 'f')",
+        "lock.symlink_to(lock)",
+    ], check)
+
+
+# The default place.
+
+needs_mounts = pytest.mark.skipif(not may_mount(), reason="may not mount here")
+needs_default = pytest.mark.skipif(os.path.exists("/run/gpu-gate"), reason="this machine has a /run/gpu-gate")
+
+
+def in_default_place(box, setup, *words, user=ALICE):
+    """Runs gpu-gate without GPU_GATE_LOCK_DIR, with a /run/lock of its own that `setup` prepares."""
+    script = f"""
+mount -t tmpfs -o mode=1777 none /run/lock || exit 99
+cd /run/lock
+{setup}
+exec setpriv --reuid={user.uid} --regid={user.gid} --clear-groups "$@" """
+    return box.run_plain("unshare", "-m", "sh", "-c", script, "sh", box.gate, *words, env={"GPU_GATE_LOCK_DIR": None})
+
+
+@needs_mounts
+@needs_default
+def test_a_link_in_the_default_place_is_not_followed(box):
+    show = ("run", "--", "stat", "-c", "%a %U", "/run/lock/gpu-gate", "/run/lock/gpu-gate/queue")
+    done = in_default_place(box, ":", *show)
+    assert (done.status, done.out) == (0, "1777 games\n" * 2), done
+    trap = box.folder / "trap"
+    trap.mkdir()
+    trap.chmod(0o777)
+    refused(in_default_place(box, f"ln -s {trap} gpu-gate; chown -h {BOB.uid} gpu-gate", *show))
+    assert not list(trap.iterdir())
+
+
+@needs_mounts
+@needs_default
+def test_where_nothing_is_writable_by_all_the_line_says_what_to_set(box):
+    # (What it needs of /tmp has to be elsewhere first.)
+    setup = f"""
+mount -t tmpfs none /mnt
+mkdir /mnt/box /mnt/bin
+mount --bind {box.folder} /mnt/box
+mount --bind {harness.BIN} /mnt/bin
+mount -t tmpfs -o mode=755 none /tmp
+chmod 755 /run/lock
+shift
+set -- /mnt/bin/gpu-gate "$@"
+export GPU_SIM_MACHINE=/mnt/box/machine.txt GPU_GATE_NVML=/mnt/bin/current/libnvidia-ml.so.1"""
+    done = in_default_place(box, setup, "run", "--", "true")
+    assert (done.status, done.lines) == (5, ["gpu-gate: cannot use the lock directory: there is no /run/gpu-gate and "
+                                        "nothing else that all users may write to; set GPU_GATE_LOCK_DIR"])
+
+
+def test_users_who_race_an_intruder_for_the_directory_fail_cleanly_or_run(make_box):
+    for _ in range(5):
+        box = make_box(cards=8)
+        box.start_plain("python3", "-c", PRELUDE + """
+for _ in range(200):
+    with contextlib.suppress(OSError):
+        lock.mkdir(0o1777)
+        lock.chmod(0o1777)
+    for name in ("queue", "claims"):
+        with contextlib.suppress(OSError):
+            (lock / name).rmdir()
+    with contextlib.suppress(OSError):
+        mutex.unlink()
+    with contextlib.suppress(OSError):
+        lock.rmdir()
+""", user=BOB)
+        jobs = [box.start("run", "--timeout", 20, "--", "true", user=(ALICE, ROOT)[i % 2]) for i in range(6)]
+        for job in jobs:
+            assert job.finish() in (0, 5), job
+            assert len(job.lines) == 1 or job.status == 0, job
+
+
+# The directory goes away.
+
+
+def rm(path):
+    shutil.rmtree(path)
+
+
+def rm_and_make(path):
+    shutil.rmtree(path)
+    path.mkdir()
+    path.chmod(0o1777)
+
+
+def move_and_make(path):
+    path.rename(path.parent / "old")
+    path.mkdir()
+    path.chmod(0o1777)
+
+
+def test_waiters_go_on_when_the_directory_is_removed_or_replaced(make_box):
+    def check(how):
+        box = made_by_root(make_box)
+        holder = box.hold_memory(user=ALICE)
+        waiters = [box.wait_in_line("--poll", 0.2, user=user) for user in (ALICE, BOB, ROOT)]
+        how(box.lock)
+        newcomer = box.wait_in_line("--poll", 0.2, user=ALICE)
+        holder.kill()
+        for waiter in (*waiters, newcomer):
+            assert waiter.finish(5) == 0
+        assert box.run("run", "--timeout", 0, "--", "true", user=BOB).status == 0
+
+    each([rm, rm_and_make, move_and_make], check)
+
+
+def test_a_waiter_that_sleeps_while_the_directory_is_removed_is_woken_by_the_release(make_box):
+    box = made_by_root(make_box)
+    holder = box.hold(user=ALICE)
+    waiters = [box.wait_in_line(*NEVER, user=user) for user in (ALICE, BOB)]
+    rm(box.lock)
+    holder.kill()
+    for waiter in waiters:
+        assert waiter.finish(5) == 0
+
+
+# A file system that does not do.
+
+
+def test_a_directory_without_permission_is_refused(box):
+    box.lock.mkdir(0o700)
+    refused(box.run("run", "--", "true", user=ALICE))
+    box.lock.chmod(0o755)
+    refused(box.run("run", "--", "true", user=ALICE))
+
+
+def test_a_folder_of_claims_in_which_one_may_not_write_is_refused(make_box):
+    box = made_by_root(make_box)
+    (box.lock / "claims").chmod(0o755)
+    refused(box.run("run", "--", "true", user=ALICE))
+
+
+def test_a_line_in_which_one_may_not_stand_is_refused(make_box):
+    box = made_by_root(make_box)
+    (box.lock / "queue").chmod(0o755)
+    box.hold(user=ROOT)
+    refused(box.run("run", "--", "true", user=ALICE))
+
+
+def test_a_missing_parent_is_refused(box):
+    refused(box.run("run", "--", "true", user=ALICE, env={"GPU_GATE_LOCK_DIR": box.folder / "no" / "lock"}))
+
+
+def test_status_needs_no_lock_directory(box):
+    for path in (box.folder / "no" / "lock", box.lock):
+        assert box.run("status", user=ALICE, env={"GPU_GATE_LOCK_DIR": path}).status == 0
+    assert not box.lock.exists()
+
+
+@contextlib.contextmanager
+def mounted(box, *options):
+    place = box.folder / "mnt"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(("mode=1777", *options)), "none", place], check=True)
+    box.lock = place / "lock"
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+@needs_mounts
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_read_only_file_system_is_refused(box, made_before):
+    with mounted(box) as place:
+        if made_before:
+            assert box.run("run", "--", "true").status == 0
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        for user in (ALICE, ROOT):
+            refused(box.run("run", "--", "true", user=user))
+        assert box.run("status", user=ALICE).status == 0
+
+
+def fill(place):
+    with contextlib.suppress(OSError), open(place / "filler", "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
+@needs_mounts
+@pytest.mark.parametrize("in_use", [False, True])
+def test_a_full_file_system_is_refused_and_nothing_is_left(make_box, in_use):
+    box = make_box(cards=2)
+    with mounted(box, "size=64k") as place:
+        if in_use:
+            box.hold(user=ALICE)
+        fill(place)
+        for user in (ALICE, ROOT):
+            refused(box.run("run", "--", "true", user=user))
+        assert list((box.lock / "queue").iterdir()) == []
+        assert len(list((box.lock / "claims").iterdir())) == (2 if in_use else 0)
+        (place / "filler").unlink()
+        assert box.run("run", "--timeout", 0, "--", "true", user=ALICE).status == 0
+
+
+@needs_mounts
+def test_a_file_system_that_is_full_when_one_must_wait_is_refused(box):
+    with mounted(box, "size=64k") as place:
+        holder = box.hold(user=ALICE)
+        fill(place)
+        refused(box.run("run", "--", "true", user=BOB))
+        holder.kill()
+        (place / "filler").unlink()
+        assert box.run("run", "--timeout", 0, "--", "true", user=BOB).status == 0
+
+
+@needs_mounts
+def test_a_waiter_is_served_or_told_when_the_file_system_has_become_full(box):
+    with mounted(box, "size=64k") as place:
+        holder = box.hold(user=ALICE)
+        waiter = box.wait_in_line(*NEVER, user=ALICE)
+        fill(place)
+        holder.kill()
+        assert waiter.finish(5) in (0, 5), waiter
+
+
+@needs_mounts
+def test_a_file_system_without_inodes_is_refused_at_any_step(box):
+    statuses = []
+    for number in range(2, 12):
+        with mounted(box, f"nr_inodes={number}") as place:
+            done = box.run("run", "--", "true", user=ALICE)
+            statuses.append(done.status)
+            if done.status != 0:
+                refused(done)
+                assert [p for part in ("queue", "claims") if (box.lock / part).exists() for p in (box.lock / part).iterdir()] == []
+        place.rmdir()
+    assert statuses == sorted(statuses, reverse=True) and statuses[0] == 5 and statuses[-1] == 0, statuses
+
+
+NETWORK = {
+    "nfs": 0x6969, "smb": 0x517B, "cifs": 0xFF534D42, "smb2": 0xFE534D42, "9p": 0x01021997, "afs": 0x5346414F,
+    "coda": 0x73757245, "ceph": 0x00C36400, "lustre": 0x0BD00BD0, "gpfs": 0x47504653, "beegfs": 0x19830326,
+    "ocfs2": 0x7461636F, "gfs2": 0x01161970,
+}
+
+
+FAKE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+/* f_type is the first member of struct statfs and statfs64. */
+#define FAKE(name) \\
+  int name(int fd, long* info) { \\
+    int (*real)(int, long*) = (int (*)(int, long*))dlsym(RTLD_NEXT, #name); \\
+    int result = real(fd, info); \\
+    if (result == 0) *info = strtol(getenv("FAKE_TYPE"), NULL, 0); \\
+    return result; \\
+  }
+FAKE(fstatfs)
+FAKE(fstatfs64)
+"""
+
+
+@pytest.fixture(scope="module")
+def fake_file_system(binaries):
+    """A shim that changes what fstatfs(2) says of a file system, as on a mount that we cannot make."""
+    return compile_library(binaries, FAKE, "fake_file_system.so")
+
+
+def test_a_network_file_system_is_refused(box, fake_file_system):
+    def check(name):
+        for words in (("run", "--", "true"), ("wait",)):
+            done = box.run(*words, user=ALICE, env={"LD_PRELOAD": fake_file_system, "FAKE_TYPE": NETWORK[name]})
+            refused(done)
+            assert "network file system" in done.err
+
+    each(NETWORK, check)
+
+
+def test_a_local_file_system_passes_the_same_check(box, fake_file_system):
+    for number in (0xEF53, 0x01021994, 0x58465342, 0x9123683E):  # ext, tmpfs, XFS, btrfs
+        done = box.run("run", "--", "true", user=ALICE, env={"LD_PRELOAD": fake_file_system, "FAKE_TYPE": number})
+        assert done.status == 0, done
+
+
+# Too few descriptors.
+
+
+def limited(box, number, *words, user=ALICE):
+    return box.run_plain("sh", "-c", f'ulimit -n {number}; exec "$@"', "sh", box.gate, *words, user=user)
+
+
+def test_with_few_descriptors_it_runs_or_says_why_not(make_box):
+    box = made_by_root(make_box, cards=2)
+    statuses = []
+    for number in range(3, 30):
+        done = limited(box, number, "run", "-q", "-n", 2, "--", "true")
+        statuses.append(done.status)
+        assert done.status in (0, 4, 5, 127), (number, done)  # 127: the loader had none
+        if done.status in (4, 5):
+            assert len(done.lines) == 1, (number, done)
+            assert "Too many open files" in done.lines[0], (number, done)
+        assert [card["claim"] for card in box.status()] == [None, None]
+    assert statuses[-1] == 0, statuses
+
+
+def test_a_waiter_with_few_descriptors_waits_or_says_why_not(make_box):
+    box = made_by_root(make_box, cards=1)
+    box.hold(user=ROOT)
+    for number in range(6, 30, 2):
+        done = limited(box, number, "run", "--timeout", 0.05, "--", "true")
+        assert done.status in (4, 5, 124, 127), (number, done)
+        if done.status in (4, 5):
+            assert "Too many open files" in done.lines[-1], (number, done)
+    assert done.status == 124
+
+
+def test_more_claims_than_descriptors_never_free_a_card(make_box):
+    """What cannot be looked at is not taken for dead."""
+    box = made_by_root(make_box, cards=40)
+    box.hold("-n", 40, user=BOB)
+    for number in (12, 20, 30):
+        done = limited(box, number, "run", "--timeout", 0, "--", "true")
+        assert done.status in (4, 5, 124), (number, done)
