@@ -10,8 +10,9 @@ python=$1
 GPU_GATE_TEST_SAMPLE=${2:-1}
 [ $# -lt 2 ] || shift
 shift
-[ $# -gt 0 ] || set -- test_smoke.py test_choice.py test_claim.py test_command.py test_hold.py test_hostile.py \
-  test_invocation.py test_line.py test_nvml.py test_output.py test_peers.py
+# Those that run gpu-gate under strace cannot run it under valgrind.
+# shellcheck disable=SC2046  # names without a blank
+[ $# -gt 0 ] || set -- $(ls test_*.py | grep -v -e test_faults.py -e test_interleavings.py)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -m 1777 "$work/logs"
