@@ -3,7 +3,7 @@
 Those that are held in another file:
 
     failure                                                      held in
-    an impossible request waits for ever                         test_choice: what_can_never_be_...
+    an impossible request waits for ever, or takes cards         test_choice: what_can_never_be_...
     bad values end in a traceback, or are accepted               test_invocation: a_bad_value_..., an_empty_list_...
     options behind the command are taken as one's own            test_invocation: everything_after_the_first_two_dashes_...
     a typo is told only once a card is free; 126, 127            test_invocation: a_command_that_cannot_be_run_...
@@ -13,36 +13,37 @@ Those that are held in another file:
     a background child loses its card with the main process      test_claim: a_background_process_of_the_job_keeps_the_claim
     a removed lock file frees a card that is in use              test_claim: a_card_whose_fifo_a_cleaner_removed_stays_claimed
     a second user cannot open what the first one made            test_claim: a_second_user_can_use_the_directory_...
-    a lock directory that cannot be used ends in a traceback     test_hostile: a_missing_parent_is_refused, a_directory_...
+    a lock directory that cannot be used ends in a traceback     test_lock_dir: a_missing_parent_is_refused, a_directory_...
     the reason why NVML does not answer is not told              test_nvml: a_driver_that_does_not_answer_is_4_...
     one lost card, or one without permission, ends everything    test_nvml: a_lost_card_costs_no_other_card, ...
     a query that is not supported ends everything                test_nvml: an_unreadable_utilisation_..., a_card_that_shares_...
     an inherited CUDA_VISIBLE_DEVICES or _ORDER is ignored       test_command: an_inherited_list_..., where_another_device_order_...
     cards full of others' processes are granted by default       test_choice: full_and_busy_cards_of_others_...
-    reserved memory counts as used                               test_choice: the_drivers_reserved_memory_does_not_count
+    reserved memory counts as used                               test_choice: up_to_512_mib_..._whatever_the_driver_reserves
     a call inside a job waits for itself                         test_claim: a_call_inside_a_job_gets_the_jobs_own_card
     the order is the order of luck; many cards are starved       test_line
     status does not show who holds a card                        test_output: the_table_names_the_holder
     a line a poll                                                test_output: later_a_line_comes_when_something_changed_...
+    a signal does not end a wait, or runs the command            test_line: a_waiter_that_dies_leaves_the_line_at_once_...
+    a job shorter than any poll wakes nobody                     test_line: many_waiters_of_two_users_start_in_the_order_they_came
+    half a second until a card is back for one who does not wait test_peers: a_free_card_is_not_held_up_by_somebodys_look
+    half a minute until an outsider's end is noticed             test_claim: an_outsider_that_ends_is_noticed_at_once
+    the card of a command that is not found stays in use         test_invocation: a_command_that_cannot_be_run_touches_nothing, ...
+    status ends in a traceback with one card lost                test_nvml: a_lost_card_is_listed_with_what_is_known
+    the parent of MIG devices is handed out                      test_nvml: a_card_with_mig_on_is_not_granted_...
+    an empty process list is taken for an idle card              test_nvml: unreadable_processes_leave_the_memory_to_tell
+    every job ends with 0                                        test_command: the_exit_status_is_the_commands
+    a banner, a progress line, a colour in $(...)                test_output: wait_prints_the_cards_and_nothing_else
+    two waits at once are told the same card                     test_line: wait_stands_in_the_same_line_...
     every waiter asks the driver                                 test_nvml: only_the_first_in_line_asks_the_driver
 """
 
-import json
 import os
-import pathlib
 import signal
-import subprocess
 
 import pytest
 
-from harness import ALICE, BOB, wait_until
-
-LONG_POLL = ("--poll", "3600")  # whatever happens soon happens without it
-
-
-def state_of(pid):
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-
+from harness import ALICE, BOB, may_mount, state_of, wait_until
 
 # Signals.
 
@@ -58,7 +59,7 @@ def test_a_job_that_saves_its_work_when_interrupted_is_given_the_time(box, numbe
     assert box.status()[0]["claim"]["pid"] == process.pid, "the card is let go while the job still saves"
     (box.folder / "go").write_text("\n")
     assert process.finish() == 3
-    assert process.out == ["ready", "saving", "saved"]
+    assert process.out == "ready\nsaving\nsaved\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP], ids=lambda number: number.name)
@@ -69,19 +70,10 @@ def test_a_signal_never_leaves_the_job_running_beside_the_next_one(box, number):
     process.signal(number)
     if number == signal.SIGKILL:
         assert process.finish() == -number
-        assert box.call("run", "--timeout", "0", "--", "true").returncode == 0
+        assert box.run("run", "--timeout", "0", "--", "true").status == 0
     else:
-        assert box.call("run", "--timeout", "0", "--", "true").returncode == 124
+        assert box.run("run", "--timeout", "0", "--", "true").status == 124
         assert process.alive()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_signal_ends_a_wait_at_once_without_running_the_command(box, number):
-    box.hold()
-    waiter = box.wait_in_line(*LONG_POLL, command=("touch", str(box.folder / "ran")))
-    waiter.signal(number)
-    assert waiter.finish() == -number
-    assert not (box.folder / "ran").exists()
 
 
 # Users and their sessions.
@@ -92,10 +84,9 @@ def in_default_place(box, *words):
     return ["unshare", "-m", "sh", "-c", script, *words]
 
 
+@pytest.mark.skipif(not may_mount(), reason="may not mount here")
 def test_sessions_with_and_without_a_runtime_directory_share_one_line(box):
     """Seen: a login shell and cron, or two users, had a lock directory each and were given the same card."""
-    if subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode != 0:
-        pytest.skip("no mount namespaces here")
     if os.path.exists("/run/gpu-gate") or not os.path.isdir("/run/lock"):
         pytest.skip("this machine's own default place is another")
     (box.folder / "shared").mkdir()
@@ -104,9 +95,9 @@ def test_sessions_with_and_without_a_runtime_directory_share_one_line(box):
                              env={"GPU_GATE_LOCK_DIR": None, "XDG_RUNTIME_DIR": "/run/user/5"})
     holder.wait_for("held", stdout=True)
     for user, runtime in ((ALICE, None), (BOB, "/run/user/6"), (BOB, None)):
-        done = box.start_plain(*in_default_place(box, str(user.uid), box.gate, "run", "--timeout", "0", "--", "true"),
+        done = box.run_plain(*in_default_place(box, str(user.uid), box.gate, "run", "--timeout", "0", "--", "true"),
                                env={"GPU_GATE_LOCK_DIR": None, "XDG_RUNTIME_DIR": runtime})
-        assert done.finish() == 124, done.lines
+        assert done.status == 124, done
 
 
 # Losing a race.
@@ -118,102 +109,42 @@ def test_of_forty_at_once_none_is_lost_and_no_card_is_given_twice(make_box):
     marks.mkdir()
     script = f'cd {marks} && mkdir $CUDA_VISIBLE_DEVICES || exit 9; rmdir $CUDA_VISIBLE_DEVICES; exit 7'
     jobs = [box.start("run", "-q", "--", "sh", "-c", script) for _ in range(40)]
-    assert [(job.finish(), job.lines) for job in jobs] == [(7, [])] * 40
+    assert [(job.finish(), job.err) for job in jobs] == [(7, "")] * 40
 
 
 def test_a_free_card_is_not_held_up_by_somebodys_look(box):
     """Seen: a card that another one was just probing counted as busy until the next poll."""
     watchers = [box.start_plain("sh", "-c", f"while :; do {box.gate} status; done >/dev/null") for _ in range(2)]
     for _ in range(50):
-        assert box.call("run", "-q", "--timeout", "0", "--", "true").returncode == 0
+        assert box.run("run", "-q", "--timeout", "0", "--", "true").status == 0
     for watcher in watchers:
         watcher.kill()
 
 
 # Releases and outsiders.
 
-def test_a_job_shorter_than_any_poll_wakes_the_next(box):
-    """Seen: a job that ended before the next poll woke nobody; the card idled and the line stood still."""
-    holder = box.hold()
-    waiters = [box.wait_in_line(*LONG_POLL) for _ in range(5)]
-    holder.kill()
-    assert [waiter.finish() for waiter in waiters] == [0] * 5
-
-
-def test_a_card_is_back_at_once_for_one_who_does_not_wait(box):
-    """Seen: half a second until a card came back."""
-    for _ in range(20):
-        assert box.call("run", "-q", "--timeout", "0", "--", "true").returncode == 0
-
-
-def test_a_card_that_an_outsider_leaves_is_noticed_without_a_poll(box):
-    """Seen: 29 s."""
-    outsider = box.start_plain(box.sim_job, "--memory", 3000, "--for", -1, user=ALICE, env={"CUDA_VISIBLE_DEVICES": 0})
-    wait_until(lambda: box.status()[0]["processes"], "the outsider on the card")
-    waiter = box.wait_in_line(*LONG_POLL, user=BOB)
-    outsider.signal(signal.SIGTERM)
-    assert waiter.finish() == 0
-
-
 def test_a_job_that_nobody_reaps_does_not_keep_its_card(box):
     """Seen: a zombie counted as running."""
-    job = subprocess.Popen([box.gate, "run", "-q", "--", "true"], env=box.env())
+    job = box.start("run", "-q", "--", "true")
     wait_until(lambda: state_of(job.pid) == "Z", "the job to end unreaped")
-    assert box.call("run", "--timeout", "0", "--", "true").returncode == 0
+    assert box.run("run", "--timeout", "0", "--", "true").status == 0
     job.wait()
-
-
-def test_a_command_that_is_not_found_leaves_the_card_free(box):
-    """Seen: the card stayed in use for minutes."""
-    assert box.call("run", "--", "no-such-command").returncode == 127
-    assert box.status()[0]["claim"] is None
-    assert box.call("run", "--timeout", "0", "--", "true").returncode == 0
 
 
 def test_a_job_needs_nothing_in_its_path(box):
     """Seen: a job in whose PATH a helper was missing stayed "running" for ever."""
-    assert box.call("run", "--", "/usr/bin/true", env={"PATH": "/nonexistent"}).returncode == 0
-    assert box.call("run", "--timeout", "0", "--", "true").returncode == 0
+    assert box.run("run", "--", "/usr/bin/true", env={"PATH": "/nonexistent"}).status == 0
+    assert box.run("run", "--timeout", "0", "--", "true").status == 0
 
 
 # Impossible, or unusable, and the others.
-
-def test_an_impossible_request_takes_no_card_and_blocks_nobody(make_box):
-    """Seen: a request for 100 of 2 cards was queued, took both, and blocked all others."""
-    box = make_box(cards=2)
-    assert box.call("run", "-n", "100", "--", "true").returncode == 3
-    assert [gpu["claim"] for gpu in box.status()] == [None, None]
-    assert box.call("run", "-n", "2", "--timeout", "0", "--", "true").returncode == 0
-
 
 def test_with_one_card_lost_jobs_run_on_the_other(make_box):
     """Seen: no job ever started, and nothing was said."""
     box = make_box(cards=2)
     box.set(0, lost=1)
     jobs = [box.start("run", "--", "sh", "-c", "echo on $CUDA_VISIBLE_DEVICES; exit 5") for _ in range(4)]
-    assert [(job.finish(), job.out) for job in jobs] == [(5, ["on 1"])] * 4
-
-
-def test_status_lists_all_cards_with_one_lost(make_box):
-    """Seen: a traceback."""
-    box = make_box(cards=2)
-    box.set(1, lost=1)
-    assert [gpu["health"] for gpu in box.status()] == ["ok", "lost"]
-    assert box.call("status").returncode == 0
-
-
-def test_a_mig_parent_that_tells_its_utilisation_is_not_handed_out(make_box):
-    """Seen: the parent's index was handed out, on which CUDA finds no device."""
-    box = make_box(cards=2)
-    box.set(0, mig=1, util=0)
-    done = box.call("run", "--min-free-mb", "0", "--", "printenv", "CUDA_VISIBLE_DEVICES")
-    assert done.stdout == b"1\n"
-
-
-def test_a_full_card_is_refused_though_its_processes_are_in_another_container(box):
-    """Seen: an empty process list was taken for an idle card."""
-    box.set(0, used=40000, process_error=3)
-    assert box.call("run", "--timeout", "0", "--", "true").returncode == 124
+    assert [(job.finish(), job.out) for job in jobs] == [(5, "on 1\n")] * 4
 
 
 # The command's own.
@@ -233,28 +164,3 @@ def test_the_card_that_cuda_sees_is_the_card_that_was_claimed(make_box):
     assert used[claimed["uuid"]] == [job.pid]
 
 
-def test_the_exit_status_of_each_of_many_jobs_is_kept(make_box):
-    """Seen: a scheduler that always ended with 0."""
-    box = make_box(cards=2)
-    jobs = [box.start("run", "-q", "--", "sh", "-c", f"exit {number}") for number in range(10)]
-    assert [job.finish() for job in jobs] == list(range(10))
-
-
-def test_output_in_a_command_substitution_is_the_cards_alone(box):
-    """Seen: a banner, a progress line, a colour in $(...)."""
-    done = subprocess.run(["sh", "-c", f'echo "[$({box.gate} wait 2>/dev/null)]"'], env=box.env(), stdout=subprocess.PIPE)
-    assert done.stdout == b"[0]\n"
-    assert json.loads(box.call("wait", "--json").stdout)["indices"] == [0]
-
-
-def test_wait_does_not_promise_a_card_that_one_ahead_waits_for(box):
-    """Seen: two waits at once were both told the same card while another one waited for it."""
-    holder = box.hold()
-    first = box.wait_in_line(command=("sh", "-c", "echo first; exec sleep 1000"))
-    second = box.start("wait")
-    second.wait_for("2nd in line")
-    holder.kill()
-    first.wait_for("first", stdout=True)
-    assert second.alive() and second.out == []
-    first.kill()
-    assert second.finish() == 0 and second.out == ["0"]
