@@ -7,11 +7,8 @@ the right exit code. Never two owners, never a hang, never a leaked claim.
 import collections
 import os
 
-import pytest
-
-import traced
-from harness import wait_until
-from traced import Traced, calls_in, inject, numbered, up_to_the_command
+from harness import Box, each
+from traced import Traced, calls_in, inject, injected, numbered, run, trace, up_to_the_command
 
 # What the manual pages allow, as far as a caller can meet it on a file, a FIFO, a descriptor or /proc.
 ERRNOS = {
@@ -62,17 +59,13 @@ NEVER_FAIL = {
 SANITIZED = "GPU_GATE_SANITIZED" in os.environ  # which is slow, so less is tried
 
 
-def trace(box, words):
-    """The calls that gpu-gate makes, up to and with the exec of the command."""
-    done, log = traced.run(box, words)
-    assert done.returncode == 0, done.stderr
-    return list(numbered(up_to_the_command(calls_in(log))))
+AT_ONCE = 4  # cases; each waits for others most of the time
 
 
-def nothing_left(box):
+def nothing_left(box, what):
     """No claim lives and nobody stands in line, as the next caller sees it."""
-    done = box.run("run", "-q", "--timeout", "20", "--", "sh", "-c", "echo free")
-    return done.output == "free" and done.status == 0, done.text
+    done = box.run("run", "-q", "--timeout", "20", "--", "echo", "free")
+    assert (done.status, done.out) == (0, "free\n"), (what, done)
 
 
 # A card whose state could not be read for once is looked at again at the next poll.
@@ -85,52 +78,67 @@ def test_every_call_is_known(make_box):
     assert calls <= set(ERRNOS) | NEVER_FAIL, calls - set(ERRNOS) - NEVER_FAIL
 
 
+def met_often(met):
+    """Did the call come that was to fail, in most cases? A machine's pace changes some."""
+    return sum(met) > max(len(met) / 2, 20)
+
+
 def check_outcome(box, done, what):
-    out, err = done.stdout.decode(), done.stderr.decode()
-    if done.returncode == 0:
-        assert out == "ran 0\n", (what, out, err)
+    if done.status == 0:
+        assert done.out == "ran 0\n", (what, done)
     else:
-        assert out == "", (what, out, err)
-        assert done.returncode in (3, 4, 5, 125, 126, 127), (what, done.returncode, err)
+        assert done.out == "", (what, done)
+        assert done.status in (3, 4, 5, 126, 127), (what, done)
         # A failed write to stderr cannot be told on stderr.
-        own = [line for line in err.splitlines() if not line.startswith("nvml-sim: ")]
+        own = [line for line in done.lines if not line.startswith("nvml-sim: ")]
         if "write" not in what:
-            assert own and all(line.startswith("gpu-gate: ") for line in own), (what, err)
-        assert "terminate called" not in err and "Aborted" not in err, (what, err)
-    free, text = nothing_left(box)
-    assert free, (what, text)
+            assert own and all(line.startswith("gpu-gate: ") for line in own), (what, done)
+        assert "terminate called" not in done.err and "Aborted" not in done.err, (what, done)
+    nothing_left(box, what)
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["new directory", "used directory"])
-def test_every_call_that_fails_ends_in_a_run_or_a_clear_line(make_box, first):
-    reference = make_box(cards=1)
-    if not first:
-        assert reference.run(*COMMAND).status == 0
-    todo = trace(reference, COMMAND)
-    assert len(todo) > 50
-    tried = 0
-    for name, nth in todo:
-        for errno in ERRNOS.get(name, []):
-            box = reference
-            if first:
-                box = make_box(cards=1)
-            done, _ = traced.run(box, COMMAND, inject(name, nth, f"error={errno}"))
-            check_outcome(box, done, f"{name} #{nth} {errno}")
-            tried += 1
-            if first:
-                box.close()
-    assert tried > 100
+def cases(calls):
+    """(call, which of that name, its errors) for those that can fail."""
+    return [(name, nth, ERRNOS[name]) for name, nth in calls if name in ERRNOS]
 
 
-def test_a_process_killed_at_any_call_leaves_nothing_behind(make_box):
-    for name, nth in trace(make_box(cards=1), COMMAND):
-        box = make_box(cards=1)
-        done, _ = traced.run(box, COMMAND, inject(name, nth, "signal=KILL"))
-        assert done.returncode in (-9, 137), (name, nth, done)
-        assert done.stdout == b"", (name, nth)
-        free, text = nothing_left(box)
-        assert free, (f"killed at {name} #{nth}", text)
-        box.close()
+def test_every_call_that_fails_ends_in_a_run_or_a_clear_line_in_a_new_directory(box):
+    met = []
+
+    def check(name, nth, errnos):
+        for errno in errnos:
+            with Box() as box:
+                check_outcome(box, run(box, COMMAND, inject(name, nth, f"error={errno}")), f"{name} #{nth} {errno}")
+                met.append(injected(box))
+
+    each(cases(trace(box, COMMAND)), check, AT_ONCE)
+    assert len(met) > 100 and met_often(met)
+
+
+def test_every_call_that_fails_ends_in_a_run_or_a_clear_line_in_a_used_directory(box):
+    met = []
+
+    def check(name, nth, errnos):
+        with Box() as box:
+            assert box.run(*COMMAND).status == 0
+            for errno in errnos:
+                check_outcome(box, run(box, COMMAND, inject(name, nth, f"error={errno}")), f"{name} #{nth} {errno}")
+                met.append(injected(box))
+
+    assert box.run(*COMMAND).status == 0
+    each(cases(trace(box, COMMAND)), check, AT_ONCE)
+    assert len(met) > 100 and met_often(met)
+
+
+def test_a_process_killed_at_any_call_leaves_nothing_behind(box):
+    def check(name, nth):
+        with Box() as box:
+            done = run(box, COMMAND, inject(name, nth, "signal=KILL"))
+            assert done.status in (-9, 137), done
+            assert done.out == ""
+            nothing_left(box, "killed")
+
+    each(trace(box, COMMAND), check, AT_ONCE)
 
 
 class Wait:
@@ -139,65 +147,68 @@ class Wait:
     def __init__(self, box, what=()):
         outsider = box.start_plain("sleep", 1000)
         box.list_processes(f"gpu=1 pid={outsider.pid} memory=300 type=compute")
+        self.box = box
         self.holder = box.hold()
         self.first = box.wait_in_line("--poll", 1000)
         self.waiter = Traced(box, what, "run", "--poll", "0.5", *JOB)
         self.process = self.waiter.process
-        self.rests(1)
-
-    def rests(self, naps):
-        # Not by what it prints: that may be what fails.
-        wait_until(lambda: not self.process.alive() or self.waiter.sleeps(naps), "it sleeps, or has ended")
+        self.waiter.rests()  # not by what it prints: that may be what fails
 
     def end(self):
         """All goes its way; returns the exit status."""
-        naps = self.waiter.naps()
+        looks = self.waiter.looks()
         self.first.kill()
-        self.rests(naps + 1)
+        self.waiter.rests(looks)
         self.holder.kill()
         return self.process.finish()
 
     def calls(self):
         """The calls that gpu-gate makes in all this, from when it looks at the lock directory."""
         assert self.end() == 0
-        calls = list(numbered(up_to_the_command(calls_in(self.waiter.text()))))
-        begin = next(i for i, (name, _) in enumerate(calls) if name == "signalfd4")
+        calls = numbered(up_to_the_command(calls_in(self.waiter.text())))
+        begin = next(i for i, (name, _) in enumerate(calls) if name == "signalfd4" or str(self.box.lock) in name.rest)
         return [(name, nth) for name, nth in calls[begin:] if not name.of_driver]
 
 
 def test_a_waiter_killed_at_any_call_lets_the_next_one_through(make_box):
-    calls = Wait(make_box(cards=2)).calls()[:: 5 if SANITIZED else 1]
-    killed = 0
-    for name, nth in calls:
-        box = make_box(cards=2)
-        wait = Wait(box, inject(name, nth, "signal=KILL"))
-        behind = box.wait_in_line("--poll", 1000, command=("echo", "ran"))
-        status = wait.end()
-        assert status in (0, -9, 137), (name, nth)  # 0: it polled once less than when it was traced
-        killed += status != 0
-        assert behind.finish() == 0, (name, nth, behind.lines)
-        assert behind.out == ["ran"]
-        box.close()
-    assert killed > len(calls) / 2
+    killed = []
+
+    def check(name, nth):
+        with Box(cards=2) as box:
+            wait = Wait(box, inject(name, nth, "signal=KILL"))
+            behind = box.wait_in_line("--poll", 1000, command=("echo", "ran"))
+            status = wait.end()
+            assert status in (0, -9, 137)  # 0: it looked once less than when it was traced
+            killed.append(status != 0)
+            assert behind.finish() == 0
+            assert behind.out == "ran\n"
+
+    each(Wait(make_box(cards=2)).calls()[:: 5 if SANITIZED else 1], check, AT_ONCE)
+    assert met_often(killed)
 
 
 def test_every_call_of_a_waiter_that_fails_is_survived(make_box):
-    counted = collections.Counter()
-    for name, nth in Wait(make_box(cards=2)).calls():
-        errnos = ERRNOS.get(name, [])
-        if SANITIZED and errnos:  # one at each place
-            counted[name] += 1
-            errnos = [errnos[counted[name] % len(errnos)]]
+    met = []
+
+    def check(name, nth, errnos):
         for errno in errnos:
-            box = make_box(cards=2)
-            what = f"{name} #{nth} {errno}"
-            wait = Wait(box, inject(name, nth, f"error={errno}"))
-            status, process = wait.end(), wait.process
-            if status == 0:
-                assert process.out == ["ran 0"], what
-            else:
-                assert status in (4, 5, 125, 126, 127), (what, status, process.lines)
-                assert process.out == [], what
-            free, text = nothing_left(box)
-            assert free, (what, text)
-            box.close()
+            with Box(cards=2) as box:
+                what = f"{name} #{nth} {errno}"
+                wait = Wait(box, inject(name, nth, f"error={errno}"))
+                status = wait.end()
+                if status == 0:
+                    assert wait.process.out == "ran 0\n", (what, wait.process)
+                else:
+                    assert status in (4, 5, 126, 127), (what, wait.process)
+                    assert wait.process.out == "", (what, wait.process)
+                nothing_left(box, what)
+                met.append(injected(box))
+
+    todo = cases(Wait(make_box(cards=2)).calls())
+    if SANITIZED:  # one error at each place
+        counted = collections.Counter()
+        for at, (name, nth, errnos) in enumerate(todo):
+            counted[name] += 1
+            todo[at] = name, nth, [errnos[counted[name] % len(errnos)]]
+    each(todo, check, AT_ONCE)
+    assert met_often(met)

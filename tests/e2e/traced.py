@@ -1,7 +1,8 @@
 """gpu-gate under strace: which system calls it makes, and what happens if one of them fails or is its last.
 
 The list of calls comes from a real trace, so a call that is added later is covered without anyone
-remembering.
+remembering. Where a waiter stands is told by its looks at the cards, which the driver counts, and not by how
+often it polls.
 """
 
 import collections
@@ -9,23 +10,37 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
+
+import harness
 
 STRACE = ["strace", "-f", "-qq"]
 MAIN = "main"  # stands in a list of calls for the first one that main makes: is descriptor 0 open?
 # The leak check of a sanitizer build does not work under strace.
 NO_LEAK_CHECK = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+# One of the calls that can wait, and would wait: a time-out of 0 asks only.
+WAITS = re.compile(r"\d+ +(?:poll\(.*, [^0 ]\S*|ppoll\((?!.*tv_sec=0, tv_nsec=0\}).*|epoll_\w*wait2?\(.*|p?select6?\(.*)")
+WAITING = ["?poll", "ppoll", "?epoll_wait", "epoll_pwait", "?epoll_pwait2", "?select", "pselect6"]
 
 
 def inject(name, nth, what):
-    """The words for strace that do this to the n-th call of a name: `error=EIO`, `signal=KILL`."""
-    return ["-e", f"inject={name}:{what}:when={nth}"]
+    """The words for strace that do this to the n-th call of a name: `error=EIO`, `signal=KILL`. It writes down
+    these calls only, and those by which it is seen to sleep."""
+    # A filter in the kernel lets all other calls pass at once, but where it stops a call no signal can be sent.
+    quick = ["--seccomp-bpf"] if what.startswith("error=") else []
+    return [*quick, "-e", f"trace={','.join({name, *WAITING})}", "-e", f"inject={name}:{what}:when={nth}"]
+
+
+def injected(box):
+    """Did the call come that was to fail?"""
+    return "(INJECTED)" in (box.folder / "trace").read_text(errors="replace")
 
 
 class Call(str):
     """The name of a call. Those that the simulated driver makes are not gpu-gate's."""
 
     of_driver = False
+    waits = False
+    rest = ""  # the line behind the name
 
 
 def calls_in(text):
@@ -39,10 +54,11 @@ def calls_in(text):
         if name == "fcntl" and fd == "0" and rest.startswith(", F_GETFD") and MAIN not in calls:
             calls.append(Call(MAIN))
         call = Call(name)
-        if name == "openat" and "/machine.txt" in rest:
+        call.rest, call.waits = rest, WAITS.match(line) is not None
+        if name == "openat" and ("/machine.txt" in rest or "/nvml.log" in rest):
             driver_fds.add(rest.rpartition(" = ")[2].split()[0])
             call.of_driver = True
-        elif fd in driver_fds and name in ("read", "close"):
+        elif fd in driver_fds and name in ("read", "write", "close"):
             call.of_driver = True
             if name == "close":
                 driver_fds.remove(fd)
@@ -59,44 +75,58 @@ def numbered(calls):
     start = calls.index(MAIN)
     seen = collections.Counter(name for name in calls[:start])
     del seen["execve"]  # strace begins to count behind its own exec of the program
+    numbers = []
     for name in calls[start + 1 :]:
         seen[name] += 1
-        yield name, seen[name]
+        numbers.append((name, seen[name]))
+    return numbers
 
 
 def run(box, words, what=(), limit=60):
-    """Runs gpu-gate to its end; returns it as subprocess.run does, and the log."""
-    log = box.folder / "trace"
-    done = subprocess.run(
-        [*STRACE, "-e", "signal=none", "-o", log, *what, box.gate, *words], env=box.env(**NO_LEAK_CHECK),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, check=False,
-    )
-    return done, log.read_text(errors="replace")
+    """Runs gpu-gate to its end."""
+    return box.run_plain(*STRACE, "-e", "signal=none", "-o", box.folder / "trace", *what, box.gate, *words,
+                         env=NO_LEAK_CHECK, limit=limit)
+
+
+def trace(box, words):
+    """The calls that it makes, up to and with the exec of the command."""
+    done = run(box, words)
+    assert done.status == 0, done
+    return numbered(up_to_the_command(calls_in((box.folder / "trace").read_text(errors="replace"))))
 
 
 class Traced:
     """A gpu-gate that runs; strace can stop it."""
 
     def __init__(self, box, what, *words, **options):
+        self.box = box
+        box.log_calls()
         self.log = box.folder / "trace"
         self.process = box.start_plain(*STRACE, "-o", self.log, *what, box.gate, *words, env=NO_LEAK_CHECK, **options)
 
     def text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def naps(self):
-        """How often it has gone to sleep."""
-        return self.text().count(" ppoll(")
+    def looks(self):
+        """How often it has looked at the cards."""
+        pids = harness.children_of(self.process.pid)
+        return self.box.looks(pids[0]) if pids else 0
 
-    def sleeps(self, naps=1):
-        """Does it sleep, for the naps-th time at least?"""
-        text = self.text()
-        return " = " not in text.rpartition("\n")[2] and text.count(" ppoll(") >= naps
+    def sleeps(self):
+        """Does it wait for something to happen?"""
+        last = self.text().rpartition("\n")[2]
+        return " = " not in last and WAITS.match(last) is not None
 
     def stopped(self):
         return "--- stopped by SIGSTOP ---" in self.text()
 
+    def rests(self, looks=0):
+        """Waits until it sleeps after a look, the first after so many; or is stopped, or has ended."""
+        # The looks are counted first: what it sleeps in then comes after them.
+        harness.wait_until(lambda: not self.process.alive() or self.looks() > looks and self.sleeps() or self.stopped(),
+                           "it sleeps, or is stopped, or has ended")
+
     def go_on(self):
-        with contextlib.suppress(OSError, ValueError):  # it may have ended
-            with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
-                os.kill(int(file.read()), signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            for pid in harness.children_of(self.process.pid):
+                os.kill(pid, signal.SIGCONT)
