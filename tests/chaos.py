@@ -151,7 +151,8 @@ class Job:
     killed: float = 0       # when a signal was sent to end it
     stopped: bool = False   # at any time
     ticket: int = None      # of its place in line, if it was seen there
-    seen: float = 0         # when it was
+    seen: float = 0         # when it was, for the first time
+    stood: float = 0        # and for the last time
     claim: int = None       # what the judge wrote down
     cards: frozenset = frozenset()
     started: float = 0
@@ -208,7 +209,7 @@ class Run:
         self.others = {}        # pid to (what, Popen): outsiders, status
         self.events = []        # a heap of (when, order, action)
         self.order = itertools.count()
-        self.known = set()      # records in line that were read
+        self.known = {}         # name of a record in line that was read to its Job, if that runs
         self.stopped_now = set()
         self.long_stops = []    # (from, until)
         self.stay = 0.5         # how long a job is in the house, on a moving average
@@ -349,20 +350,25 @@ class Run:
 
     def read_tickets(self):
         """Who stands where: its record names its process."""
+        now = time.time()
         try:
             records = {name for name in os.listdir(self.queue) if name.endswith(".json") and "@" not in name}
         except FileNotFoundError:
             return
-        self.known &= records
-        for name in records - self.known:
+        for name in self.known.keys() - records:
+            del self.known[name]
+        for name in records - self.known.keys():
             try:
                 record = json.loads((self.queue / name).read_text())
             except (OSError, ValueError):
                 continue  # gone, or only half there
-            self.known.add(name)
-            job = self.running.get(record["pid"])
+            self.known[name] = job = self.running.get(record["pid"])
             if job and job.ticket is None:
                 job.ticket, job.seen = int(name.removesuffix(".json")), time.time()
+        for job in self.known.values():
+            # Who is killed leaves its record behind.
+            if job and not job.killed and job.popen.pid in self.running:
+                job.stood = now
 
     def reap(self):
         while self.running or self.others:
@@ -512,7 +518,7 @@ class Order:
 
     @staticmethod
     def counts(ahead, long_stops):
-        if ahead.ticket is None or ahead.stopped or not (ahead.claim or ahead.killed):
+        if ahead.ticket is None or ahead.stopped:
             return False
         return not any(since <= ahead.ended and ahead.spawned <= until for since, until in long_stops)
 
@@ -520,7 +526,7 @@ class Order:
         for place, behind in enumerate(self.holders):
             if behind is ahead or behind.started < ahead.seen:
                 continue
-            if behind.started > (ahead.started or ahead.killed):
+            if behind.started > (ahead.started or ahead.stood):
                 # Claims that were made side by side may begin to run in any order.
                 if not ahead.claim or behind.started > ahead.started + 1:
                     break
@@ -530,8 +536,8 @@ class Order:
             self.pairs += 1
             if ahead.claim and ahead.claim < behind.claim:
                 continue
-            if not ahead.claim and behind.started > ahead.killed:
-                continue
+            if not ahead.claim and behind.started > ahead.stood:
+                continue  # it may have had its turn, or have given up
             taken = set(behind.cards)
             for holder in self.holders[max(0, place - 200):place]:
                 if holder.held_until() > behind.started:
@@ -622,26 +628,14 @@ def check_leftovers(run):
     for user in (*USERS, ROOT):
         done = box.run("wait", "--timeout", 10, "-n", CARDS, user=user)
         if done.status != 0:
-            run.failures.append(f"afterwards {user.name} cannot have all cards: {done.text}")
+            run.failures.append(f"afterwards {user.name} cannot have all cards: {done.err}")
     for part in ("queue", "claims"):
         for path in sorted((box.lock / part).iterdir()):
             run.failures.append(f"left over: {part}/{path.name}")
     mode = stat.S_IMODE(box.lock.stat().st_mode)
     if mode != 0o1777:
         run.failures.append(f"the lock directory has mode {mode:o}")
-    marker = b"GPU_SIM_MACHINE=" + bytes(box.machine)
-    harness.wait_until(lambda: not left_processes(marker), "the end of the memory's keepers", 5)
-
-
-def left_processes(marker):
-    left = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and marker in (entry / "environ").read_bytes():
-                left.append((entry / "cmdline").read_bytes())
-        except OSError:
-            continue
-    return left
+    harness.wait_until(lambda: not box.running(), "the end of the memory's keepers", 5)
 
 
 def main():
