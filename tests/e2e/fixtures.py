@@ -5,6 +5,8 @@ import shutil
 import harness
 import pytest
 
+needs_mounts = pytest.mark.skipif(not harness.may_mount(), reason="no mount may be made here (is / a mount?)")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def binaries():

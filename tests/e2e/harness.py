@@ -12,6 +12,7 @@ Tests wait for events, never for time: every wait has a limit after which it fai
 import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -486,8 +487,9 @@ def each(cases, check, at_once=1):
     assert not failed, f"{len(failed)} of {len(cases)}:\n" + "\n".join(failed)
 
 
+@functools.cache
 def may_mount():
-    """Has this place mount namespaces, and may they be changed?"""
+    """Has this place mount namespaces that may be changed? Not in a chroot whose / is no mount."""
     return subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0
 
 

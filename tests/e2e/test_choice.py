@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from harness import ALICE, each, may_mount, uuid
+from fixtures import needs_mounts
+from harness import ALICE, each, uuid
 
 NOT_NOW = 124  # of --timeout 0
 IMPOSSIBLE = 3
@@ -216,7 +217,7 @@ def test_a_better_card_outside_only_is_not_taken(make_box):
     assert choose(box, "--only", "1") == "1"
 
 
-@pytest.mark.skipif(not may_mount(), reason="may not mount here")
+@needs_mounts
 def test_a_card_whose_device_node_may_not_be_opened_is_never_chosen(make_box):
     box = make_box(cards=2)
     devices = box.folder / "dev"

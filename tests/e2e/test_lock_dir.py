@@ -12,7 +12,8 @@ import subprocess
 import pytest
 
 import harness
-from harness import ALICE, BOB, NEVER, ROOT, compile_library, each, may_mount, wait_until
+from fixtures import needs_mounts
+from harness import ALICE, BOB, NEVER, ROOT, compile_library, each, wait_until
 from intruder import PRELUDE, intruder, made_by_root, refused
 
 # Something else where a part of the directory should be. BOB made the directory.
@@ -53,7 +54,6 @@ def test_something_else_in_place_of_the_directory_is_refused(make_box):
 
 # The default place.
 
-needs_mounts = pytest.mark.skipif(not may_mount(), reason="may not mount here")
 needs_default = pytest.mark.skipif(os.path.exists("/run/gpu-gate"), reason="this machine has a /run/gpu-gate")
 
 

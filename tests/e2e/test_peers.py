@@ -43,7 +43,8 @@ import signal
 
 import pytest
 
-from harness import ALICE, BOB, may_mount, state_of, wait_until
+from fixtures import needs_mounts
+from harness import ALICE, BOB, state_of, wait_until
 
 # Signals.
 
@@ -84,7 +85,7 @@ def in_default_place(box, *words):
     return ["unshare", "-m", "sh", "-c", script, *words]
 
 
-@pytest.mark.skipif(not may_mount(), reason="may not mount here")
+@needs_mounts
 def test_sessions_with_and_without_a_runtime_directory_share_one_line(box):
     """Seen: a login shell and cron, or two users, had a lock directory each and were given the same card."""
     if os.path.exists("/run/gpu-gate") or not os.path.isdir("/run/lock"):

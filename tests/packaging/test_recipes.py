@@ -17,6 +17,7 @@ import pytest
 
 import harness
 from conftest import SOURCE
+from fixtures import needs_mounts
 from harness import Process, wait_until
 
 PAGE = (SOURCE / "docs" / "recipes.md").read_text()
@@ -168,6 +169,7 @@ sh -c 'echo 0 >$own/cgroup.procs; exec unshare --mount --cgroup --pid --fork --m
 
 
 @recipe("systemd")
+@needs_mounts
 def test_systemd(place):
     [commands] = place.commands
     session = Process(["unshare", "--mount", "sh", "-ec", SESSION], place.env(), harness.ROOT, cwd=place.folder,
