@@ -1,9 +1,9 @@
 #!/bin/sh
 # The end-to-end tests with gpu-gate under valgrind: check_valgrind.sh PYTHON [SAMPLE [FILE ...]]. With SAMPLE
-# 20, every twentieth of them; all take half an hour or more. Valgrind follows gpu-gate up to the exec, not
-# into the command. At an exec it has no exit status to set, so what it finds is logged, and only the logs
-# count here: some tests see valgrind instead of gpu-gate (its descriptors, limits and variables; that it
-# takes its time), and all are judged without it elsewhere.
+# 20, every twentieth of them, and of the cases in each; all take half an hour or more. Valgrind follows
+# gpu-gate up to the exec, not into the command. At an exec it has no exit status to set, so what it finds is
+# logged, and only the logs count here: some tests see valgrind instead of gpu-gate (its descriptors, limits
+# and variables; that it takes its time), and all are judged without it elsewhere.
 set -eu
 cd "$(dirname "$0")/e2e"
 python=$1
@@ -26,4 +26,6 @@ tail -n 1 "$work/out"
 if grep -h '^==' -r "$work/logs" | grep -v -e ' execve(.*) failed' -e 'EXEC FAILED' -e 'PRE(sys_execve)' >&2; then
   exit 1
 fi
-[ "$(find "$work/logs" -type f | wc -l)" -gt 50 ] || { cat "$work/out"; exit 1; }
+processes=$(find "$work/logs" -type f | wc -l)
+echo "$processes processes"
+[ "$processes" -gt 50 ] || { cat "$work/out"; exit 1; }

@@ -1,4 +1,3 @@
-import os
 import pathlib
 import sys
 
@@ -6,12 +5,12 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import at_once
+import harness
 from fixtures import binaries, box, make_box, new_box  # noqa: F401
 
 
 def pytest_collection_modifyitems(items):
-    """GPU_GATE_TEST_SAMPLE=8: every eighth test only."""
-    items[:] = at_once.last(items[:: int(os.environ.get("GPU_GATE_TEST_SAMPLE", "1"))])
+    items[:] = at_once.last(items[::harness.SAMPLE])
 
 
 @pytest.fixture(scope="session", autouse=True)
