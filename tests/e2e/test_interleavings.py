@@ -76,6 +76,20 @@ class Release(Newcomer):
         self.holder.kill()
 
 
+class ReleaseOfMemory(Newcomer):
+    """The claim on the card ends, and the driver frees the job's memory only a moment later."""
+
+    cards = 1
+    options = ()
+
+    def prepare(self, what):
+        self.holder = self.box.hold_memory(user=ALICE, linger=0.2)
+        self.come(what)
+
+    def happen(self):
+        self.holder.kill()
+
+
 class OutsiderEnds(Newcomer):
     """A process ends that knows nothing of gpu-gate. Nor does the first know of it, who wants another card."""
 
@@ -134,7 +148,7 @@ class ReserverEndsAsTheFirstLooks(First, ReserverEnds):
         self.look_again()
 
 
-@pytest.mark.parametrize("scene", [Release, OutsiderEnds, ReserverEnds, OutsiderEndsAsTheFirstLooks,
+@pytest.mark.parametrize("scene", [Release, ReleaseOfMemory, OutsiderEnds, ReserverEnds, OutsiderEndsAsTheFirstLooks,
                                    ReserverEndsAsTheFirstLooks])
 def test_what_happens_between_any_two_calls_is_not_slept_through(scene):
     def play(what=()):
