@@ -48,11 +48,10 @@ Result<bool> Follower::watch_as_second(const Post& post, const std::vector<Claim
 void Follower::check_leader(const Line& line) {
   const auto now = Clock::now();
   next_check_ = now + check_interval_;
-  const bool released = std::exchange(released_, false);
   const Result<std::optional<BellState>> state = line.bell_state(leader_);
   if (!state || !*state) return;
   const BellState& bell = **state;
-  if (!bell.pending && bell.age < timing::kRungJustNow && !released) return;
+  if (!bell.pending && bell.age < timing::kRungJustNow) return;
   if (!bell.pending) line.ring_bell(leader_);
   next_check_ = std::min(next_check_, answer_due(bell, now));
 }
@@ -63,10 +62,11 @@ void Follower::add_to(WaitSet& set) {
   if (settle_look_) set.until(*settle_look_);
 }
 
-Follower::Wake Follower::woke(const WaitSet& set, Clock::time_point now) {
+Follower::Wake Follower::woke(const WaitSet& set, Clock::time_point now, const Line& line) {
   if (watch_.ended(set).claim) {
-    released_ = true;
-    next_check_ = std::min(next_check_, now + timing::kHeadStart);
+    // A leader stopped just then must not have longer than the five seconds.
+    line.ring_bell(leader_);
+    next_check_ = std::min(next_check_, now + timing::kAnswer);
   }
   if (settle_look_ && now >= *settle_look_) return Wake::look;
   return now >= next_check_ ? Wake::check_line : Wake::sleep_on;

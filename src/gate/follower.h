@@ -31,7 +31,7 @@ class Follower {
 
   /// What to do after the sleep on a set.
   enum class Wake { sleep_on, check_line, look };
-  Wake woke(const WaitSet& set, Clock::time_point now);
+  Wake woke(const WaitSet& set, Clock::time_point now, const Line& line);
 
  private:
   Result<bool> watch_as_second(const Post& post, const std::vector<Claim>& live);
@@ -42,7 +42,6 @@ class Follower {
   std::chrono::nanoseconds check_interval_{};
   Clock::time_point next_check_;
   CardWatch watch_;                // of the second
-  bool released_ = false;          // as second: a claim ended, and the leader should have seen it
   std::set<std::string> devices_;  // of the last look
   std::set<std::string> awaited_;  // of these, what only needed time then
   Settling settling_;

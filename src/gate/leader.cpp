@@ -6,12 +6,14 @@
 namespace gpu_gate {
 namespace {
 
-/// Is one of these in use without a process that the driver shows? Then a job has ended there and
+/// Which of these are in use without a process that the driver shows. There a job has ended, and
 /// the driver is still freeing its memory (or it never will: the looks become seldom).
-bool draining(const Snapshot& snapshot, const std::set<std::string>& devices) {
-  return std::any_of(snapshot.devices.begin(), snapshot.devices.end(), [&](const Device& device) {
-    return devices.contains(device.uuid) && device.processes.empty();
-  });
+std::set<std::string> draining(const Snapshot& snapshot, const std::set<std::string>& devices) {
+  std::set<std::string> uuids;
+  for (const Device& device : snapshot.devices) {
+    if (devices.contains(device.uuid) && device.processes.empty()) uuids.insert(device.uuid);
+  }
+  return uuids;
 }
 
 /// Is there a device that somebody behind could be granted at all?
@@ -33,15 +35,16 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls,
                             std::chrono::nanoseconds poll) {
   const Clock::time_point now = Clock::now();
   next_look_ = now + poll;
-  if (news_) {
-    records_.clear();
-    offers_.clear();
-  }
   std::set<std::string> awaited = look.awaited(look.decision);
   awaited.merge(decide_for_others(look, post, calls));
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);
-  // What ended before may still be on its way to be free.
-  if (std::exchange(news_, false) && draining(look.snapshot, awaited)) backoff_.start(now);
+  // What ended before may still be on its way to be free. It counts once, or the looks after a ring
+  // would never become seldom where a process is hidden.
+  std::set<std::string> drains = draining(look.snapshot, awaited);
+  if (!std::includes(draining_.begin(), draining_.end(), drains.begin(), drains.end())) {
+    backoff_.start(now);
+  }
+  draining_ = std::move(drains);
   if (awaited.empty()) backoff_.stop();
   if (const auto soon = backoff_.next(now)) next_look_ = std::min(next_look_, *soon);
   return watch_.watch_claims(post.claims, look.claims, look.devices(), post.place.within);
@@ -93,6 +96,11 @@ std::optional<WaiterRecord> Leader::record(const Post& post, const Place& place)
   const auto known = records_.extract(place.ticket);
   if (!known.empty()) return std::move(known.mapped());
   return post.line.record(place, **holder);
+}
+
+void Leader::rung() {
+  records_.clear();
+  offers_.clear();
 }
 
 void Leader::add_to(WaitSet& set) {

@@ -17,8 +17,11 @@ class Leader {
   Result<bool> looked(const Look& look, const Post& post, Calls& calls,
                       std::chrono::nanoseconds poll);
 
-  /// It was rung: somebody may wait for what they did not before.
-  void rung() { news_ = true; }
+  /// It was rung: somebody may wait for what they did not before, or must be told again.
+  void rung();
+
+  /// A claim ended that no sleep will tell of.
+  void released() { backoff_.start(Clock::now()); }
 
   void add_to(WaitSet& set);
 
@@ -32,7 +35,7 @@ class Leader {
   Clock::time_point next_look_;
   Backoff backoff_;
   CardWatch watch_;
-  bool news_ = true;                                   // it leads newly, or was rung
+  std::set<std::string> draining_;                     // at the last look
   std::map<Ticket, WaiterRecord> records_;             // of those behind
   std::map<Ticket, std::vector<std::size_t>> offers_;  // contested devices that each was told of
 };

@@ -21,8 +21,6 @@ constexpr seconds kLineCheck{5};
 constexpr std::size_t kLineCheckSpread = 16;
 /// A leader that was rung less than this ago need not be rung again to see that it is awake.
 constexpr seconds kRungJustNow{4};
-/// The second in line gives the leader so much time after a release before it rings.
-constexpr milliseconds kHeadStart{50};
 /// Anybody may ring, but a waiter looks no more often than this because of it.
 constexpr milliseconds kBetweenRings{20};
 /// A look because devices have settled comes no sooner than this after the last look.

@@ -339,7 +339,10 @@ class Waiter {
     if (!signals_) return fail(system_error(ErrorKind::system, "signalfd", "", errno));
     for (;;) {
       if (deadline_ && Clock::now() >= *deadline_) return WaitEnd(TimedOut{});
-      if (std::exchange(stale_, false)) return std::nullopt;
+      if (std::exchange(stale_, false)) {
+        if (leader() != nullptr) leader()->released();
+        return std::nullopt;
+      }
       WaitSet set;
       const Descriptors ids = fill(set);
       if (Status slept = set.sleep(); !slept) return fail(slept.error());
@@ -383,7 +386,7 @@ class Waiter {
     if (leader() != nullptr) {
       look = leader()->woke(set, now) || look;
     } else {
-      const Follower::Wake wake = follower()->woke(set, now);
+      const Follower::Wake wake = follower()->woke(set, now, line_);
       look = look || wake == Follower::Wake::look;
       line_changed = line_changed || wake == Follower::Wake::check_line;
     }

@@ -154,7 +154,7 @@ def test_a_bad_hold_is_refused_in_one_line(box):
 def test_what_cannot_be_printed_is_not_held(box):
     owner = box.start_plain("sleep", "1000")
     with open("/dev/full", "w") as full:
-        assert box.run("hold", "--pid", owner.pid, stdout=full).status == 2
+        assert box.run("hold", "--pid", owner.pid, stdout=full).status == 125
     assert box.run("run", "--timeout", "20", "--", "true").status == 0
 
 

@@ -186,6 +186,26 @@ stat = pathlib.Path("/proc/{outsider.pid}/stat").read_text().rpartition(")")[2].
 # What he opens, locks and rings.
 
 
+def test_a_record_that_another_user_wrote_is_not_believed(make_box):
+    """Seen: where a cleaner had removed the record of a claim, a waiter was told of the one that BOB put there."""
+    box = made_by_root(make_box)
+    holder = box.hold(user=ALICE)
+    record = box.lock / "claims" / f"{holder.claim}.json"
+    record.unlink()
+    intruder(box, f"(claims / '{record.name}').write_text(json.dumps(record(devices=['{uuid(0)}'])))")
+    waiter = box.start("run", *NEVER, "--", "true")
+    assert waiter.wait_for("GPU 0: .*").group(0) == "GPU 0: claimed by games", waiter
+    assert "evil" not in waiter.err + box.run("status").out
+    holder.kill()
+    assert waiter.finish() == 0
+
+
+def test_a_claim_from_the_future_was_never_given_out(make_box):
+    box = made_by_root(make_box)
+    intruder(box, f"live(claims / '{uuid(0)}@9999999999999999999')")
+    assert box.run("run", "-q", "--timeout", 0, "--", "true").status == 0
+
+
 def test_holding_the_read_ends_of_all_fifos_keeps_nothing_alive(make_box):
     box = made_by_root(make_box)
     holder = box.hold(user=ALICE)

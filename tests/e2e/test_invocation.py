@@ -125,7 +125,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_known_one(box):
         if wrong != "-nn":  # that is -n with the value "n"
             assert f"'{wrong.split('=')[0]}'" in line
         if right:
-            assert f"nearest is {right} " in line
+            assert f"did you mean {right}?" in line
 
     each(MISSPELT_OPTIONS, check)
 
@@ -135,7 +135,7 @@ def test_an_unknown_subcommand_is_refused_with_the_nearest_known_one(box):
         line = refusal(box, word, "--", "true")
         assert f"'{word}'" in line
         if right:
-            assert f"nearest is {right} " in line
+            assert f"did you mean {right}?" in line
 
     each([
         ("rnu", "run"), ("runn", "run"), ("RUN", "run"), ("wiat", "wait"), ("wayt", "wait"), ("stat", "status"),
