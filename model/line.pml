@@ -234,7 +234,7 @@ active [N] proctype Waiter() {
   goto counted;
 
 look:                          /* Waiter::look */
-  UNSEEN(d_step { looking = looking | ME; DROP(moved, ME) });        /* peek_counters */
+  UNSEEN(d_step { looking = looking | ME; DROP(moved, ME) });        /* Mutex::peek */
 counted:
   UNSEEN(before = CARDS(claims) & 1);                   /* Claims::scan, card by card */
   UNSEEN(before = before | (CARDS(claims) & 2));
@@ -293,7 +293,7 @@ placed:
   STEP(hears = hears | ME);
   STEP(d_step { written = written | ME; DROP(mutex, ME) });
 
-after_look:                    /* Waiter::after_look */
+after_look:                    /* Waiter::settle_down */
   UNSEEN(if
     :: IN(leads, I) -> goto call_others
     :: else ->
@@ -350,7 +350,7 @@ checked:
     :: else -> DROP(awake, ME); goto sleep
     fi);
 
-take:                          /* Waiter::take and Claims::make */
+take:                          /* Waiter::claim_granted, Claims::make */
 #if !defined(RING_LATE) && !defined(NO_RING)
   RING(leader, rung);
 rung:
