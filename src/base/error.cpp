@@ -28,7 +28,7 @@ Error system_error(ErrorKind kind, std::string_view call, std::string_view path,
   text.append(call).append("(").append(printable(path)).append("): ").append(std::strerror(errnum));
   const std::string_view remedy = shortage_remedy(errnum);
   if (!remedy.empty()) kind = ErrorKind::system;
-  return Error{kind, std::move(text.append(remedy)), errnum};
+  return Error{.kind = kind, .text = std::move(text.append(remedy)), .errnum = errnum};
 }
 
 }  // namespace gpu_gate

@@ -19,7 +19,7 @@ Character decode(std::string_view text) {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
   };
   const unsigned first = byte(0);
-  if (first < 0x80) return {first, 1};
+  if (first < 0x80) return {.code = first, .bytes = 1};
   const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
   if (first < 0xC2 || first > 0xF4) return {};
   std::uint32_t code = first & (0x7FU >> length);
@@ -29,7 +29,7 @@ Character decode(std::string_view text) {
   }
   const std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
   if (code < least[length] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return {};
-  return {code, length};
+  return {.code = code, .bytes = length};
 }
 
 /// Characters that show nothing or change how others are shown: C1 controls, zero-width and

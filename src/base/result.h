@@ -17,8 +17,8 @@ using Status = Result<void>;
 
 inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
 
-inline tl::unexpected<Error> fail(ErrorKind kind, std::string text) {
-  return fail(Error{kind, std::move(text), 0});
+inline tl::unexpected<Error> fail(ErrorKind kind, std::string text, int errnum = 0) {
+  return fail(Error{.kind = kind, .text = std::move(text), .errnum = errnum});
 }
 
 }  // namespace gpu_gate

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <ctime>
 
 namespace gpu_gate {
@@ -14,10 +15,11 @@ WaitSet::Id WaitSet::add(int fd, short events) {
 void WaitSet::until(Clock::time_point time) { until_ = until_ ? std::min(*until_, time) : time; }
 
 Status WaitSet::sleep() {
+  constexpr std::int64_t kNsPerSecond = 1'000'000'000;
   struct timespec wait{};
   if (until_) {
     const auto left = std::max<std::chrono::nanoseconds>(*until_ - Clock::now(), {});
-    wait = {left.count() / 1'000'000'000, left.count() % 1'000'000'000};
+    wait = {.tv_sec = left.count() / kNsPerSecond, .tv_nsec = left.count() % kNsPerSecond};
   }
   if (::ppoll(fds_.data(), static_cast<nfds_t>(fds_.size()), until_ ? &wait : nullptr, nullptr) >=
       0) {

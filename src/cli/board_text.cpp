@@ -155,7 +155,7 @@ std::string waiting_lines(const Board& board, const BoardStyle& style) {
 
 std::string board_text(const Board& board, const BoardStyle& style) {
   if (board.rows.empty()) return "no GPU on this machine\n";
-  const std::string text = gpu_lines(board, style);
+  std::string text = gpu_lines(board, style);
   if (board.waiters.empty()) return text;
   return text + fmt::format("  waiting: {}\n", board.waiters.size()) + waiting_lines(board, style);
 }

@@ -33,7 +33,7 @@ int write_all(int fd, std::string_view text) {
     const int errnum = errno;
     if (errnum == EINTR) continue;
     if (errnum == EAGAIN) {  // somebody made the terminal non-blocking
-      struct pollfd wait{fd, POLLOUT, 0};
+      struct pollfd wait{.fd = fd, .events = POLLOUT, .revents = 0};
       if (::poll(&wait, 1, 1000) > 0) continue;
     }
     if (errnum == EPIPE && ::sigismember(&block.before(), SIGPIPE) == 0) {
@@ -61,9 +61,8 @@ void say(const std::string& lines) {
 Status print(const std::string& text) {
   const int errnum = write_all(STDOUT_FILENO, text);
   if (errnum == 0) return {};
-  return fail(Error{ErrorKind::output,
-                    std::string("cannot write to standard output: ") + std::strerror(errnum),
-                    errnum});
+  return fail(ErrorKind::output,
+              std::string("cannot write to standard output: ") + std::strerror(errnum), errnum);
 }
 
 bool stderr_is_terminal() {

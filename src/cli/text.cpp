@@ -33,7 +33,7 @@ std::string human_duration(std::chrono::seconds duration) {
 std::string gpus(int count) { return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count); }
 
 std::string claimant_text(const Claimant& claimant, std::int64_t now) {
-  const std::string user = printable(claimant.user);
+  std::string user = printable(claimant.user);
   if (!claimant.job) return user;
   const auto held = std::chrono::seconds(std::max<std::int64_t>(now - claimant.job->since, 0));
   return fmt::format("{}: {} (pid {}, {})", user, printable(claimant.job->command),
@@ -86,10 +86,9 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
       if (unfit.use.claimants.empty()) return "claimed";
       return "claimed by " + claimant_text(unfit.use.claimants.front(), now);
     case Fit::occupied: {
-      std::vector<std::string> others;
-      for (const DeviceProcess& process : unfit.use.processes) {
-        others.push_back(process_text(process));
-      }
+      std::vector<std::string> others(unfit.use.processes.size());
+      std::transform(unfit.use.processes.begin(), unfit.use.processes.end(), others.begin(),
+                     process_text);
       return "in use without gpu-gate by " + join(others, "; ");
     }
     case Fit::memory_held:

@@ -127,7 +127,7 @@ std::optional<ClaimRecord> Claims::record(const Claim& claim) const {
 Result<std::optional<ClaimWatch>> Claims::watch(const Claim& claim) const {
   if (!claim.by_process) {
     Result<std::optional<HeldFifo>> held =
-        open_if_held(dir_.claims(), claim_name({claim.uuid, claim.ticket}));
+        open_if_held(dir_.claims(), claim_name({.uuid = claim.uuid, .ticket = claim.ticket}));
     if (!held) return fail(held.error());
     if (!*held) return std::nullopt;
     return ClaimWatch{.fd = std::move((*held)->read_end), .events = 0};
@@ -159,7 +159,8 @@ Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan,
       ::unlinkat(dir_.claims(), claim_record_name(made.ticket).c_str(), 0);
     }
     for (std::size_t i = 0; i < made.held.size(); ++i) {
-      ::unlinkat(dir_.claims(), claim_name({record.devices[i], made.ticket}).c_str(), 0);
+      ::unlinkat(dir_.claims(),
+                 claim_name({.uuid = record.devices[i], .ticket = made.ticket}).c_str(), 0);
     }
     if (done.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
     return fail(creation_error(done.error()));
@@ -169,7 +170,8 @@ Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan,
 /// One for each device, in the order of the record, as far as it comes.
 Status Claims::make_fifos(const ClaimRecord& record, NewClaim& made) const {
   for (const std::string& uuid : record.devices) {
-    Result<UniqueFd> held = create_held_fifo(dir_.claims(), claim_name({uuid, made.ticket}));
+    Result<UniqueFd> held =
+        create_held_fifo(dir_.claims(), claim_name({.uuid = uuid, .ticket = made.ticket}));
     if (!held) return fail(held.error());
     made.held.push_back(std::move(*held));
   }

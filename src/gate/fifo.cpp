@@ -119,7 +119,7 @@ Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name) {
   if (got < 0 && errno != EAGAIN) {
     return fail(system_error(ErrorKind::lock_file, "read", name, errno));
   }
-  return HeldFifo{std::move(fd), info.st_uid};
+  return HeldFifo{.read_end = std::move(fd), .owner = info.st_uid};
 }
 
 Result<UniqueFd> create_bell(int dir, const std::string& name) {

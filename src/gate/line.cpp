@@ -140,8 +140,8 @@ Result<OwnPlace> Line::join(MutexGuard& guard, Ticket last_ticket,
   Counters counters = guard.counters();
   counters.last_ticket = std::max(counters.last_ticket, last_ticket);
   for (int tries = 0;; ++tries) {
-    Result<OwnPlace> made =
-        make_place(Place{++counters.last_ticket, record.request.within}, record);
+    Result<OwnPlace> made = make_place(
+        Place{.ticket = ++counters.last_ticket, .within = record.request.within}, record);
     if (!made && made.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
     if (!made) return fail(creation_error(made.error()));
     if (Status written = guard.write(counters); !written) {

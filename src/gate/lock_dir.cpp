@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "base/printable.h"
 #include "base/process.h"
@@ -75,6 +76,20 @@ bool make_dir(int at, const char* path) {
   return ::mkdirat(at, path, kDirMode) == 0;
 }
 
+/// Opens a directory inside the lock directory; nothing where it is missing and not to be made.
+Result<UniqueFd> open_part(int root, const std::string& path, const char* name, bool make) {
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd part(::openat(root, name, kFlags));
+  if (!part && errno == ENOENT) {
+    if (!make) return UniqueFd();
+    if (!make_dir(root, name) && errno != EEXIST)
+      return unusable("mkdir", path + "/" + name, errno);
+    part = UniqueFd(::openat(root, name, kFlags));
+  }
+  if (!part) return unusable("open", path + "/" + name, errno);
+  return part;
+}
+
 }  // namespace
 
 Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool make, bool follow) {
@@ -99,18 +114,11 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
             ": it is on a network file system, where a lock would not hold for this machine "
             "alone; set GPU_GATE_LOCK_DIR to a local directory");
   }
-  for (const char* name : {"queue", "claims"}) {
-    UniqueFd part(::openat(dir.root_.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-    if (!part && errno == ENOENT && make) {
-      if (!make_dir(dir.root_.get(), name) && errno != EEXIST) {
-        return unusable("mkdir", path + "/" + name, errno);
-      }
-      part = UniqueFd(
-          ::openat(dir.root_.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-    }
-    if (!part && errno == ENOENT && !make) return std::nullopt;
-    if (!part) return unusable("open", path + "/" + name, errno);
-    (name[0] == 'q' ? dir.queue_ : dir.claims_) = std::move(part);
+  for (auto [part, name] : {std::pair(&dir.queue_, "queue"), std::pair(&dir.claims_, "claims")}) {
+    Result<UniqueFd> opened = open_part(dir.root_.get(), path, name, make);
+    if (!opened) return fail(opened.error());
+    if (!*opened) return std::nullopt;
+    *part = std::move(*opened);
   }
   return dir;
 }
@@ -128,11 +136,12 @@ struct Candidate {
 };
 
 Result<Candidate> choose(const LockDirPaths& paths) {
-  if (paths.chosen) return Candidate{*paths.chosen, true};
+  if (paths.chosen) return Candidate{.path = *paths.chosen, .follow = true};
   struct stat info{};
-  if (::stat(paths.administered.c_str(), &info) == 0) return Candidate{paths.administered, true};
+  if (::stat(paths.administered.c_str(), &info) == 0)
+    return Candidate{.path = paths.administered, .follow = true};
   for (const std::string& parent : paths.shared) {
-    if (writable_by_all(parent)) return Candidate{parent + "/gpu-gate", false};
+    if (writable_by_all(parent)) return Candidate{.path = parent + "/gpu-gate"};
   }
   return fail(ErrorKind::lock_dir,
               std::string(kUnusable) + ": there is no " + paths.administered +

@@ -85,7 +85,9 @@ class Ticker {
   bool start(std::chrono::nanoseconds first) {
     if (!made_) return false;
     const auto ns = std::max<std::chrono::nanoseconds::rep>(first.count(), 1000000);
-    const struct itimerspec when{{1, 0}, {ns / 1000000000, ns % 1000000000}};
+    const struct itimerspec when{
+        .it_interval = {.tv_sec = 1, .tv_nsec = 0},
+        .it_value = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}};
     return ::timer_settime(timer_, 0, &when, nullptr) == 0;
   }
 
@@ -176,7 +178,7 @@ Status Mutex::open() {
       const NoUmask exact_mode;
       fd = UniqueFd(::openat(dir_.root(), kName, kFlags | O_CREAT | O_EXCL, 01666));
       if (!fd && errno == EEXIST) continue;
-      if (!fd && errno == ENOENT) return fail(Error{ErrorKind::replaced, "", 0});
+      if (!fd && errno == ENOENT) return fail(ErrorKind::replaced, "");
     }
     if (!fd) return failed("open", errno);
     if (::fstat(fd.get(), &opened_) != 0) return failed("fstat", errno);
@@ -214,7 +216,7 @@ Result<std::optional<MutexGuard>> Mutex::lock(std::optional<Clock::time_point> d
     auto block = std::make_unique<SignalBlock>(catchable_signals());
     if (is_current()) {
       MutexGuard guard(file_, std::move(block));
-      if (!dir_.is_current()) return fail(Error{ErrorKind::replaced, "", 0});
+      if (!dir_.is_current()) return fail(ErrorKind::replaced, "");
       return guard;
     }
     file_.reset();

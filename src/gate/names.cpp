@@ -62,10 +62,10 @@ std::string claim_record_name(Ticket ticket) { return std::to_string(ticket).app
 std::optional<Place> parse_place_name(std::string_view name, Ticket highest) {
   const auto parts = split_ticket(name, highest);
   if (!parts) return std::nullopt;
-  if (parts->rest.empty()) return Place{parts->ticket, 0};
+  if (parts->rest.empty()) return Place{.ticket = parts->ticket};
   if (parts->rest[0] != '@') return std::nullopt;
   const auto within = whole_ticket(parts->rest.substr(1), highest);
-  return within ? std::optional(Place{parts->ticket, *within}) : std::nullopt;
+  return within ? std::optional(Place{.ticket = parts->ticket, .within = *within}) : std::nullopt;
 }
 
 std::optional<ClaimName> parse_claim_name(std::string_view name, Ticket highest) {
@@ -73,7 +73,7 @@ std::optional<ClaimName> parse_claim_name(std::string_view name, Ticket highest)
   if (at == std::string_view::npos || !is_uuid(name.substr(0, at))) return std::nullopt;
   const auto ticket = whole_ticket(name.substr(at + 1), highest);
   if (!ticket) return std::nullopt;
-  return ClaimName{std::string(name.substr(0, at)), *ticket};
+  return ClaimName{.uuid = std::string(name.substr(0, at)), .ticket = *ticket};
 }
 
 std::optional<Ticket> parse_claim_record_name(std::string_view name, Ticket highest) {

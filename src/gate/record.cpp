@@ -165,7 +165,7 @@ std::optional<ClaimRecord> parse_claim(std::string_view text, uid_t owner) {
   std::optional<Owner> who = parse_owner(json, owner);
   std::optional<std::vector<std::string>> devices = uuids(json, "devices");
   if (!who || !devices) return std::nullopt;
-  return ClaimRecord{std::move(*who), std::move(*devices)};
+  return ClaimRecord{.owner = std::move(*who), .devices = std::move(*devices)};
 }
 
 }  // namespace gpu_gate

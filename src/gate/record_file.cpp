@@ -37,7 +37,7 @@ std::optional<RecordFile> read_record_file(int dir, const std::string& name,
   const ssize_t got = ::read(fd.get(), text.data(), text.size());
   if (got <= 0) return std::nullopt;
   text.resize(static_cast<std::size_t>(got));
-  return RecordFile{std::move(text), info.st_uid};
+  return RecordFile{.text = std::move(text), .uid = info.st_uid};
 }
 
 Status write_record_file(int dir, const std::string& name, const std::string& text) {

@@ -306,8 +306,11 @@ class Waiter {
   }
 
   void report(const Look& look) {
-    observer_.looked(
-        WaitReport{look.snapshot, look.request, look.decision.fits, look.claims, claims_});
+    observer_.looked({.snapshot = look.snapshot,
+                      .request = look.request,
+                      .fits = look.decision.fits,
+                      .claims = look.claims,
+                      .records = claims_});
     report_position();
   }
 
@@ -406,7 +409,8 @@ class Waiter {
   void hear_bell() {
     const nanoseconds since_look = Clock::now() - last_look_;
     if (since_look < timing::kBetweenRings) {
-      const struct timespec pause{0, nanoseconds(timing::kBetweenRings - since_look).count()};
+      const struct timespec pause{
+          .tv_sec = 0, .tv_nsec = nanoseconds(timing::kBetweenRings - since_look).count()};
       ::nanosleep(&pause, nullptr);
     }
     answer_bell(place_->bell.get());
@@ -494,7 +498,7 @@ Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
     Error error = end.error();
     if (error.kind == ErrorKind::replaced && reopens < kMaxReopens) continue;
     if (error.kind == ErrorKind::replaced) {
-      error = Error{ErrorKind::lock_file, "somebody keeps removing it", 0};
+      error = Error{.kind = ErrorKind::lock_file, .text = "somebody keeps removing it"};
     }
     return fail(explain_lock_error(std::move(error), path));
   }

@@ -54,9 +54,9 @@ struct Lifeline {
 
 struct WaitOptions {
   std::chrono::nanoseconds poll = std::chrono::seconds(5);
-  std::optional<std::chrono::nanoseconds> timeout = {};  // 0: one try
-  bool keep_devices = true;                              // false: only wait, claim nothing
-  Owner owner = {};                                      // whom to record
+  std::optional<std::chrono::nanoseconds> timeout = std::nullopt;  // 0: one try
+  bool keep_devices = true;  // false: only wait, claim nothing
+  Owner owner = {};          // whom to record
   Lifeline lifeline = {};
   Ticket within = 0;  // $GPU_GATE_CLAIM, 0 if none
 };

@@ -88,25 +88,25 @@ void load_process_functions(void* library, Api& api) {
 }
 
 /// The name of the first required symbol that is missing, or null.
-const char* load_api(void* library, Api& api) {
-  const struct {
-    bool found;
-    const char* name;
-  } required[] = {
-      {load(library, api.init, {"nvmlInit_v2"}), "nvmlInit_v2"},
-      {load(library, api.shutdown, {"nvmlShutdown"}), "nvmlShutdown"},
-      {load(library, api.count, {"nvmlDeviceGetCount_v2"}), "nvmlDeviceGetCount_v2"},
-      {load(library, api.handle, {"nvmlDeviceGetHandleByIndex_v2"}),
-       "nvmlDeviceGetHandleByIndex_v2"},
-      {load(library, api.uuid, {"nvmlDeviceGetUUID"}), "nvmlDeviceGetUUID"},
-      {load(library, api.name, {"nvmlDeviceGetName"}), "nvmlDeviceGetName"},
-      {load(library, api.pci, {"nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetPciInfo_v2"}),
-       "nvmlDeviceGetPciInfo_v3"},
-      {load(library, api.memory, {"nvmlDeviceGetMemoryInfo"}), "nvmlDeviceGetMemoryInfo"},
-  };
-  for (const auto& symbol : required) {
-    if (!symbol.found) return symbol.name;
+const char* load_required(void* library, Api& api) {
+  if (!load(library, api.init, {"nvmlInit_v2"})) return "nvmlInit_v2";
+  if (!load(library, api.shutdown, {"nvmlShutdown"})) return "nvmlShutdown";
+  if (!load(library, api.count, {"nvmlDeviceGetCount_v2"})) return "nvmlDeviceGetCount_v2";
+  if (!load(library, api.handle, {"nvmlDeviceGetHandleByIndex_v2"})) {
+    return "nvmlDeviceGetHandleByIndex_v2";
   }
+  if (!load(library, api.uuid, {"nvmlDeviceGetUUID"})) return "nvmlDeviceGetUUID";
+  if (!load(library, api.name, {"nvmlDeviceGetName"})) return "nvmlDeviceGetName";
+  if (!load(library, api.pci, {"nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetPciInfo_v2"})) {
+    return "nvmlDeviceGetPciInfo_v3";
+  }
+  if (!load(library, api.memory, {"nvmlDeviceGetMemoryInfo"})) return "nvmlDeviceGetMemoryInfo";
+  return nullptr;
+}
+
+/// The same, and loads what may be missing.
+const char* load_api(void* library, Api& api) {
+  if (const char* missing = load_required(library, api); missing != nullptr) return missing;
   load(library, api.error_string, {"nvmlErrorString"});
   load(library, api.memory_v2, {"nvmlDeviceGetMemoryInfo_v2"});
   load(library, api.utilization, {"nvmlDeviceGetUtilizationRates"});

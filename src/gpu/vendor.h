@@ -18,7 +18,9 @@ constexpr VendorVariables variables_of(Vendor vendor) {
     case Vendor::nvidia:
       break;
   }
-  return {env::kCudaVisibleDevices, env::kCudaDeviceOrder, "PCI_BUS_ID"};
+  return {.visible_devices = env::kCudaVisibleDevices,
+          .device_order = env::kCudaDeviceOrder,
+          .pci_order = "PCI_BUS_ID"};
 }
 
 }  // namespace gpu_gate

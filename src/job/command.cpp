@@ -29,8 +29,12 @@ bool is_missing(int errnum) { return errnum == ENOENT || errnum == ENOTDIR; }
 
 Error cannot_run(const std::string& name, int errnum) {
   if (is_missing(errnum))
-    return Error{ErrorKind::not_found, printable(name) + ": command not found", errnum};
-  return Error{ErrorKind::not_executable, printable(name) + ": " + std::strerror(errnum), errnum};
+    return Error{.kind = ErrorKind::not_found,
+                 .text = printable(name) + ": command not found",
+                 .errnum = errnum};
+  return Error{.kind = ErrorKind::not_executable,
+               .text = printable(name) + ": " + std::strerror(errnum),
+               .errnum = errnum};
 }
 
 std::vector<char*> pointers(const std::vector<std::string>& words) {
@@ -97,7 +101,9 @@ Error exec_command(const std::string& file, const std::vector<std::string>& word
   }
   const int errnum = errno;
   if (is_missing(errnum) && executable_errno(file) == 0) {
-    return Error{ErrorKind::not_found, printable(file) + ": its interpreter is not there", errnum};
+    return Error{.kind = ErrorKind::not_found,
+                 .text = printable(file) + ": its interpreter is not there",
+                 .errnum = errnum};
   }
   return cannot_run(file, errnum);
 }

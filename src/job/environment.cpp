@@ -1,6 +1,7 @@
 #include "job/environment.h"
 
 #include <string_view>
+#include <utility>
 
 #include "base/env.h"
 #include "gpu/vendor.h"
@@ -24,10 +25,7 @@ Ids naming(Ids asked, const char* const* environment) {
 std::vector<std::string> job_environment(const char* const* environment,
                                          const std::vector<Device>& devices, Ids ids,
                                          Ticket claim) {
-  const struct {
-    const char* name;
-    std::string value;
-  } set[] = {
+  const std::pair<const char*, std::string> set[] = {
       {kVariables.visible_devices, device_list(devices, naming(ids, environment))},
       {kVariables.device_order,
        env_setting(environment, kVariables.device_order).value_or(kVariables.pci_order)},
@@ -38,10 +36,10 @@ std::vector<std::string> job_environment(const char* const* environment,
   std::vector<std::string> result;
   for (; *environment != nullptr; ++environment) {
     bool replaced = false;
-    for (const auto& entry : set) replaced = replaced || is_assignment(*environment, entry.name);
+    for (const auto& [name, value] : set) replaced = replaced || is_assignment(*environment, name);
     if (!replaced) result.emplace_back(*environment);
   }
-  for (const auto& entry : set) result.push_back(std::string(entry.name) + "=" + entry.value);
+  for (const auto& [name, value] : set) result.push_back(std::string(name) + "=" + value);
   return result;
 }
 

@@ -18,7 +18,7 @@ Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapsh
   std::vector<std::size_t> only;
   if (selection.only) {
     Result<std::vector<std::size_t>> named = resolve_gpu_list(*selection.only, snapshot);
-    if (!named) return fail(Error{ErrorKind::impossible, "--only: " + named.error().text, 0});
+    if (!named) return fail(ErrorKind::impossible, "--only: " + named.error().text);
     only = std::move(*named);
   }
   std::vector<std::size_t> visible;

@@ -38,7 +38,7 @@ TEST(BarDevices, AJobChoosesAmongItsOwnCards) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
   EXPECT_EQ(*bar_devices(selection, machine()), (Bars{Barred::outside_claim, Barred::outside_claim,
-                                                 Barred::no, Barred::outside_claim}));
+                                                      Barred::no, Barred::outside_claim}));
 }
 
 TEST(BarDevices, ACardThatIsLostForNowMayBeTheJobsOwn) {
