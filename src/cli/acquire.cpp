@@ -132,9 +132,8 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
   if (std::holds_alternative<Abandoned>(*end)) {
     return fail(ErrorKind::timed_out, "gave up: the process that it was to hold for is gone");
   }
-  Granted& granted = std::get<Granted>(*end);
-  if (options.verb == Verb::run) notices.granted(granted);
-  return std::move(granted);
+  if (options.verb == Verb::run) notices.granted(std::get<Granted>(*end));
+  return std::get<Granted>(std::move(*end));
 }
 
 }  // namespace gpu_gate

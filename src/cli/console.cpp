@@ -19,13 +19,13 @@ namespace {
 constexpr std::string_view kPrefix = "gpu-gate: ";
 
 /// Writes all of it; returns 0, or the errno that says why it could not.
-int write_all(int fd, std::string_view text) {
+int write_all(int stream, std::string_view text) {
   sigset_t pipe;
   ::sigemptyset(&pipe);
   ::sigaddset(&pipe, SIGPIPE);
   const SignalBlock block(pipe);
   while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
+    const ssize_t written = ::write(stream, text.data(), text.size());
     if (written >= 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
       continue;
@@ -33,7 +33,7 @@ int write_all(int fd, std::string_view text) {
     const int errnum = errno;
     if (errnum == EINTR) continue;
     if (errnum == EAGAIN) {  // somebody made the terminal non-blocking
-      struct pollfd wait{.fd = fd, .events = POLLOUT, .revents = 0};
+      struct pollfd wait{.fd = stream, .events = POLLOUT, .revents = 0};
       if (::poll(&wait, 1, 1000) > 0) continue;
     }
     if (errnum == EPIPE && ::sigismember(&block.before(), SIGPIPE) == 0) {

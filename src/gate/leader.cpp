@@ -94,7 +94,7 @@ std::optional<WaiterRecord> Leader::record(const Post& post, const Place& place)
   const Result<std::optional<uid_t>> holder = post.line.holder(place);
   if (!holder || !*holder) return std::nullopt;
   const auto known = records_.extract(place.ticket);
-  if (!known.empty()) return std::move(known.mapped());
+  if (!known.empty()) return std::optional(std::move(known.mapped()));
   return post.line.record(place, **holder);
 }
 
