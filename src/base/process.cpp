@@ -17,14 +17,11 @@ std::optional<std::string> read_small_file(const std::string& path, std::size_t 
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return std::nullopt;
   std::string text(limit, '\0');
-  std::size_t size = 0;
-  while (size < limit) {
-    const ssize_t got = ::read(fd.get(), text.data() + size, limit - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  text.resize(size);
+  ssize_t got = 0;
+  do {
+    got = ::read(fd.get(), text.data(), limit);
+  } while (got < 0 && errno == EINTR);
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   return text;
 }
 

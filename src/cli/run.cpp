@@ -13,6 +13,7 @@ namespace gpu_gate {
 Status run_command(const Options& options) {
   const Result<std::string> file = find_command(options.command.front(), std::getenv(env::kPath));
   if (!file) return fail(file.error());
+  reserve_descriptors(static_cast<std::size_t>(options.criteria.count));
   Result<Granted> granted = acquire(options, {.owner = this_process(options.command)});
   if (!granted) return fail(granted.error());
 

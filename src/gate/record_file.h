@@ -36,7 +36,8 @@ Error creation_error(Error error);
 /// Another ticket is tried so often where a file of that name is there already.
 constexpr int kMaxTicketTries = 64;
 
-/// The names in the directory, less those that begin with a dot. Errors: lock_dir, system.
+/// The names in the directory, less those that begin with a dot. Moves the position of the
+/// descriptor. Errors: lock_file, system.
 Result<std::vector<std::string>> names_in(int dir);
 
 /// May this user remove a file of that owner from a sticky directory (unlink(2))?

@@ -16,6 +16,7 @@ namespace gpu_gate {
 namespace {
 
 constexpr int kFirstDescriptor = 200;
+constexpr std::size_t kMaxReserved = 1024;
 
 /// 0 if the file can be executed, else the errno that says why not.
 int executable_errno(const std::string& file) {
@@ -69,6 +70,12 @@ Result<std::string> find_command(const std::string& name, const char* path) {
     rest.remove_prefix(colon + 1);
   }
   return fail(cannot_run(name, refused != 0 ? refused : ENOENT));
+}
+
+void reserve_descriptors(std::size_t count) {
+  // Any number in the table would do to be duplicated; standard error is open (cli/cli.cpp).
+  const auto last = static_cast<int>(std::min<std::size_t>(count, kMaxReserved)) - 1;
+  UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kFirstDescriptor + last));
 }
 
 Status hand_over(std::vector<UniqueFd>& held) {

@@ -12,6 +12,12 @@ namespace gpu_gate {
 /// in PATH. Errors: not_found, or not_executable where there is one that cannot be executed.
 Result<std::string> find_command(const std::string& name, const char* path);
 
+/// Makes room in the table of descriptors for the numbers that hand_over gives to `count` of them.
+/// To be called before the driver's library is loaded: in a process with threads, and NVML starts
+/// one, a table that grows waits for an RCU grace period (expand_fdtable in fs/file.c of the
+/// kernel; 11 to 18 ms beside an H200). A limit that leaves no room is no error here.
+void reserve_descriptors(std::size_t count);
+
 /// Makes the claim's descriptors inheritable under numbers >= 200, out of the way of those that
 /// shells and programs use; under the highest (never 0-2) where the limit on open files leaves
 /// none.

@@ -88,11 +88,16 @@ def run(box, words, what=(), limit=60):
                          env=NO_LEAK_CHECK, limit=limit)
 
 
-def trace(box, words):
-    """The calls that it makes, up to and with the exec of the command."""
+def trace_lines(box, words):
+    """What strace tells of it, a line a call."""
     done = run(box, words)
     assert done.status == 0, done
-    return numbered(up_to_the_command(calls_in((box.folder / "trace").read_text(errors="replace"))))
+    return (box.folder / "trace").read_text(errors="replace").splitlines()
+
+
+def trace(box, words):
+    """The calls that it makes, up to and with the exec of the command."""
+    return numbered(up_to_the_command(calls_in("\n".join(trace_lines(box, words)))))
 
 
 class Traced:
