@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <map>
 
 #include "base/process.h"
@@ -69,7 +70,10 @@ Result<ClaimScan> Claims::scan() const {
   for (const Ticket ticket : found.records) {
     const FifosOfClaim& claim = fifos[ticket];
     const bool ended = !claim.uuids.empty() && !claim.any_held;
-    if (!ended) scan_removed_fifos(ticket, claim, scan);
+    if (ended) continue;
+    Removed removed = scan_removed_fifos(ticket, claim);
+    std::move(removed.live.begin(), removed.live.end(), std::back_inserter(scan.live));
+    if (removed.dead_record) scan.dead_records.push_back(ticket);
   }
   std::sort(scan.live.begin(), scan.live.end(), [](const Claim& a, const Claim& b) {
     return a.ticket != b.ticket ? a.ticket < b.ticket : a.uuid < b.uuid;
@@ -77,24 +81,20 @@ Result<ClaimScan> Claims::scan() const {
   return scan;
 }
 
-/// A device whose FIFO somebody removed (a cleaner of temporary files) is held as long as the
-/// claim's process lives. A record of another pid namespace says nothing about a process here.
-void Claims::scan_removed_fifos(Ticket ticket, const FifosOfClaim& fifos, ClaimScan& scan) const {
+/// Such a device is held as long as the claim's process lives. A record of another pid namespace
+/// says nothing about a process here.
+Claims::Removed Claims::scan_removed_fifos(Ticket ticket, const FifosOfClaim& fifos) const {
   const std::optional<ClaimRecord> record = read_record(ticket, std::nullopt);
-  if (!record || record->owner.pid_namespace != pid_namespace()) return;
-  std::vector<std::string> removed;
+  if (!record || record->owner.pid_namespace != pid_namespace()) return {};
+  std::vector<Claim> removed;
   for (const std::string& uuid : record->devices) {
-    if (!fifos.uuids.contains(uuid)) removed.push_back(uuid);
+    if (fifos.uuids.contains(uuid)) continue;
+    removed.push_back(
+        {.ticket = ticket, .uuid = uuid, .uid = record->owner.uid, .by_process = true});
   }
-  if (removed.empty()) return;
-  if (!process_lives(record->owner)) {
-    if (fifos.uuids.empty()) scan.dead_records.push_back(ticket);
-    return;
-  }
-  for (std::string& uuid : removed) {
-    scan.live.push_back(
-        {.ticket = ticket, .uuid = std::move(uuid), .uid = record->owner.uid, .by_process = true});
-  }
+  if (removed.empty()) return {};
+  if (process_lives(record->owner)) return {.live = std::move(removed)};
+  return {.live = {}, .dead_record = fifos.uuids.empty()};
 }
 
 // The record goes first: a record without its FIFO means something else (see scan).
@@ -147,35 +147,43 @@ Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan,
   // new.
   ++counters.grants;
   for (int tries = 0;; ++tries) {
-    NewClaim made;
-    made.ticket = ++counters.last_ticket;
-    Status done = make_fifos(record, made);
-    if (done) {
-      done = write_record_file(dir_.claims(), claim_record_name(made.ticket), to_json(record));
+    const Ticket ticket = ++counters.last_ticket;
+    Result<std::vector<UniqueFd>> held = make_files(ticket, record);
+    if (!held && held.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
+    if (!held) return fail(creation_error(held.error()));
+    if (Status counted = guard.write(counters); !counted) {
+      ::unlinkat(dir_.claims(), claim_record_name(ticket).c_str(), 0);
+      remove_fifos(ticket, record.devices);
+      return fail(counted.error());
     }
-    if (done) {
-      done = guard.write(counters);
-      if (done) return made;
-      ::unlinkat(dir_.claims(), claim_record_name(made.ticket).c_str(), 0);
-    }
-    for (std::size_t i = 0; i < made.held.size(); ++i) {
-      ::unlinkat(dir_.claims(),
-                 claim_name({.uuid = record.devices[i], .ticket = made.ticket}).c_str(), 0);
-    }
-    if (done.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
-    return fail(creation_error(done.error()));
+    return NewClaim{.ticket = ticket, .held = std::move(*held)};
   }
 }
 
-/// One for each device, in the order of the record, as far as it comes.
-Status Claims::make_fifos(const ClaimRecord& record, NewClaim& made) const {
+/// A FIFO for each device, in the order of the record, and then the record. Nothing is left of them
+/// where that fails.
+Result<std::vector<UniqueFd>> Claims::make_files(Ticket ticket, const ClaimRecord& record) const {
+  std::vector<UniqueFd> held;
+  Status done;
   for (const std::string& uuid : record.devices) {
-    Result<UniqueFd> held =
-        create_held_fifo(dir_.claims(), claim_name({.uuid = uuid, .ticket = made.ticket}));
-    if (!held) return fail(held.error());
-    made.held.push_back(std::move(*held));
+    Result<UniqueFd> fifo =
+        create_held_fifo(dir_.claims(), claim_name({.uuid = uuid, .ticket = ticket}));
+    if (!fifo) {
+      done = fail(fifo.error());
+      break;
+    }
+    held.push_back(std::move(*fifo));
   }
-  return {};
+  if (done) done = write_record_file(dir_.claims(), claim_record_name(ticket), to_json(record));
+  if (done) return held;
+  remove_fifos(ticket, std::span(record.devices).first(held.size()));
+  return fail(done.error());
+}
+
+void Claims::remove_fifos(Ticket ticket, std::span<const std::string> uuids) const {
+  for (const std::string& uuid : uuids) {
+    ::unlinkat(dir_.claims(), claim_name({.uuid = uuid, .ticket = ticket}).c_str(), 0);
+  }
 }
 
 }  // namespace gpu_gate

@@ -2,8 +2,8 @@
 
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -69,8 +69,15 @@ class Claims {
   };
 
   std::optional<ClaimRecord> read_record(Ticket ticket, std::optional<uid_t> owner) const;
-  void scan_removed_fifos(Ticket ticket, const FifosOfClaim& fifos, ClaimScan& scan) const;
-  Status make_fifos(const ClaimRecord& record, NewClaim& made) const;
+  /// What becomes of the devices of a claim whose FIFOs somebody removed.
+  struct Removed {
+    std::vector<Claim> live;
+    bool dead_record = false;  // nothing is left but the record
+  };
+
+  Removed scan_removed_fifos(Ticket ticket, const FifosOfClaim& fifos) const;
+  Result<std::vector<UniqueFd>> make_files(Ticket ticket, const ClaimRecord& record) const;
+  void remove_fifos(Ticket ticket, std::span<const std::string> uuids) const;
 
   const LockDir& dir_;
 };

@@ -91,38 +91,43 @@ Result<Ahead> Line::ahead_of(const Place& place) const {
     }
   }
   ahead.length = places.size();
-  if (Status done = find_predecessor(places, ahead); !done) return fail(done.error());
-  if (Status done = find_leader(places, ahead); !done) return fail(done.error());
+  Result<Predecessor> predecessor = find_predecessor(places);
+  if (!predecessor) return fail(predecessor.error());
+  const Result<Front> front = find_front(places);
+  if (!front) return fail(front.error());
+  ahead.predecessor = predecessor->place;
+  ahead.predecessor_end = std::move(predecessor->end);
+  // A place that somebody brings back to life between the two scans has no watch on it.
+  if (ahead.predecessor) ahead.leader = front->leader;
+  ahead.dead.insert(ahead.dead.end(), front->dead.begin(), front->dead.end());
   return ahead;
 }
 
-Status Line::find_predecessor(const std::vector<Place>& places, Ahead& ahead) const {
-  for (auto other = places.rbegin(); other != places.rend(); ++other) {
-    Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), place_name(*other));
+Result<Line::Predecessor> Line::find_predecessor(const std::vector<Place>& places) const {
+  for (auto place = places.rbegin(); place != places.rend(); ++place) {
+    Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), place_name(*place));
     if (!held) return fail(held.error());
-    if (!*held) continue;
-    ahead.predecessor = *other;
-    ahead.predecessor_end = std::move((*held)->read_end);
-    return {};
+    if (*held) return Predecessor{.place = *place, .end = std::move((*held)->read_end)};
   }
-  return {};
+  return Predecessor{};
 }
 
-Status Line::find_leader(const std::vector<Place>& places, Ahead& ahead) const {
-  for (const Place& other : places) {
-    const Result<std::optional<uid_t>> live = holder(other);
+Result<Line::Front> Line::find_front(const std::vector<Place>& places) const {
+  Front front;
+  for (const Place& place : places) {
+    const Result<std::optional<uid_t>> live = holder(place);
     if (!live) return fail(live.error());
     if (!*live) {
-      ahead.dead.push_back(other);
+      front.dead.push_back(place);
       continue;
     }
-    const Result<bool> passed_over = is_passed_over(other);
+    const Result<bool> passed_over = is_passed_over(place);
     if (!passed_over) return fail(passed_over.error());
     if (*passed_over) continue;
-    if (ahead.predecessor) ahead.leader = other;
-    return {};
+    front.leader = place;
+    break;
   }
-  return {};
+  return front;
 }
 
 void Line::clear(const MutexGuard& /*guard*/, const Ahead& ahead) const {

@@ -73,8 +73,16 @@ class Line {
   Result<std::optional<BellState>> bell_state(const Place& place) const;
 
  private:
-  Status find_predecessor(const std::vector<Place>& places, Ahead& ahead) const;
-  Status find_leader(const std::vector<Place>& places, Ahead& ahead) const;
+  struct Predecessor {
+    std::optional<Place> place;
+    UniqueFd end;  // POLLHUP when it has left
+  };
+  struct Front {
+    std::optional<Place> leader;
+    std::vector<Place> dead;  // before it
+  };
+  Result<Predecessor> find_predecessor(const std::vector<Place>& places) const;
+  Result<Front> find_front(const std::vector<Place>& places) const;
   Result<OwnPlace> make_place(const Place& place, const WaiterRecord& record) const;
 
   const LockDir& dir_;

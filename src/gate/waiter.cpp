@@ -30,10 +30,12 @@ std::optional<Clock::time_point> deadline_of(const WaitOptions& options, Clock::
   return began + *options.timeout;
 }
 
-/// The state of the claims before a snapshot was taken: it is stale if they have changed since.
-struct Before {
-  std::uint64_t grants = 0;
-  std::vector<Occupancy> occupancy;
+/// What is known before the mutex is taken: the devices, the request, and the claims as they were
+/// before the devices were read. If those have changed since, the snapshot is stale.
+struct Reading {
+  Look look;
+  std::uint64_t grants_before = 0;
+  std::vector<Occupancy> occupancy_before;
 };
 
 class Waiter {
@@ -75,10 +77,9 @@ class Waiter {
   Result<std::optional<WaitEnd>> look() {
     for (;;) {
       last_look_ = Clock::now();
-      Look look;
-      const Result<Before> before = read(look);
-      if (!before) return fail(before.error());
-      const Result<Outcome> outcome = decide(look, *before);
+      Result<Reading> reading = read();
+      if (!reading) return fail(reading.error());
+      const Result<Outcome> outcome = decide(*reading);
       if (!outcome) return fail(outcome.error());
       switch (*outcome) {
         case Outcome::granted:
@@ -91,31 +92,31 @@ class Waiter {
           break;
       }
       if (!one_try()) {
-        if (Status done = settle_down(look); !done) return fail(done.error());
+        if (Status done = settle_down(reading->look); !done) return fail(done.error());
       }
-      report(look);
+      report(reading->look);
       if (one_try()) return WaitEnd(TimedOut{});
       return std::nullopt;
     }
   }
 
-  /// Reads the devices and makes the request, and before them notes what is claimed: whatever is
-  /// claimed or released from there on makes the snapshot stale.
-  Result<Before> read(Look& look) {
-    Before before{.grants = mutex_.peek().grants, .occupancy = {}};
+  /// Reads the devices and makes the request. What is claimed or released from here on makes it
+  /// stale.
+  Result<Reading> read() {
+    Reading reading{.look = {}, .grants_before = mutex_.peek().grants, .occupancy_before = {}};
     const Result<ClaimScan> scan = claims_.scan();
     if (!scan) return fail(scan.error());
     const std::vector<std::string> outer = devices_of_outer_claim(scan->live);
 
     Result<Snapshot> snapshot = read_devices();
     if (!snapshot) return fail(snapshot.error());
-    look.snapshot = std::move(*snapshot);
-    Result<Request> request = make_request_(look.snapshot, within_ != 0 ? &outer : nullptr);
+    Result<Request> request = make_request_(*snapshot, within_ != 0 ? &outer : nullptr);
     if (!request) return fail(request.error());
-    look.request = std::move(*request);
-    look.request.within = within_;
-    before.occupancy = occupancy(look.snapshot, scan->live, within_);
-    return before;
+    request->within = within_;
+    reading.occupancy_before = occupancy(*snapshot, scan->live, within_);
+    reading.look.snapshot = std::move(*snapshot);
+    reading.look.request = std::move(*request);
+    return reading;
   }
 
   /// May block in the driver for long: there a signal ends the process as it always did.
@@ -141,9 +142,11 @@ class Waiter {
     return devices;
   }
 
-  /// The decision, under the mutex: takes the devices if it is this waiter's turn, else stands in
-  /// line. Outcome::stale: the snapshot is too old to take or to refuse by.
-  Result<Outcome> decide(Look& look, const Before& before) {
+  /// The decision, under the mutex, which completes the look: takes the devices if it is this
+  /// waiter's turn, else stands in line. Outcome::stale: the snapshot is too old to take or to
+  /// refuse by.
+  Result<Outcome> decide(Reading& reading) {
+    Look& look = reading.look;
     Result<std::optional<MutexGuard>> guard =
         mutex_.lock(mutex_deadline(), ending_,
                     [this](std::optional<pid_t> pid) { observer_.mutex_delayed(pid); });
@@ -155,8 +158,8 @@ class Waiter {
     claims_.clear(**guard, *scan);
     look.claims = scan->live;
     look.occupancy = occupancy(look.snapshot, look.claims, within_);
-    const bool fresh = (*guard)->counters().grants == before.grants &&
-                       !was_released(before.occupancy, look.occupancy);
+    const bool fresh = (*guard)->counters().grants == reading.grants_before &&
+                       !was_released(reading.occupancy_before, look.occupancy);
     const Result<Ticket> last_ticket = find_place(&**guard);
     if (!last_ticket) return fail(last_ticket.error());
     calls_.forget();
