@@ -135,7 +135,8 @@ Result<std::optional<ClaimWatch>> Claims::watch(const Claim& claim) const {
   const std::optional<ClaimRecord> owned = record(claim);
   if (!owned) return std::nullopt;
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, owned->owner.pid, 0)));
-  if (!pidfd) return std::nullopt;
+  if (!pidfd && errno == ESRCH) return std::nullopt;
+  // Where the kernel has no pidfd, or does not give one, the poll finds out.
   return ClaimWatch{.fd = std::move(pidfd), .events = POLLIN};
 }
 

@@ -145,15 +145,13 @@ Result<OwnPlace> Line::join(MutexGuard& guard, Ticket last_ticket,
   Counters counters = guard.counters();
   counters.last_ticket = std::max(counters.last_ticket, last_ticket);
   for (int tries = 0;; ++tries) {
-    Result<OwnPlace> made = make_place(
-        Place{.ticket = ++counters.last_ticket, .within = record.request.within}, record);
-    if (!made && made.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
-    if (!made) return fail(creation_error(made.error()));
-    if (Status written = guard.write(counters); !written) {
-      leave(made->place);
-      return fail(written.error());
-    }
-    return made;
+    const Place place{.ticket = ++counters.last_ticket, .within = record.request.within};
+    // Counted before it can be seen: no second waiter ever stands with this ticket.
+    if (Status counted = guard.write(counters); !counted) return fail(counted.error());
+    Result<OwnPlace> made = make_place(place, record);
+    if (made) return made;
+    if (made.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
+    return fail(creation_error(made.error()));
   }
 }
 

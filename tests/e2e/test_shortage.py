@@ -4,8 +4,8 @@ directory, nothing may stay claimed, and the exit status is 125, as with timeout
 import os
 import pty
 
-from harness import ALICE, each, wait_until
-from traced import NO_LEAK_CHECK, STRACE, inject, run as run_traced
+from harness import ALICE, each, uuid, wait_until
+from traced import NO_LEAK_CHECK, STRACE, Traced, inject, run as run_traced
 
 
 def fails_by_itself(done, call):
@@ -67,6 +67,17 @@ def test_where_it_came_as_far_as_the_claim_the_command_gets_it(box):
         statuses.append(done.status)
         assert free(box)
     assert statuses[-1] == 0 and 0 not in statuses[:2], statuses
+
+
+def test_a_claim_that_cannot_be_watched_is_polled_and_not_looked_at_without_end(box):
+    """Its FIFO was removed, so it lasts as long as its process; the kernel has no pidfd to watch that by."""
+    holder = box.hold()
+    (box.lock / "claims" / f"{uuid(0)}@{holder.claim}").unlink()
+    waiter = Traced(box, ["-e", "inject=pidfd_open:error=ENOSYS"], "run", "--poll", 0.2, "--", "true")
+    waiter.rests(looks=2)  # it sleeps between the looks
+    assert waiter.process.alive() and waiter.looks() < 20
+    holder.kill()
+    assert waiter.process.finish() == 0
 
 
 def test_waiting_on_a_terminal_does_not_count_the_line_anew_every_second(box):
