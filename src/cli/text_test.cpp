@@ -2,11 +2,52 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <set>
+
+#include "cli/test_text.h"
+#include "report/test_board.h"
+
 namespace gpu_gate {
 namespace {
 
+using std::chrono::seconds;
+
+constexpr std::int64_t kNow = 1'000'000;
+constexpr Fit kFits[] = {Fit::usable,     Fit::not_allowed, Fit::mig,      Fit::too_small,
+                         Fit::unhealthy,  Fit::claimed,     Fit::occupied, Fit::memory_held,
+                         Fit::memory_low, Fit::busy,        Fit::reserved, Fit::settling};
+constexpr Barred kBars[] = {Barred::not_in_only, Barred::excluded, Barred::not_visible,
+                            Barred::no_access, Barred::outside_claim};
+constexpr Health kIllnesses[] = {Health::lost, Health::reset_required, Health::prohibited,
+                                 Health::mig, Health::unreadable};
+
+Request asking(std::int64_t min_free_mib, int max_util_pct = 100) {
+  Request request = wish(1);
+  request.criteria.min_free_mib = min_free_mib;
+  request.criteria.max_util_pct = max_util_pct;
+  return request;
+}
+
+Device ill(Health health) {
+  Device device = card(0);
+  device.health = health;
+  return device;
+}
+
+/// The reason why a card will not do.
+std::string why(const Device& device, Fit fit, const Request& request = wish(1),
+                const DeviceUse& use = {}) {
+  return reason({.device = device, .fit = fit, .barred = Barred::no, .use = use}, request, kNow);
+}
+
+std::string why_barred(Barred barred) {
+  const Device device = card(0);
+  return reason({.device = device, .fit = Fit::not_allowed, .barred = barred, .use = {}}, wish(1),
+                kNow);
+}
+
 TEST(HumanDuration, IsShort) {
-  using std::chrono::seconds;
   EXPECT_EQ(human_duration(seconds(-3)), "0s");
   EXPECT_EQ(human_duration(seconds(59)), "59s");
   EXPECT_EQ(human_duration(seconds(60)), "1m");
@@ -14,6 +55,262 @@ TEST(HumanDuration, IsShort) {
   EXPECT_EQ(human_duration(seconds(7980)), "2h13m");
   EXPECT_EQ(human_duration(seconds(7200)), "2h");
   EXPECT_EQ(human_duration(seconds(86400 * 3 + 4 * 3600)), "3d4h");
+}
+
+TEST(HumanDuration, ChangesItsUnitAtTheFullOne) {
+  EXPECT_EQ(human_duration(seconds(0)), "0s");
+  EXPECT_EQ(human_duration(seconds(3600)), "1h");
+  EXPECT_EQ(human_duration(seconds(3659)), "1h");
+  EXPECT_EQ(human_duration(seconds(3660)), "1h1m");
+  EXPECT_EQ(human_duration(seconds(86399)), "23h59m");
+  EXPECT_EQ(human_duration(seconds(86400)), "1d");
+  EXPECT_EQ(human_duration(seconds(86400 + 3599)), "1d");
+  EXPECT_EQ(human_duration(seconds(2 * 86400 - 1)), "1d23h");
+}
+
+TEST(HumanDuration, TakesTheLongestAndTheMostNegative) {
+  EXPECT_EQ(human_duration(seconds(86400LL * 100000)), "100000d");
+  EXPECT_EQ(human_duration(seconds(std::numeric_limits<std::int64_t>::min())), "0s");
+  EXPECT_TRUE(human_duration(seconds(std::numeric_limits<std::int64_t>::max())).ends_with("h"));
+}
+
+TEST(Gpus, AreOneOrMany) {
+  EXPECT_EQ(gpus(1), "1 GPU");
+  EXPECT_EQ(gpus(0), "0 GPUs");
+  EXPECT_EQ(gpus(2), "2 GPUs");
+  EXPECT_EQ(gpus(std::numeric_limits<int>::max()), "2147483647 GPUs");
+}
+
+TEST(ClaimantText, NamesUserJobAndTime) {
+  EXPECT_EQ(claimant_text(claimant("alice", job(4242, "python train.py", kNow - 7980)), kNow),
+            "alice: python train.py (pid 4242, 2h13m)");
+}
+
+TEST(ClaimantText, IsTheUserAloneWithoutARecord) {
+  EXPECT_EQ(claimant_text(claimant("alice"), kNow), "alice");
+}
+
+TEST(ClaimantText, ShowsNoNegativeTime) {
+  EXPECT_TRUE(has(claimant_text(claimant("alice", job(1, "x", kNow + 1)), kNow), "0s"));
+  EXPECT_TRUE(has(
+      claimant_text(claimant("alice", job(1, "x", std::numeric_limits<std::int64_t>::max())), 0),
+      "0s"));
+}
+
+TEST(ClaimantText, IsSafeForATerminal) {
+  EXPECT_EQ(claimant_text(claimant("a\nb", job(1, "x\x1b[2J\xff", kNow)), kNow),
+            "a\\nb: x\\x1b[2J\\xff (pid 1, 0s)");
+}
+
+TEST(ProcessText, NamesUserCommandAndMemory) {
+  DeviceProcess process = seen_process(4242, "alice", "python x.py");
+  EXPECT_EQ(process_text(process), "alice: python x.py (pid 4242)");
+  process.process.memory_mib = 300;
+  EXPECT_EQ(process_text(process), "alice: python x.py (pid 4242, 300 MiB)");
+  process.process.memory_mib = 0;
+  EXPECT_EQ(process_text(process), "alice: python x.py (pid 4242, 0 MiB)");
+}
+
+TEST(ProcessText, IsThePidOfAProcessThatCannotBeSeen) {
+  DeviceProcess process = hidden_process(77);
+  EXPECT_EQ(process_text(process), "pid 77");
+  process.process.memory_mib = 300;
+  EXPECT_EQ(process_text(process), "pid 77, 300 MiB");
+}
+
+TEST(ProcessText, IsSafeForATerminal) {
+  EXPECT_EQ(process_text(seen_process(1, "a\tb", "\x1b]0;x\x07")), "a\\tb: \\x1b]0;x\\x07 (pid 1)");
+}
+
+TEST(HealthText, IsAnotherForEachHealth) {
+  std::set<std::string> texts;
+  for (const Health health : kIllnesses) texts.insert(health_text(ill(health)));
+  EXPECT_EQ(texts.size(), std::size(kIllnesses));
+  EXPECT_FALSE(texts.contains(""));
+  EXPECT_EQ(health_text(card(0)), "ok");
+}
+
+TEST(HealthText, SaysWhatHelps) {
+  EXPECT_TRUE(has(health_text(ill(Health::prohibited)), "nvidia-smi -c 0"));
+  EXPECT_TRUE(has(health_text(ill(Health::lost)), "reset"));
+  EXPECT_TRUE(has(health_text(ill(Health::mig)), "MIG"));
+}
+
+TEST(HealthText, EndsWithTheDriversOwnWords) {
+  for (const Health health : {Health::lost, Health::reset_required, Health::unreadable}) {
+    Device device = ill(health);
+    device.error = "Unknown\nError";
+    EXPECT_TRUE(health_text(device).ends_with(": Unknown\\nError")) << health_text(device);
+  }
+}
+
+TEST(Reason, IsThereForEveryFit) {
+  DeviceUse use;
+  use.claimants = {claimant("alice", job(1, "x", kNow))};
+  use.processes = {seen_process(2, "eve", "y")};
+  std::set<std::string> reasons;
+  for (const Fit fit : kFits) {
+    if (fit == Fit::not_allowed) continue;  // Barred tells why
+    const Health health = fit == Fit::mig         ? Health::mig
+                          : fit == Fit::unhealthy ? Health::lost
+                                                  : Health::ok;
+    const std::string text = why(ill(health), fit, asking(50000), use);
+    EXPECT_NE(text, "") << static_cast<int>(fit);
+    EXPECT_TRUE(reasons.insert(text).second) << "the same as of another fit: " << text;
+  }
+}
+
+TEST(Reason, IsThereForEveryBar) {
+  std::set<std::string> reasons;
+  for (const Barred barred : kBars) {
+    const std::string text = why_barred(barred);
+    EXPECT_NE(text, "") << static_cast<int>(barred);
+    EXPECT_TRUE(reasons.insert(text).second) << "the same as of another: " << text;
+  }
+}
+
+TEST(Reason, OfABarredGpuNamesTheOptionOrTheVariable) {
+  EXPECT_TRUE(has(why_barred(Barred::not_in_only), "--only"));
+  EXPECT_TRUE(has(why_barred(Barred::excluded), "--exclude"));
+  EXPECT_TRUE(has(why_barred(Barred::not_visible), "CUDA_VISIBLE_DEVICES"));
+}
+
+TEST(Reason, ThatLastsComesBeforeOneThatPasses) {
+  const Device device = card(0);
+  DeviceUse use;
+  use.claimants = {claimant("alice")};
+  const std::string text =
+      reason({.device = device, .fit = Fit::claimed, .barred = Barred::excluded, .use = use},
+             wish(1), kNow);
+  EXPECT_TRUE(has(text, "--exclude")) << text;
+  EXPECT_FALSE(has(text, "alice")) << text;
+}
+
+TEST(Reason, OfAFreeGpuSaysHowManyAreStillMissingForSeveral) {
+  EXPECT_EQ(why(card(0), Fit::usable, wish(1)), "free");
+  const std::string text = why(card(0), Fit::usable, wish(4));
+  EXPECT_TRUE(text.starts_with("free") && has(text, "4")) << text;
+}
+
+TEST(Reason, OfAClaimedGpuNamesTheOutermostClaimant) {
+  DeviceUse use;
+  use.claimants = {claimant("alice", job(1, "sweep", kNow - 60)), claimant("alice", job(2, "one"))};
+  const std::string text = why(card(0), Fit::claimed, wish(1), use);
+  EXPECT_TRUE(has(text, "alice: sweep (pid 1, 1m)")) << text;
+  EXPECT_FALSE(has(text, "pid 2")) << text;
+}
+
+TEST(Reason, OfAClaimThatHasEndedMeanwhileNamesNobody) {
+  EXPECT_EQ(why(card(0), Fit::claimed), "claimed");
+}
+
+TEST(Reason, OfAnOccupiedGpuNamesAllThatAreOnIt) {
+  DeviceUse use;
+  use.processes = {seen_process(1, "eve", "x"), hidden_process(77), seen_process(3, "bob", "y")};
+  const std::string text = why(card(0), Fit::occupied, wish(1), use);
+  EXPECT_TRUE(has(text, "eve: x (pid 1); pid 77; bob: y (pid 3)")) << text;
+}
+
+TEST(Reason, OfTooLittleMemoryHasBothNumbers) {
+  EXPECT_EQ(why(card(0, 812), Fit::memory_low, asking(8000)),
+            "812 MiB free of the 8000 MiB asked for");
+  const std::string held = why(card(0, 40000), Fit::memory_held);
+  EXPECT_TRUE(has(held, std::to_string(card(0, 40000).memory_used_mib) + " MiB")) << held;
+}
+
+TEST(Reason, OfABusyGpuHasBothNumbers) {
+  Device device = card(0);
+  device.utilization_pct = 97;
+  const std::string text = why(device, Fit::busy, asking(0, 10));
+  EXPECT_TRUE(has(text, "97%") && has(text, "10%")) << text;
+}
+
+TEST(Reason, OfASmallGpuCountsOnlyWhatAJobCanGet) {
+  Device device = card(0);
+  device.memory_reserved_mib = 68;
+  const std::string text = why(device, Fit::too_small, asking(50000));
+  EXPECT_TRUE(has(text, "46000 MiB") && has(text, "50000 MiB")) << text;
+}
+
+TEST(NeverReason, IsEmptyWhereTimeMayHelp) {
+  for (const Fit fit : kFits) {
+    const bool never = fit == Fit::mig || fit == Fit::too_small;
+    EXPECT_EQ(never_reason(ill(Health::mig), Barred::no, fit, asking(50000)).empty(), !never)
+        << static_cast<int>(fit);
+  }
+}
+
+TEST(NeverReason, NamesABarWhateverTheStateOfTheGpu) {
+  for (const Barred barred : kBars) {
+    std::set<std::string> texts;
+    for (const Fit fit : kFits) texts.insert(never_reason(card(0), barred, fit, asking(50000)));
+    EXPECT_EQ(texts.size(), 1U) << *texts.begin();
+  }
+}
+
+// What makes a reason another one.
+
+TEST(ReasonKey, IsAnotherForEachFit) {
+  std::set<std::string> keys;
+  for (const Fit fit : kFits) keys.insert(reason_key(card(0), fit, {}));
+  EXPECT_EQ(keys.size(), std::size(kFits));
+}
+
+TEST(ReasonKey, IsAnotherForEachHealth) {
+  std::set<std::string> keys;
+  for (const Health health : kIllnesses) keys.insert(reason_key(ill(health), Fit::unhealthy, {}));
+  EXPECT_EQ(keys.size(), std::size(kIllnesses));
+}
+
+TEST(ReasonKey, StaysTheSameWhileOnlyNumbersChange) {
+  Device other = card(0, 1);
+  other.utilization_pct = 99;
+  other.memory_used_mib = 2;
+  other.error = "other words";
+  for (const Fit fit : kFits) {
+    EXPECT_EQ(reason_key(card(0), fit, {}), reason_key(other, fit, {})) << static_cast<int>(fit);
+  }
+}
+
+TEST(ReasonKey, IsAnotherForAnotherClaimOnTheGpu) {
+  const auto key = [](const std::vector<Claim>& claims) {
+    return reason_key(card(0), Fit::claimed, claims);
+  };
+  const Claim first{.ticket = 5, .uuid = "GPU-0"};
+  const Claim second{.ticket = 6, .uuid = "GPU-0"};
+  const Claim elsewhere{.ticket = 7, .uuid = "GPU-1"};
+  EXPECT_NE(key({first}), key({second}));
+  EXPECT_EQ(key({first}), key({first, elsewhere}));
+}
+
+TEST(ReasonKey, IsAnotherForAnotherProcessOnTheGpu) {
+  Device device = card(0);
+  device.processes = {{.pid = 5, .graphics = false, .memory_mib = 100}};
+  const std::string before = reason_key(device, Fit::occupied, {});
+  device.processes[0].memory_mib = 200;
+  EXPECT_EQ(reason_key(device, Fit::occupied, {}), before);
+  device.processes[0].pid = 6;
+  EXPECT_NE(reason_key(device, Fit::occupied, {}), before);
+}
+
+TEST(ReasonKey, TellsTwoNumbersFromOneThatIsLonger) {
+  const auto key = [](const std::vector<Ticket>& tickets) {
+    std::vector<Claim> claims;
+    for (const Ticket ticket : tickets) claims.push_back({.ticket = ticket, .uuid = "GPU-0"});
+    return reason_key(card(0), Fit::claimed, claims);
+  };
+  EXPECT_NE(key({1, 23}), key({12, 3}));
+}
+
+TEST(ReasonKey, HeedsClaimsAndProcessesOnlyWhereTheReasonNamesThem) {
+  Device with_process = card(0);
+  with_process.processes = {{.pid = 5, .graphics = false, .memory_mib = {}}};
+  const std::vector<Claim> claims{{.ticket = 5, .uuid = "GPU-0"}};
+  for (const Fit fit : kFits) {
+    if (fit == Fit::claimed || fit == Fit::occupied) continue;
+    EXPECT_EQ(reason_key(card(0), fit, {}), reason_key(with_process, fit, claims))
+        << static_cast<int>(fit);
+  }
 }
 
 }  // namespace
