@@ -1,0 +1,273 @@
+#include "report/board.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include "base/process.h"
+#include "report/test_board.h"
+#include "report/test_shared_dir.h"
+
+namespace gpu_gate {
+namespace {
+
+constexpr uid_t kAlice = 4'000'001;
+constexpr uid_t kEve = 4'000'002;
+constexpr pid_t kJob = 1'000'001;  // of the claim; the pids are those of a made-up /proc
+
+using Texts = std::vector<std::string>;
+
+Board board_of(const Snapshot& snapshot, const SharedDir& shared) {
+  return make_board(snapshot, &shared.dir()).value();
+}
+
+Texts commands_of(const std::vector<BoardWaiter>& waiters) {
+  Texts commands;
+  for (const BoardWaiter& waiter : waiters) commands.push_back(waiter.record.owner.command);
+  return commands;
+}
+
+DeviceProcess process_of(pid_t pid, std::optional<uid_t> uid) {
+  DeviceProcess process = hidden_process(pid);
+  process.uid = uid;
+  return process;
+}
+
+/// Alice's, whose job is kJob of this process's pid namespace.
+BoardClaim claim_of_alice() {
+  Owner owner = job(kJob, "sweep");
+  owner.pid_namespace = pid_namespace();
+  BoardClaim claim = board_claim(5, claimant("alice", owner));
+  claim.claimant.uid = kAlice;
+  return claim;
+}
+
+// Which process belongs to a claim.
+
+TEST(IsClaimed, TheProcessOfTheClaimItself) {
+  const ScratchProc proc;
+  EXPECT_TRUE(is_claimed(process_of(kJob, {}), {claim_of_alice()}, proc.path()));
+}
+
+TEST(IsClaimed, WhatComesOfItHoweverFar) {
+  const ScratchProc proc;
+  proc.add(kJob + 1, kJob);
+  proc.add(kJob + 2, kJob + 1, "a ) S 7 name");
+  proc.add(kJob + 3, kJob + 2);
+  EXPECT_TRUE(is_claimed(process_of(kJob + 3, kEve), {claim_of_alice()}, proc.path()));
+}
+
+TEST(IsClaimed, AnOrphanOfTheSameUser) {
+  const ScratchProc proc;
+  proc.add(kJob + 1, 1);
+  EXPECT_TRUE(is_claimed(process_of(kJob + 1, kAlice), {claim_of_alice()}, proc.path()));
+}
+
+TEST(IsClaimed, NoStranger) {
+  const ScratchProc proc;
+  proc.add(kJob, 50);
+  proc.add(kJob + 1, 50);
+  proc.add(50, 1);
+  EXPECT_FALSE(is_claimed(process_of(kJob + 1, kEve), {claim_of_alice()}, proc.path()));
+  EXPECT_FALSE(is_claimed(process_of(kJob + 1, {}), {claim_of_alice()}, proc.path()));
+}
+
+TEST(IsClaimed, NotTheParentOfTheJob) {
+  const ScratchProc proc;
+  proc.add(kJob, 50);
+  proc.add(50, 1);
+  EXPECT_FALSE(is_claimed(process_of(50, kEve), {claim_of_alice()}, proc.path()));
+}
+
+TEST(IsClaimed, NoneWhereThereIsNoClaim) {
+  const ScratchProc proc;
+  EXPECT_FALSE(is_claimed(process_of(kJob, kAlice), {}, proc.path()));
+}
+
+TEST(IsClaimed, NoStrangerThatHasTheSameNumberInAnotherPidNamespace) {
+  const ScratchProc proc;
+  BoardClaim claim = claim_of_alice();
+  ++claim.claimant.job->pid_namespace;
+  EXPECT_FALSE(is_claimed(process_of(kJob, kEve), {claim}, proc.path()));
+  EXPECT_TRUE(is_claimed(process_of(kJob, kAlice), {claim}, proc.path())) << "the user's own";
+}
+
+TEST(IsClaimed, OnlyByTheUserWhereTheClaimHasNoRecord) {
+  const ScratchProc proc;
+  BoardClaim claim = claim_of_alice();
+  claim.claimant.job.reset();
+  EXPECT_TRUE(is_claimed(process_of(kJob, kAlice), {claim}, proc.path()));
+  EXPECT_FALSE(is_claimed(process_of(kJob, kEve), {claim}, proc.path()));
+}
+
+TEST(IsClaimed, ByAnyOfSeveralClaims) {
+  const ScratchProc proc;
+  proc.add(kJob + 1, kJob);
+  BoardClaim other = board_claim(6, claimant("bob"));
+  other.claimant.uid = kAlice + 7;
+  EXPECT_TRUE(is_claimed(process_of(kJob + 1, kEve), {other, claim_of_alice()}, proc.path()));
+}
+
+TEST(IsClaimed, EndsWhereTheParentsGoRoundInACircle) {
+  const ScratchProc proc;
+  proc.add(50, 51);
+  proc.add(51, 50);
+  proc.add(52, 52);
+  EXPECT_FALSE(is_claimed(process_of(50, kEve), {claim_of_alice()}, proc.path()));
+  EXPECT_FALSE(is_claimed(process_of(52, kEve), {claim_of_alice()}, proc.path()));
+}
+
+TEST(IsClaimed, IsNotMisledByWhatIsNoStat) {
+  const ScratchProc proc;
+  for (const char* text : {"", "50", "50 (x)", "50 (x) S", "50 (x) S -1 1", "50 (x) S x 1"}) {
+    std::filesystem::create_directories(proc.path() + "/50");
+    std::ofstream(proc.path() + "/50/stat") << text;
+    EXPECT_FALSE(is_claimed(process_of(50, kEve), {claim_of_alice()}, proc.path())) << text;
+  }
+}
+
+// The board.
+
+TEST(Board, HasEveryGpuAlsoWithoutALockDirectory) {
+  const Board board = make_board(idle_machine(3), nullptr).value();
+  ASSERT_EQ(board.rows.size(), 3U);
+  EXPECT_EQ(board.rows[2].device.uuid, "GPU-2");
+  EXPECT_TRUE(board.rows[0].claims.empty());
+  EXPECT_TRUE(board.waiters.empty());
+}
+
+TEST(Board, NamesProcessesAlsoWithoutALockDirectory) {
+  Snapshot snapshot = idle_machine(1);
+  snapshot.devices[0].processes = {{.pid = ::getpid(), .graphics = false, .memory_mib = 100}};
+  const Board board = make_board(snapshot, nullptr).value();
+  ASSERT_EQ(board.rows.at(0).processes.size(), 1U);
+  EXPECT_EQ(board.rows[0].processes[0].described.uid, ::geteuid());
+  EXPECT_FALSE(board.rows[0].processes[0].claimed);
+}
+
+TEST(Board, OfAnEmptyLockDirectoryHasNoClaimsAndNoWaiters) {
+  const SharedDir shared;
+  const Board board = board_of(idle_machine(2), shared);
+  ASSERT_EQ(board.rows.size(), 2U);
+  EXPECT_TRUE(board.rows[0].claims.empty() && board.rows[1].claims.empty());
+  EXPECT_TRUE(board.waiters.empty());
+}
+
+TEST(Board, PutsAClaimOnEachOfItsGpus) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0", "GPU-2"}, this_process({"python", "x.py"}));
+  const Board board = board_of(idle_machine(3), shared);
+  EXPECT_TRUE(board.rows.at(1).claims.empty());
+  for (const std::size_t i : {0U, 2U}) {
+    ASSERT_EQ(board.rows[i].claims.size(), 1U);
+    const BoardClaim& claim = board.rows[i].claims[0];
+    EXPECT_EQ(claim.ticket, held.ticket);
+    EXPECT_EQ(claim.claimant.job->command, "python x.py");
+    EXPECT_EQ(claim.devices, (Texts{"GPU-0", "GPU-2"}));
+  }
+}
+
+TEST(Board, ShowsNoClaimThatHasEnded) {
+  SharedDir shared;
+  NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  EXPECT_EQ(board_of(idle_machine(1), shared).rows[0].claims.size(), 1U);
+  held.held.clear();
+  EXPECT_TRUE(board_of(idle_machine(1), shared).rows[0].claims.empty());
+}
+
+TEST(Board, HasTheOutermostClaimFirst) {
+  SharedDir shared;
+  const NewClaim outer = shared.claim({"GPU-0", "GPU-1"}, this_process({"outer"}));
+  const NewClaim first = shared.claim({"GPU-1"}, this_process({"first"}));
+  const NewClaim second = shared.claim({"GPU-1"}, this_process({"second"}));
+  const std::vector<BoardClaim> claims = board_of(idle_machine(2), shared).rows.at(1).claims;
+  ASSERT_EQ(claims.size(), 3U);
+  EXPECT_EQ(claims[0].claimant.job->command, "outer");
+  EXPECT_EQ(claims[1].claimant.job->command, "first");
+  EXPECT_EQ(claims[2].claimant.job->command, "second");
+}
+
+TEST(Board, MarksTheProcessesOfAClaimOnItsGpuOnly) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  Snapshot snapshot = idle_machine(2);
+  for (Device& device : snapshot.devices) {
+    device.processes = {{.pid = ::getpid(), .graphics = false, .memory_mib = {}}};
+  }
+  const Board board = board_of(snapshot, shared);
+  EXPECT_TRUE(board.rows[0].processes.at(0).claimed);
+  EXPECT_FALSE(board.rows[1].processes.at(0).claimed);
+}
+
+TEST(Board, ShowsTheClaimOfACardOnEachOfItsInstances) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  Snapshot snapshot = idle_machine(2);
+  for (Device& device : snapshot.devices) {
+    device.uuid = "MIG-" + std::to_string(device.index);
+    device.card_uuid = "GPU-" + std::to_string(device.index);
+  }
+  const Board board = board_of(snapshot, shared);
+  EXPECT_EQ(board.rows[0].claims.size(), 1U);
+  EXPECT_TRUE(board.rows[1].claims.empty());
+}
+
+TEST(Board, HasThoseWhoWaitInTheOrderOfTheLine) {
+  SharedDir shared;
+  std::vector<OwnPlace> places;
+  Texts names;
+  for (int i = 0; i < 12; ++i) {
+    names.push_back("job " + std::to_string(i));
+    places.push_back(shared.join(this_process({names.back()}), wish(i + 1)));
+  }
+  const Board board = board_of(idle_machine(1), shared);
+  EXPECT_EQ(commands_of(board.waiters), names);
+  EXPECT_EQ(board.waiters.at(4).record.request.criteria.count, 5);
+  EXPECT_EQ(board.waiters[4].user, user_name(::geteuid()));
+  EXPECT_EQ(board.waiters[4].place, places[4].place);
+}
+
+TEST(Board, LeavesOutWhoHasLeftTheLine) {
+  SharedDir shared;
+  const OwnPlace first = shared.join(this_process({"first"}), wish(1));
+  OwnPlace second = shared.join(this_process({"second"}), wish(1));
+  const OwnPlace third = shared.join(this_process({"third"}), wish(1));
+  second.held.reset();
+  EXPECT_EQ(commands_of(board_of(idle_machine(1), shared).waiters), (Texts{"first", "third"}));
+}
+
+TEST(Board, KnowsWhoWaitsInsideAClaim) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"sweep"}));
+  const OwnPlace outside = shared.join(this_process({"outside"}), wish(1));
+  Request nested = wish(1);
+  nested.within = held.ticket;
+  const OwnPlace inside = shared.join(this_process({"inside"}), nested);
+  const std::vector<BoardWaiter> waiters = board_of(idle_machine(1), shared).waiters;
+  ASSERT_EQ(commands_of(waiters), (Texts{"outside", "inside"}));
+  EXPECT_EQ(waiters[0].place.within, 0U);
+  EXPECT_EQ(waiters[1].place.within, held.ticket);
+}
+
+TEST(Board, LeavesOutAWaiterWhoseRecordCannotBeBelieved) {
+  SharedDir shared;
+  const OwnPlace first = shared.join(this_process({"first"}), wish(1));
+  const OwnPlace second = shared.join(this_process({"second"}), wish(1));
+  std::ofstream(shared.waiter_record_path(first.place)) << "{}";
+  EXPECT_EQ(commands_of(board_of(idle_machine(1), shared).waiters), Texts{"second"});
+}
+
+TEST(Board, IsNotMadeFromHalfOfWhatIsThere) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  struct rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const struct rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const Result<Board> board = make_board(idle_machine(1), &shared.dir());
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(board) << "a claim that could not be looked at was taken for none";
+  EXPECT_EQ(board.error().kind, ErrorKind::system);
+}
+
+}  // namespace
+}  // namespace gpu_gate

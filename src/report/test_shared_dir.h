@@ -1,0 +1,103 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gate/claims.h"
+#include "gate/line.h"
+#include "gate/lock_dir.h"
+#include "gate/mutex.h"
+
+// Folders on disk for unit tests: a lock directory with claims and waiters in it, and a /proc.
+namespace gpu_gate {
+
+/// A folder of its own, which is removed with what is in it.
+class ScratchFolder {
+ public:
+  ScratchFolder() : path_(testing::TempDir() + "gpu-gate-XXXXXX") {
+    if (::mkdtemp(path_.data()) == nullptr) std::abort();
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+/// A lock directory, in which this process makes claims and stands in line as often as it likes.
+class SharedDir {
+ public:
+  const LockDir& dir() const { return dir_; }
+  Claims claims() const { return Claims(dir_); }
+  std::vector<Claim> live() const { return claims().scan().value().live; }
+
+  NewClaim claim(const std::vector<std::string>& uuids, const Owner& owner) {
+    MutexGuard guard = lock();
+    return claims()
+        .make(guard, claims().scan().value(), {.owner = owner, .devices = uuids})
+        .value();
+  }
+
+  OwnPlace join(const Owner& owner, const Request& request) {
+    MutexGuard guard = lock();
+    const Line line(dir_);
+    const Ahead ahead = line.ahead_of({.ticket = 0, .within = request.within}).value();
+    return line.join(guard, ahead.last_ticket, {.owner = owner, .request = request}).value();
+  }
+
+  std::string claim_record_path(Ticket ticket) const {
+    return dir_.path() + "/claims/" + claim_record_name(ticket);
+  }
+  std::string waiter_record_path(const Place& place) const {
+    return dir_.path() + "/queue/" + record_name(place);
+  }
+
+ private:
+  static LockDirPaths paths_in(const std::string& folder) {
+    LockDirPaths paths;
+    paths.chosen = folder + "/gpu-gate";
+    return paths;
+  }
+
+  MutexGuard lock() {
+    sigset_t none;
+    ::sigemptyset(&none);
+    return std::move(*mutex_.lock({}, none, {}).value());
+  }
+
+  ScratchFolder folder_;
+  LockDir dir_ = std::move(*LockDir::open(paths_in(folder_.path())));
+  Mutex mutex_{dir_};
+};
+
+/// A folder in the form of proc(5), as far as a process's parent can be told from it.
+class ScratchProc {
+ public:
+  const std::string& path() const { return folder_.path(); }
+
+  void add(pid_t pid, pid_t parent, const std::string& name = "x") const {
+    const std::string process = path() + "/" + std::to_string(pid);
+    std::filesystem::create_directory(process);
+    std::ofstream(process + "/stat") << pid << " (" << name << ") S " << parent << " 1 1 0 -1";
+  }
+
+ private:
+  ScratchFolder folder_;
+};
+
+}  // namespace gpu_gate

@@ -1,0 +1,186 @@
+#include "report/usage.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "base/process.h"
+#include "report/test_board.h"
+#include "report/test_shared_dir.h"
+
+namespace gpu_gate {
+namespace {
+
+constexpr uid_t kStranger = 4'123'456;  // has no name
+
+/// A child of this process that lives until it is killed; with `uid`, another user's.
+class Child {
+ public:
+  explicit Child(std::optional<uid_t> uid = {}) {
+    int ready[2];
+    if (::pipe2(ready, O_CLOEXEC) != 0) std::abort();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const bool changed = !uid || ::setresuid(*uid, *uid, *uid) == 0;
+      // A process that changes its user would be shown as root's until it executes something.
+      ::prctl(PR_SET_DUMPABLE, 1);
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (!changed || ::write(ready[1], "x", 1) != 1) ::_exit(1);
+      for (;;) ::pause();
+    }
+    ::close(ready[1]);
+    char byte = 0;
+    ready_ = ::read(ready[0], &byte, 1) == 1;
+    ::close(ready[0]);
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child() {
+    kill();
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  pid_t pid() const { return pid_; }
+  bool is_ready() const { return ready_; }
+
+  /// It is a zombie then.
+  void kill() const {
+    ::kill(pid_, SIGKILL);
+    siginfo_t info{};
+    ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+  }
+
+ private:
+  pid_t pid_ = -1;
+  bool ready_ = false;
+};
+
+DeviceProcess described(pid_t pid) {
+  return describe({.pid = pid, .graphics = false, .memory_mib = {}});
+}
+
+TEST(ClaimantOf, NamesTheJobThatTheRecordTells) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"python", "train.py"}));
+  const Claimant who = claimant_of(shared.claims(), shared.live().at(0));
+  EXPECT_EQ(who.uid, ::geteuid());
+  EXPECT_EQ(who.user, user_name(::geteuid()));
+  ASSERT_TRUE(who.job);
+  EXPECT_EQ(who.job->command, "python train.py");
+  EXPECT_EQ(who.job->pid, ::getpid());
+  EXPECT_EQ(who.job->uid, ::geteuid());
+}
+
+TEST(ClaimantOf, KnowsTheUserWhereThereIsNoRecord) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  std::filesystem::remove(shared.claim_record_path(held.ticket));
+  const Claimant who = claimant_of(shared.claims(), shared.live().at(0));
+  EXPECT_EQ(who.uid, ::geteuid());
+  EXPECT_FALSE(who.job);
+}
+
+TEST(ClaimantOf, BelievesNoRecordThatIsNotWhole) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  std::filesystem::resize_file(shared.claim_record_path(held.ticket), 20);
+  EXPECT_FALSE(claimant_of(shared.claims(), shared.live().at(0)).job);
+}
+
+TEST(ClaimantOf, BelievesNoRecordOfAnotherUser) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  Claim claim = shared.live().at(0);
+  claim.uid = kStranger;
+  const Claimant who = claimant_of(shared.claims(), claim);
+  EXPECT_FALSE(who.job);
+  EXPECT_EQ(who.uid, kStranger) << "the claim is its own all the same";
+}
+
+TEST(ClaimantOf, IsANumberWhereTheUserHasNoName) {
+  SharedDir shared;
+  EXPECT_EQ(claimant_of(shared.claims(), {.ticket = 1, .uuid = "GPU-0", .uid = kStranger}).user,
+            std::to_string(kStranger));
+}
+
+TEST(Describe, NamesUserAndCommandOfAProcess) {
+  const DeviceProcess process = described(::getpid());
+  EXPECT_EQ(process.uid, ::geteuid());
+  EXPECT_EQ(process.user, user_name(::geteuid()));
+  EXPECT_EQ(process.command, process_command(::getpid(), kMaxCommandBytes));
+  EXPECT_NE(process.command, "");
+}
+
+TEST(Describe, KeepsWhatTheDriverTold) {
+  const DeviceProcess process = describe({.pid = ::getpid(), .graphics = true, .memory_mib = 300});
+  EXPECT_EQ(process.process.pid, ::getpid());
+  EXPECT_TRUE(process.process.graphics);
+  EXPECT_EQ(process.process.memory_mib, 300);
+}
+
+TEST(Describe, NamesTheUserOfAnothersProcess) {
+  const Child child(kStranger);
+  if (!child.is_ready()) GTEST_SKIP() << "only root can become another user";
+  const DeviceProcess process = described(child.pid());
+  EXPECT_EQ(process.uid, kStranger);
+  EXPECT_EQ(process.user, std::to_string(kStranger));
+}
+
+TEST(Describe, KnowsNoUserOfAProcessThatHasEnded) {
+  pid_t pid = 0;
+  {
+    const Child child;
+    ASSERT_TRUE(child.is_ready());
+    pid = child.pid();
+    EXPECT_EQ(described(pid).uid, ::geteuid());
+    child.kill();
+    EXPECT_FALSE(described(pid).uid) << "a zombie uses no GPU";
+  }
+  EXPECT_FALSE(described(pid).uid);
+  EXPECT_EQ(described(pid).user, "");
+  EXPECT_EQ(described(pid).command, "");
+}
+
+TEST(UseOf, NamesTheClaimantsOfThatDeviceOnly) {
+  SharedDir shared;
+  const NewClaim both = shared.claim({"GPU-0", "GPU-1"}, this_process({"both"}));
+  const NewClaim other = shared.claim({"GPU-2"}, this_process({"other"}));
+  const DeviceUse use = use_of(card(1), shared.claims(), shared.live(), 0);
+  ASSERT_EQ(use.claimants.size(), 1U);
+  EXPECT_EQ(use.claimants[0].job->command, "both");
+  EXPECT_TRUE(use_of(card(3), shared.claims(), shared.live(), 0).claimants.empty());
+}
+
+TEST(UseOf, HasTheOutermostClaimantFirst) {
+  SharedDir shared;
+  const NewClaim outer = shared.claim({"GPU-0"}, this_process({"outer"}));
+  const NewClaim inner = shared.claim({"GPU-0"}, this_process({"inner"}));
+  const DeviceUse use = use_of(card(0), shared.claims(), shared.live(), 0);
+  ASSERT_EQ(use.claimants.size(), 2U);
+  EXPECT_EQ(use.claimants[0].job->command, "outer");
+  EXPECT_EQ(use.claimants[1].job->command, "inner");
+}
+
+TEST(UseOf, LeavesOutTheClaimThatItIsInsideOf) {
+  SharedDir shared;
+  const NewClaim outer = shared.claim({"GPU-0"}, this_process({"outer"}));
+  EXPECT_TRUE(use_of(card(0), shared.claims(), shared.live(), outer.ticket).claimants.empty());
+  const NewClaim inner = shared.claim({"GPU-0"}, this_process({"inner"}));
+  const DeviceUse use = use_of(card(0), shared.claims(), shared.live(), outer.ticket);
+  ASSERT_EQ(use.claimants.size(), 1U);
+  EXPECT_EQ(use.claimants[0].job->command, "inner");
+}
+
+TEST(UseOf, HasComputeProcessesOnly) {
+  SharedDir shared;
+  Device device = card(0);
+  device.processes = {{.pid = ::getpid(), .graphics = true, .memory_mib = {}},
+                      {.pid = ::getppid(), .graphics = false, .memory_mib = {}}};
+  const DeviceUse use = use_of(device, shared.claims(), {}, 0);
+  ASSERT_EQ(use.processes.size(), 1U);
+  EXPECT_EQ(use.processes[0].process.pid, ::getppid());
+}
+
+}  // namespace
+}  // namespace gpu_gate
