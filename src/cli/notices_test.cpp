@@ -1,0 +1,297 @@
+#include "cli/notices.h"
+
+#include <gtest/gtest.h>
+
+#include "base/process.h"
+#include "cli/test_streams.h"
+#include "cli/test_text.h"
+#include "report/test_board.h"
+#include "report/test_shared_dir.h"
+
+namespace gpu_gate {
+namespace {
+
+/// A wait for one GPU on a machine of two, as its observer is told of it.
+class Notice : public testing::Test {
+ protected:
+  /// What is told after a look that found `fits_` and `claims_`.
+  std::string look(Notices& notices) {
+    return told([&] { notices.looked(report()); });
+  }
+
+  WaitReport report() const {
+    return {.snapshot = snapshot_,
+            .request = request_,
+            .fits = fits_,
+            .claims = claims_,
+            .records = records_};
+  }
+
+  SharedDir shared_;
+  Snapshot snapshot_ = idle_machine(2);
+  Request request_ = wish(1);
+  std::vector<Fit> fits_{Fit::memory_held, Fit::busy};
+  std::vector<Claim> claims_;
+  Claims records_ = shared_.claims();
+};
+
+Granted granted_on(std::vector<Device> devices) {
+  Granted granted;
+  granted.devices = std::move(devices);
+  return granted;
+}
+
+Device named(int index, const std::string& name, std::int64_t free_mib = 40000) {
+  Device device = card(index, free_mib);
+  device.name = name;
+  return device;
+}
+
+TEST_F(Notice, OfTheFirstLookTellsWhyEachGpuWillNotDo) {
+  Notices notices(false, false, 1);
+  const std::vector<std::string> lines = lines_of(look(notices));
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_TRUE(has(lines[0], "waiting")) << lines[0];
+  EXPECT_TRUE(lines[1].starts_with("gpu-gate:   GPU 0: ")) << lines[1];
+  EXPECT_TRUE(lines[2].starts_with("gpu-gate:   GPU 1: ")) << lines[2];
+}
+
+TEST_F(Notice, SaysForHowManyGpusItWaits) {
+  Notices one(false, false, 1);
+  EXPECT_TRUE(has(lines_of(look(one)).at(0), "a free GPU"));
+  Notices many(false, false, 3);
+  EXPECT_TRUE(has(lines_of(look(many)).at(0), "3 free GPUs"));
+}
+
+TEST_F(Notice, OfOneTryDoesNotSayThatItWaits) {
+  Notices notices(false, true, 1);
+  const std::vector<std::string> lines = lines_of(look(notices));
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_TRUE(has(lines[0], "GPU 0: ") && has(lines[1], "GPU 1: "));
+}
+
+TEST_F(Notice, IsNotRepeatedWhereNothingChanged) {
+  Notices notices(false, false, 1);
+  look(notices);
+  EXPECT_EQ(look(notices), "");
+  snapshot_.devices[0].memory_used_mib += 5;
+  EXPECT_EQ(look(notices), "") << "a number that changes all the time is no news";
+}
+
+TEST_F(Notice, AfterwardsTellsOnlyOfTheGpuThatChanged) {
+  Notices notices(false, false, 1);
+  look(notices);
+  fits_[1] = Fit::reserved;
+  const std::vector<std::string> lines = lines_of(look(notices));
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_TRUE(has(lines[0], "GPU 1: ")) << lines[0];
+}
+
+TEST_F(Notice, ComesAgainWhereAnOldReasonReturns) {
+  Notices notices(false, false, 1);
+  look(notices);
+  fits_[1] = Fit::reserved;
+  look(notices);
+  fits_[1] = Fit::busy;
+  EXPECT_TRUE(has(look(notices), "GPU 1: "));
+}
+
+TEST_F(Notice, TellsOfAGpuThatTurnsUpLater) {
+  Notices notices(false, false, 1);
+  look(notices);
+  snapshot_.devices.push_back(card(2));
+  fits_.push_back(Fit::busy);
+  const std::vector<std::string> lines = lines_of(look(notices));
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_TRUE(has(lines[0], "GPU 2: ")) << lines[0];
+}
+
+TEST_F(Notice, NamesWhoHoldsAGpuAndTellsOfTheNext) {
+  NewClaim held = shared_.claim({"GPU-1"}, this_process({"python", "train.py"}));
+  claims_ = shared_.live();
+  fits_[1] = Fit::claimed;
+  Notices notices(false, false, 1);
+  const std::string first = look(notices);
+  EXPECT_TRUE(has(first, user_name(::geteuid()) + ": python train.py (pid ")) << first;
+  EXPECT_EQ(look(notices), "");
+
+  held = shared_.claim({"GPU-1"}, this_process({"python", "eval.py"}));
+  claims_ = shared_.live();
+  const std::string second = look(notices);
+  EXPECT_TRUE(has(second, "GPU 1: ") && has(second, "python eval.py")) << second;
+  EXPECT_FALSE(has(second, "GPU 0: ")) << second;
+}
+
+TEST_F(Notice, InsideAClaimDoesNotBlameItsOwnJob) {
+  const NewClaim outer = shared_.claim({"GPU-1"}, this_process({"the-sweep"}));
+  const NewClaim inner = shared_.claim({"GPU-1"}, this_process({"the-part"}));
+  claims_ = shared_.live();
+  fits_[1] = Fit::claimed;
+  request_.within = outer.ticket;
+  Notices notices(false, false, 1);
+  const std::string text = look(notices);
+  EXPECT_TRUE(has(text, "the-part") && !has(text, "the-sweep")) << text;
+}
+
+TEST_F(Notice, TellsWhyAGpuIsBarred) {
+  Notices notices(false, false, 1);
+  notices.set_barred({Barred::no, Barred::excluded});
+  fits_[1] = Fit::not_allowed;
+  EXPECT_TRUE(has(lines_of(look(notices)).at(2), "--exclude"));
+}
+
+TEST_F(Notice, LetsNoCommandOfOthersWriteToTheTerminal) {
+  const NewClaim held = shared_.claim({"GPU-1"}, this_process({"\x1b[2J\nGPU 9: free"}));
+  claims_ = shared_.live();
+  fits_[1] = Fit::claimed;
+  Notices notices(false, false, 1);
+  const std::string text = look(notices);
+  EXPECT_EQ(lines_of(text).size(), 3U) << text;
+  EXPECT_FALSE(has(text, "\x1b")) << text;
+}
+
+TEST_F(Notice, OfThePlaceInLineComesOnceForEachPlace) {
+  Notices notices(false, false, 1);
+  EXPECT_EQ(told([&] { notices.positioned(2); }), "gpu-gate: 2nd in line\n");
+  EXPECT_EQ(told([&] { notices.positioned(2); }), "");
+  EXPECT_EQ(told([&] { notices.positioned(1); }), "gpu-gate: 1st in line\n");
+}
+
+TEST_F(Notice, SpellsEveryPlaceInLine) {
+  const std::vector<std::pair<std::size_t, std::string>> places{
+      {1, "1st"},     {2, "2nd"},     {3, "3rd"},     {4, "4th"},      {10, "10th"}, {11, "11th"},
+      {12, "12th"},   {13, "13th"},   {21, "21st"},   {22, "22nd"},    {23, "23rd"}, {101, "101st"},
+      {111, "111th"}, {112, "112th"}, {113, "113th"}, {1011, "1011th"}};
+  Notices notices(false, false, 1);
+  for (const auto& [place, word] : places) {
+    EXPECT_TRUE(has(told([&] { notices.positioned(place); }), " " + word + " ")) << word;
+  }
+}
+
+TEST_F(Notice, OfAStuckMutexComesOnceAndNamesWhoHoldsIt) {
+  Notices notices(false, false, 1);
+  const std::string text = told([&] { notices.mutex_delayed(::getpid()); });
+  EXPECT_EQ(lines_of(text).size(), 1U) << text;
+  EXPECT_TRUE(has(text, user_name(::geteuid()) + ": ")) << text;
+  EXPECT_TRUE(has(text, "(pid " + std::to_string(::getpid()) + ")")) << text;
+  EXPECT_TRUE(has(text, "mutex")) << text;
+  EXPECT_EQ(told([&] { notices.mutex_delayed(::getppid()); }), "");
+}
+
+TEST_F(Notice, OfAStuckMutexComesAlsoWhereTheHolderCannotBeTold) {
+  Notices unknown(false, false, 1);
+  EXPECT_TRUE(has(told([&] { unknown.mutex_delayed(std::nullopt); }), "mutex"));
+  Notices hidden(false, false, 1);
+  constexpr pid_t kNobody = 2'000'000'000;
+  EXPECT_TRUE(has(told([&] { hidden.mutex_delayed(kNobody); }), "pid 2000000000"));
+}
+
+TEST_F(Notice, OfTheEndNamesTheGpuAndItsMemory) {
+  Notices notices(false, false, 1);
+  EXPECT_EQ(told([&] { notices.granted(granted_on({named(3, "NVIDIA L40S", 44211)})); }),
+            "gpu-gate: using GPU 3 (NVIDIA L40S, 44211 MiB free)\n");
+}
+
+TEST_F(Notice, OfTheEndNamesEachOfSeveralGpus) {
+  Notices notices(false, false, 2);
+  EXPECT_EQ(told([&] { notices.granted(granted_on({named(0, "A", 1), named(2, "B\n", 2)})); }),
+            "gpu-gate: using GPUs 0 (A, 1 MiB free), 2 (B\\n, 2 MiB free)\n");
+}
+
+TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {
+  Granted granted = granted_on({named(0, "A")});
+  granted.duration = std::chrono::minutes(12);
+  Notices notices(false, false, 1);
+  EXPECT_FALSE(has(told([&] { notices.granted(granted); }), "after"));
+  granted.waited = true;
+  EXPECT_TRUE(has(told([&] { notices.granted(granted); }), " after 12m\n"));
+}
+
+TEST_F(Notice, OfTheEndSaysWhereAnInheritedVariableNarrowedTheChoice) {
+  Notices notices(false, false, 1);
+  notices.set_barred({Barred::no, Barred::excluded});
+  const auto text = [&] { return told([&] { notices.granted(granted_on({named(0, "A")})); }); };
+  EXPECT_FALSE(has(text(), "CUDA_VISIBLE_DEVICES")) << "that was the user's own --exclude";
+  notices.set_barred({Barred::no, Barred::not_visible});
+  EXPECT_TRUE(has(text(), "CUDA_VISIBLE_DEVICES"));
+}
+
+TEST_F(Notice, IsNeverGivenWhereItIsToBeQuiet) {
+  Notices notices(true, false, 1);
+  EXPECT_FALSE(notices.wants_position());
+  EXPECT_EQ(told([&] {
+              notices.looked(report());
+              notices.ticked();
+              notices.mutex_delayed(::getpid());
+              notices.granted(granted_on({named(0, "A")}));
+              notices.clear();
+            }),
+            "");
+}
+
+TEST_F(Notice, AsksForThePlaceInLine) { EXPECT_TRUE(Notices(false, false, 1).wants_position()); }
+
+TEST_F(Notice, HasNoTickWhereTheLineIsNotRewritten) {
+  told([] {
+    Notices notices(false, false, 1);
+    EXPECT_EQ(notices.tick().count(), 0);
+  });
+  Notices notices(false, false, 1);
+  EXPECT_EQ(told([&] { notices.ticked(); }), "");
+}
+
+// On a terminal.
+
+class NoticeOnTerminal : public Notice {
+ protected:
+  template <class Call>
+  static std::string shown(const Call& call, bool quiet = false) {
+    return told_on_terminal(200, [&] {
+      Notices notices(quiet, false, 1);
+      call(notices);
+    });
+  }
+
+  const EnvironmentVariable term_{"TERM", "xterm"};
+  const std::string rewrite_ = "\r\x1b[K";
+};
+
+TEST_F(NoticeOnTerminal, ShowsTimeAndPlaceInALineThatIsRewritten) {
+  const std::string text = shown([](Notices& notices) {
+    notices.positioned(3);
+    notices.ticked();
+  });
+  EXPECT_TRUE(text.starts_with(rewrite_ + "gpu-gate: waited 0s, 3rd in line")) << text;
+  EXPECT_FALSE(has(text, "\n")) << text;
+}
+
+TEST_F(NoticeOnTerminal, ShowsNoPlaceThatItDoesNotKnow) {
+  const std::string text = shown([](Notices& notices) { notices.ticked(); });
+  EXPECT_TRUE(has(text, "waited 0s") && !has(text, "in line")) << text;
+}
+
+TEST_F(NoticeOnTerminal, TicksEverySecond) {
+  std::chrono::milliseconds tick{};
+  shown([&](Notices& notices) { tick = notices.tick(); });
+  EXPECT_EQ(tick, std::chrono::seconds(1));
+  shown([&](Notices& notices) { tick = notices.tick(); }, true);
+  EXPECT_EQ(tick.count(), 0) << "quiet";
+}
+
+TEST_F(NoticeOnTerminal, TakesTheLineAwayBeforeItSaysAnythingElse) {
+  const std::string text = shown([&](Notices& notices) {
+    notices.ticked();
+    notices.looked(report());
+  });
+  const std::size_t line = text.find("waited");
+  EXPECT_NE(line, std::string::npos);
+  EXPECT_TRUE(has(text.substr(line), rewrite_ + "gpu-gate: waiting")) << text;
+}
+
+TEST_F(NoticeOnTerminal, LeavesNoLineBehind) {
+  EXPECT_TRUE(shown([](Notices& notices) { notices.ticked(); }).ends_with(rewrite_));
+  EXPECT_EQ(shown([](Notices&) {}), "");
+}
+
+}  // namespace
+}  // namespace gpu_gate
