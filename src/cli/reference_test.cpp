@@ -139,5 +139,31 @@ TEST(Reference, ListsTheOptions) {
   EXPECT_TRUE(has(text, "\n--json\t\t\twait hold status\n")) << text;
 }
 
+TEST(Reference, FillsInEveryNameInOneTemplate) {
+  const std::string text = filled("@bash_values@\n--\n@bash_values@\n");
+  const std::string once = filled("@bash_values@\n");
+  EXPECT_EQ(text, once + "--\n" + once);
+}
+
+TEST(Reference, TakesANameOnlyWhereItIsAloneOnItsLine) {
+  for (const char* text : {"x @bash_values@\n", "@bash_values@ x\n", "@bash_values\n"}) {
+    EXPECT_EQ(filled(text), text);
+  }
+}
+
+TEST(Reference, NamesTheFirstOfSeveralThatAreUnknown) {
+  const Result<std::string> result = filled_in("@bash_values@\n  @first@\n@second@\n");
+  ASSERT_FALSE(result);
+  EXPECT_TRUE(has(result.error().text, "@first@")) << result.error().text;
+}
+
+TEST(Reference, LeavesNoNameUnfilled) {
+  for (const char* name : {"@man_options@", "@bash_values@", "@bash_words@", "@zsh_subcommands@",
+                           "@zsh_options@", "@fish_subcommands@", "@fish_options@"}) {
+    const std::string text = filled(std::string(name) + "\n");
+    EXPECT_FALSE(text.empty() || has(text, "@")) << name << ": " << text;
+  }
+}
+
 }  // namespace
 }  // namespace gpu_gate
