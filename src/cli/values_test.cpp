@@ -1,0 +1,156 @@
+#include "cli/values.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+
+#include "cli/test_text.h"
+
+namespace gpu_gate {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr auto kForEver = seconds(1'000'000'000);
+
+template <class Value>
+std::string refusal(const Result<Value>& value) {
+  EXPECT_FALSE(value);
+  if (value) return "";
+  EXPECT_EQ(value.error().kind, ErrorKind::usage);
+  return value.error().text;
+}
+
+TEST(WholeNumber, IsDecimalDigits) {
+  EXPECT_EQ(whole_number<int>("0"), 0);
+  EXPECT_EQ(whole_number<int>("42"), 42);
+  EXPECT_EQ(whole_number<int>("007"), 7) << "a leading zero is no sign of octal";
+  EXPECT_EQ(whole_number<std::int64_t>("5000000000"), 5'000'000'000);
+}
+
+TEST(WholeNumber, HasNothingAroundIt) {
+  for (const char* text : {"",   " ",   " 5",  "5 ",   "+1",  "1.5", "1,5", "0x10", "1e3", ".5",
+                           "5.", "inf", "nan", "five", "5MB", "½",   "-",   "--1",  "\t5", "5\n"}) {
+    EXPECT_TRUE(has(refusal(whole_number<int>(text)), "not a whole number")) << text;
+  }
+}
+
+TEST(WholeNumber, IsNeverNegative) {
+  for (const char* text : {"-1", "-0", "-99999999999999999999"}) {
+    EXPECT_TRUE(has(refusal(whole_number<int>(text)), "less than 0")) << text;
+    EXPECT_TRUE(has(refusal(whole_number<std::int64_t>(text, {.min = 1})), "less than 1")) << text;
+  }
+}
+
+TEST(WholeNumber, KeepsItsBoundsBothIncluded) {
+  const Bounds<int> bounds{.min = 1, .max = 100};
+  EXPECT_EQ(whole_number<int>("1", bounds), 1);
+  EXPECT_EQ(whole_number<int>("100", bounds), 100);
+  EXPECT_TRUE(has(refusal(whole_number<int>("0", bounds)), "less than 1"));
+  EXPECT_TRUE(has(refusal(whole_number<int>("101", bounds)), "more than 100"));
+  EXPECT_TRUE(has(refusal(whole_number<int>("99999999999999999999", bounds)), "more than 100"));
+}
+
+TEST(WholeNumber, IsCutDownToWhatTheTypeHolds) {
+  constexpr int kMaxInt = std::numeric_limits<int>::max();
+  constexpr std::int64_t kMaxLong = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(whole_number<int>("2147483647"), kMaxInt);
+  EXPECT_EQ(whole_number<int>("2147483648"), kMaxInt);
+  EXPECT_EQ(whole_number<std::int64_t>("9223372036854775807"), kMaxLong);
+  EXPECT_EQ(whole_number<std::int64_t>("9223372036854775808"), kMaxLong);
+  EXPECT_EQ(whole_number<std::int64_t>(std::string(1000, '9')), kMaxLong);
+}
+
+TEST(WholeNumber, IsNotCutDownWhereMoreThanANumberIsThere) {
+  EXPECT_TRUE(has(refusal(whole_number<int>("99999999999999999999x")), "not a whole number"));
+}
+
+TEST(SecondsValue, TakesEachFormOfADecimalNumber) {
+  EXPECT_EQ(seconds_value("0"), nanoseconds(0));
+  EXPECT_EQ(seconds_value("5"), seconds(5));
+  EXPECT_EQ(seconds_value("1.5"), milliseconds(1500));
+  EXPECT_EQ(seconds_value(".5"), milliseconds(500));
+  EXPECT_EQ(seconds_value("5."), seconds(5));
+  EXPECT_EQ(seconds_value("1e3"), seconds(1000));
+  EXPECT_EQ(seconds_value("1E3"), seconds(1000));
+  EXPECT_EQ(seconds_value("25e-2"), milliseconds(250));
+  EXPECT_EQ(seconds_value("1e+1"), seconds(10));
+  EXPECT_EQ(seconds_value("007"), seconds(7));
+  EXPECT_EQ(seconds_value("-0"), nanoseconds(0));
+}
+
+TEST(SecondsValue, TakesForEverForThirtyYears) {
+  for (const char* text : {"inf", "infinity", "1e300", "1e9999", "1000000000", "1000000001"}) {
+    EXPECT_EQ(seconds_value(text), kForEver) << text;
+  }
+  EXPECT_LT(seconds_value("999999999").value(), kForEver);
+}
+
+TEST(SecondsValue, TakesTheSmallestForNothing) {
+  EXPECT_EQ(seconds_value("1e-300"), nanoseconds(0));
+  EXPECT_EQ(seconds_value("1e-9999"), nanoseconds(0));
+  EXPECT_EQ(seconds_value("0.000000001"), nanoseconds(1));
+}
+
+TEST(SecondsValue, HasNothingAroundIt) {
+  for (const char* text : {"",     " ",     " 5",  "5 ",  "+1",  "1,5", "0x10", "nan",    "-nan",
+                           "-inf", "INF",   "5s",  "1e",  "e5",  ".",   "-",    "1.2.3",  "1-2",
+                           "--1",  "1e3.5", "5\n", "\t5", "1_0", "½",   "five", "infinit"}) {
+    EXPECT_TRUE(has(refusal(seconds_value(text)), "not a number")) << text;
+  }
+}
+
+TEST(SecondsValue, IsNeverNegative) {
+  for (const char* text : {"-1", "-.001", "-1e300", "-1e-3"}) {
+    EXPECT_TRUE(has(refusal(seconds_value(text)), "less than 0")) << text;
+  }
+}
+
+TEST(TimeValue, HasTheUnitAtItsEnd) {
+  EXPECT_EQ(time_value("90"), seconds(90));
+  EXPECT_EQ(time_value("90s"), seconds(90));
+  EXPECT_EQ(time_value("45m"), seconds(45 * 60));
+  EXPECT_EQ(time_value("2h"), seconds(2 * 3600));
+  EXPECT_EQ(time_value("1d"), seconds(86400));
+  EXPECT_EQ(time_value("1e1m"), seconds(600));
+  EXPECT_EQ(time_value(".5h"), seconds(1800));
+  EXPECT_EQ(time_value("0d"), seconds(0));
+}
+
+TEST(TimeValue, TakesForEverForThirtyYears) {
+  for (const char* text : {"inf", "infinity", "1e300d", "99999d", "1e9s"}) {
+    EXPECT_EQ(time_value(text), kForEver) << text;
+  }
+}
+
+TEST(TimeValue, HasOneNumberAndOneUnit) {
+  for (const char* text :
+       {"",   "s",  "m",   "5ms",  "5 s",  " 5s", "5s ",  "5H",   "5M",   "5w",    "1h30m",
+        "h1", "ss", "nan", "nand", "0x1d", "+5s", "1,5h", "5min", "--5s", "5.5.5s"}) {
+    EXPECT_TRUE(has(refusal(time_value(text)), "not a time")) << text;
+  }
+}
+
+TEST(TimeValue, IsNeverNegative) {
+  for (const char* text : {"-1", "-1s", "-0.5h", "-1e300d"}) {
+    EXPECT_TRUE(has(refusal(time_value(text)), "less than 0")) << text;
+  }
+}
+
+TEST(Values, AreQuotedInTheirRefusalAsTheyWereWritten) {
+  EXPECT_TRUE(has(refusal(whole_number<int>("1 x")), "'1 x'"));
+  EXPECT_TRUE(has(refusal(seconds_value("soon")), "'soon'"));
+  EXPECT_TRUE(has(refusal(time_value("2w")), "'2w'"));
+}
+
+TEST(Quoted, IsSafeForATerminal) {
+  EXPECT_EQ(quoted(""), "''");
+  EXPECT_EQ(quoted("a b"), "'a b'");
+  EXPECT_EQ(quoted("\x1b[31m\n\xff"), "'\\x1b[31m\\n\\xff'");
+}
+
+}  // namespace
+}  // namespace gpu_gate
