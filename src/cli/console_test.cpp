@@ -77,7 +77,7 @@ TEST(Say, IsNoOutput) {
 
 TEST(Say, WritesALineInOnePiece) {
   // Of a pipe in packet mode each read gives what one write put in.
-  const Pipe pipe(O_DIRECT);
+  const Pipe pipe(O_DIRECT | O_NONBLOCK);
   {
     const Redirected redirected(STDERR_FILENO, pipe.write_end.get());
     say("one\ntwo");

@@ -155,15 +155,16 @@ TEST(Board, OfAnEmptyLockDirectoryHasNoClaimsAndNoWaiters) {
 TEST(Board, PutsAClaimOnEachOfItsGpus) {
   SharedDir shared;
   const NewClaim held = shared.claim({"GPU-0", "GPU-2"}, this_process({"python", "x.py"}));
+  const NewClaim inside = shared.claim({"GPU-2"}, this_process({"part"}));
   const Board board = board_of(idle_machine(3), shared);
   EXPECT_TRUE(board.rows.at(1).claims.empty());
   for (const std::size_t i : {0U, 2U}) {
-    ASSERT_EQ(board.rows[i].claims.size(), 1U);
-    const BoardClaim& claim = board.rows[i].claims[0];
+    const BoardClaim& claim = board.rows[i].claims.at(0);
     EXPECT_EQ(claim.ticket, held.ticket);
     EXPECT_EQ(claim.claimant.job->command, "python x.py");
     EXPECT_EQ(claim.devices, (Texts{"GPU-0", "GPU-2"}));
   }
+  EXPECT_EQ(board.rows[2].claims.at(1).devices, Texts{"GPU-2"});
 }
 
 TEST(Board, ShowsNoClaimThatHasEnded) {
