@@ -54,7 +54,7 @@ TEST(Nearest, IsNothingForAWordThatIsFar) {
 }
 
 TEST(Nearest, TakesNoTimeOverAWordThatIsTooLong) {
-  EXPECT_EQ(nearest(std::string(10'000'000, 'x'), {"xx"}), "");
+  EXPECT_EQ(nearest(std::string(1'000'000, 'x'), {"xx"}), "");
   EXPECT_EQ(nearest(std::string(40, 'x'), {std::string(40, 'x')}), std::string(40, 'x'));
   EXPECT_EQ(nearest(std::string(41, 'x'), {std::string(41, 'x')}), "");
 }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "base/process.h"
 #include "cli/test_streams.h"
 #include "cli/test_text.h"
@@ -13,6 +15,10 @@ namespace {
 
 /// A wait for one GPU on a machine of two, as its observer is told of it.
 class Notice : public testing::Test {
+ public:
+  static void SetUpTestSuite() { shared_ = std::make_unique<SharedDir>(); }
+  static void TearDownTestSuite() { shared_.reset(); }
+
  protected:
   /// What is told after a look that found `fits_` and `claims_`.
   std::string look(Notices& notices) {
@@ -27,12 +33,13 @@ class Notice : public testing::Test {
             .records = records_};
   }
 
-  SharedDir shared_;
+  // One for all, since a claim ends with the test that made it.
+  static inline std::unique_ptr<SharedDir> shared_;
   Snapshot snapshot_ = idle_machine(2);
   Request request_ = wish(1);
   std::vector<Fit> fits_{Fit::memory_held, Fit::busy};
   std::vector<Claim> claims_;
-  Claims records_ = shared_.claims();
+  Claims records_ = shared_->claims();
 };
 
 Granted granted_on(std::vector<Device> devices) {
@@ -107,25 +114,25 @@ TEST_F(Notice, TellsOfAGpuThatTurnsUpLater) {
 }
 
 TEST_F(Notice, NamesWhoHoldsAGpuAndTellsOfTheNext) {
-  NewClaim held = shared_.claim({"GPU-1"}, this_process({"python", "train.py"}));
-  claims_ = shared_.live();
+  NewClaim held = shared_->claim({"GPU-1"}, this_process({"python", "train.py"}));
+  claims_ = shared_->live();
   fits_[1] = Fit::claimed;
   Notices notices(false, false, 1);
   const std::string first = look(notices);
   EXPECT_TRUE(has(first, user_name(::geteuid()) + ": python train.py (pid ")) << first;
   EXPECT_EQ(look(notices), "");
 
-  held = shared_.claim({"GPU-1"}, this_process({"python", "eval.py"}));
-  claims_ = shared_.live();
+  held = shared_->claim({"GPU-1"}, this_process({"python", "eval.py"}));
+  claims_ = shared_->live();
   const std::string second = look(notices);
   EXPECT_TRUE(has(second, "GPU 1: ") && has(second, "python eval.py")) << second;
   EXPECT_FALSE(has(second, "GPU 0: ")) << second;
 }
 
 TEST_F(Notice, InsideAClaimDoesNotBlameItsOwnJob) {
-  const NewClaim outer = shared_.claim({"GPU-1"}, this_process({"the-sweep"}));
-  const NewClaim inner = shared_.claim({"GPU-1"}, this_process({"the-part"}));
-  claims_ = shared_.live();
+  const NewClaim outer = shared_->claim({"GPU-1"}, this_process({"the-sweep"}));
+  const NewClaim inner = shared_->claim({"GPU-1"}, this_process({"the-part"}));
+  claims_ = shared_->live();
   fits_[1] = Fit::claimed;
   request_.within = outer.ticket;
   Notices notices(false, false, 1);
@@ -141,8 +148,8 @@ TEST_F(Notice, TellsWhyAGpuIsBarred) {
 }
 
 TEST_F(Notice, LetsNoCommandOfOthersWriteToTheTerminal) {
-  const NewClaim held = shared_.claim({"GPU-1"}, this_process({"\x1b[2J\nGPU 9: free"}));
-  claims_ = shared_.live();
+  const NewClaim held = shared_->claim({"GPU-1"}, this_process({"\x1b[2J\nGPU 9: free"}));
+  claims_ = shared_->live();
   fits_[1] = Fit::claimed;
   Notices notices(false, false, 1);
   const std::string text = look(notices);
