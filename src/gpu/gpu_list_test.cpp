@@ -64,5 +64,111 @@ TEST(GpuList, SaysWhatTheMachineLacksAndWhatIsAmbiguous) {
             "GPU-3f2 names 2 GPUs of this machine: write more of the UUID");
 }
 
+std::string refusal(const char* text) {
+  const auto list = parse_gpu_list(text);
+  return list ? "taken" : list.error().text;
+}
+
+std::string unresolved(const char* text, const Snapshot& snapshot) {
+  const auto found = resolve_gpu_list(*parse_gpu_list(text), snapshot);
+  return found ? "found" : found.error().text;
+}
+
+TEST(GpuList, ARefusalNamesTheFirstItemThatIsWrong) {
+  EXPECT_EQ(refusal("0,one,two"), "'one'");
+  EXPECT_EQ(refusal("0, 3-1 ,x"), "'3-1'");
+  EXPECT_EQ(refusal("0,,1"), "an empty item");
+  EXPECT_EQ(refusal("0,\t "), "an empty item");
+  EXPECT_EQ(parse_gpu_list("x").error().kind, ErrorKind::usage);
+}
+
+TEST(GpuList, ARefusalIsSafeForATerminal) {
+  EXPECT_EQ(refusal("\x1b[2J"), "'\\x1b[2J'");
+  EXPECT_EQ(refusal("1\n2"), "'1\\n2'");
+}
+
+TEST(GpuList, KeepsEachItemAsItWasWritten) {
+  const auto list = parse_gpu_list(" 1 - 3 ,gpu-3F2A, 0000:AB:00.1");
+  ASSERT_TRUE(list);
+  ASSERT_EQ(list->size(), 3U);
+  EXPECT_EQ((*list)[0].text, "1 - 3");
+  EXPECT_EQ((*list)[0].kind, GpuRef::Kind::index);
+  EXPECT_EQ((*list)[0].first, 1);
+  EXPECT_EQ((*list)[0].last, 3);
+  EXPECT_EQ((*list)[1].text, "gpu-3F2A");
+  EXPECT_EQ((*list)[1].kind, GpuRef::Kind::uuid);
+  EXPECT_EQ((*list)[2].text, "0000:AB:00.1");
+  EXPECT_EQ((*list)[2].kind, GpuRef::Kind::pci);
+}
+
+TEST(GpuList, AnIndexMayHaveLeadingZeros) {
+  EXPECT_EQ(resolved("002"), Positions{2});
+  EXPECT_EQ(resolved("00-01"), (Positions{0, 1}));
+}
+
+TEST(GpuList, ItemsMayOverlap) {
+  EXPECT_EQ(resolved("0-1,1-2,GPU-3f2a,65:00.0,0"), (Positions{0, 1, 2}));
+}
+
+TEST(GpuList, ARangeWithoutEndIsMissingAndDoesNotOverflow) {
+  EXPECT_EQ(unresolved("0-99999999999999999999", machine()),
+            "there is no GPU 0-99999999999999999999 on this machine (it has GPUs 0-2)");
+  EXPECT_EQ(unresolved("2147483647", machine()),
+            "there is no GPU 2147483647 on this machine (it has GPUs 0-2)");
+}
+
+TEST(GpuList, SaysWhatASmallMachineHas) {
+  Snapshot one = machine();
+  one.devices.resize(1);
+  EXPECT_EQ(unresolved("1", one), "there is no GPU 1 on this machine (it has GPU 0)");
+  EXPECT_EQ(unresolved("0", {}), "there is no GPU 0 on this machine (it has none)");
+}
+
+TEST(GpuList, AUuidThatNoCardHasIsMissing) {
+  for (const char* text : {"GPU-3f2c", "GPU-3f2a110"}) {
+    EXPECT_EQ(unresolved(text, machine()),
+              "there is no GPU " + std::string(text) + " on this machine (it has GPUs 0-2)");
+  }
+}
+
+TEST(GpuList, ADomainIsTheSameHoweverManyZerosItHas) {
+  for (const char* text : {"1:17:00.0", "01:17:00.0", "0001:17:00.0", "00000001:17:00.0"}) {
+    EXPECT_EQ(resolved(text), Positions{2}) << text;
+  }
+  for (const char* text : {"0:17:00.0", "0000:17:00.0", "00000000:17:00.0"}) {
+    EXPECT_EQ(resolved(text), Positions{0}) << text;
+  }
+  EXPECT_EQ(unresolved("0002:17:00.0", machine()),
+            "there is no GPU 0002:17:00.0 on this machine (it has GPUs 0-2)");
+}
+
+TEST(GpuList, AnAddressMayBeInEitherCase) {
+  Snapshot snapshot = machine();
+  snapshot.devices[1].pci_bus_id = "0000BEEF:AB:0C.0";
+  for (const char* text : {"beef:ab:0c.0", "BEEF:AB:0C.0", "0000Beef:aB:0c.0"}) {
+    EXPECT_EQ(*resolve_gpu_list(*parse_gpu_list(text), snapshot), Positions{1}) << text;
+  }
+}
+
+TEST(GpuList, AnAddressIsTheWholeOfIt) {
+  EXPECT_EQ(unresolved("17:00.1", machine()),
+            "there is no GPU 17:00.1 on this machine (it has GPUs 0-2)");
+  for (const char* text : {"17:00.a", "1:00.0", "17:0.0", ":17:00.0", "g:17:00.0", "17:00.00"}) {
+    EXPECT_FALSE(parse_gpu_list(text)) << text;
+  }
+}
+
+TEST(GpuList, ACardOfWhichNothingCanBeReadIsNamedByItsIndexOnly) {
+  Snapshot snapshot = machine();
+  snapshot.devices[1].uuid.clear();
+  snapshot.devices[1].pci_bus_id.clear();
+  EXPECT_EQ(*resolve_gpu_list(*parse_gpu_list("1"), snapshot), Positions{1});
+  for (const char* text : {"GPU-3f2b22", "65:00.0"}) {
+    EXPECT_FALSE(resolve_gpu_list(*parse_gpu_list(text), snapshot)) << text;
+  }
+}
+
+TEST(GpuList, AnEmptyListNamesNothing) { EXPECT_EQ(*resolve_gpu_list({}, machine()), Positions{}); }
+
 }  // namespace
 }  // namespace gpu_gate

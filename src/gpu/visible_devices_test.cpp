@@ -47,6 +47,65 @@ TEST(VisibleDevices, IndicesAndUuidsDoNotMix) {
   EXPECT_EQ(visible_devices("GPU-2a,1", machine()), Positions{2});
 }
 
+TEST(VisibleDevices, AllowsSpacesAroundEntries) {
+  EXPECT_EQ(visible_devices(" 2 ,\t0 ", machine()), (Positions{0, 2}));
+}
+
+TEST(VisibleDevices, AUuidMayBeInEitherCase) {
+  EXPECT_EQ(visible_devices("gpu-1A,GPU-2a", machine()), (Positions{1, 2}));
+}
+
+TEST(VisibleDevices, AUuidPrefixOfSeveralHidesItselfAndAllAfterIt) {
+  Snapshot snapshot = machine();
+  snapshot.devices[2].uuid = "GPU-1a7";
+  EXPECT_EQ(visible_devices("GPU-0,GPU-1a,GPU-3", snapshot), Positions{0});
+  EXPECT_EQ(visible_devices("GPU-0,GPU-1a7,GPU-3", snapshot), (Positions{0, 2, 3}));
+}
+
+TEST(VisibleDevices, AUuidOfAnotherMachineHidesItselfAndAllAfterIt) {
+  EXPECT_EQ(visible_devices("GPU-2a,GPU-ff,GPU-1a", machine()), Positions{2});
+}
+
+TEST(VisibleDevices, AnIndexTooLargeForAnyNumberHidesItselfAndAllAfterIt) {
+  EXPECT_EQ(visible_devices("1,99999999999999999999,2", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("1,4,2", machine()), Positions{1});
+}
+
+TEST(VisibleDevices, WhatCudaDoesNotKnowIsInvalidEvenWhereAListOfOursTakesIt) {
+  Snapshot snapshot = machine();
+  snapshot.devices[2].pci_bus_id = "00000000:17:00.0";
+  EXPECT_EQ(visible_devices("1,0000:17:00.0,3", snapshot), Positions{1});
+  EXPECT_EQ(visible_devices("1,2-3", snapshot), Positions{1});
+}
+
+TEST(VisibleDevices, ADeviceNamedTwiceCountsOnlyUpToTheFirstInvalidEntry) {
+  EXPECT_EQ(visible_devices("1,9,1", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("1,1,9", machine()), Positions{});
+}
+
+TEST(VisibleDevices, AMachineWithoutDevicesShowsNone) {
+  EXPECT_EQ(visible_devices("0", {}), Positions{});
+  EXPECT_EQ(visible_devices("GPU-0", {}), Positions{});
+}
+
+TEST(VisibleDevices, ReadsBackWhatADeviceListSays) {
+  const Snapshot snapshot = machine();
+  const std::vector<Device> devices{snapshot.devices[1], snapshot.devices[3]};
+  for (const Ids ids : {Ids::index, Ids::uuid}) {
+    EXPECT_EQ(visible_devices(device_list(devices, ids), snapshot), (Positions{1, 3}));
+  }
+}
+
+TEST(DeviceList, OfNothingIsEmpty) {
+  EXPECT_EQ(device_list({}, Ids::index), "");
+  EXPECT_EQ(device_list({}, Ids::uuid), "");
+}
+
+TEST(DeviceList, KeepsTheOrderItIsGiven) {
+  const Snapshot snapshot = machine();
+  EXPECT_EQ(device_list({snapshot.devices[3], snapshot.devices[0]}, Ids::index), "3,0");
+}
+
 TEST(DeviceList, IsWhatCudaReads) {
   const Snapshot snapshot = machine();
   const std::vector<Device> devices{snapshot.devices[0], snapshot.devices[2]};
