@@ -69,5 +69,79 @@ TEST(BarDevices, ExcludingWhatTheMachineLacksIsHarmless) {
   EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::no));
 }
 
+TEST(BarDevices, WithSeveralBarsTheFirstOfAFixedOrderIsTold) {
+  Snapshot snapshot = machine();
+  for (Device& device : snapshot.devices) device.accessible = false;
+  Selection selection;
+  selection.only = list("0");
+  selection.exclude = list("0-3");
+  selection.claim_devices = std::vector<std::string>{};
+  selection.visible_devices = "";
+  const auto bars = [&] { return *bar_devices(selection, snapshot); };
+  EXPECT_EQ(bars(), (Bars{Barred::excluded, Barred::not_in_only, Barred::not_in_only,
+                          Barred::not_in_only}));
+  selection.only.reset();
+  EXPECT_EQ(bars(), Bars(4, Barred::excluded));
+  selection.exclude.clear();
+  EXPECT_EQ(bars(), Bars(4, Barred::outside_claim));
+  selection.claim_devices.reset();
+  EXPECT_EQ(bars(), Bars(4, Barred::not_visible));
+  selection.visible_devices.reset();
+  EXPECT_EQ(bars(), Bars(4, Barred::no_access));
+}
+
+TEST(BarDevices, AnEmptyListOfVisibleDevicesBarsAll) {
+  for (const char* value : {"", "-1", "none", ","}) {
+    Selection selection;
+    selection.visible_devices = value;
+    EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::not_visible)) << value;
+  }
+}
+
+TEST(BarDevices, AClaimOfNothingBarsAll) {
+  Selection selection;
+  selection.claim_devices = std::vector<std::string>{};
+  EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::outside_claim));
+}
+
+TEST(BarDevices, TheJobsOwnCardsAreKnownByTheirWholeUuid) {
+  Selection selection;
+  selection.claim_devices = std::vector<std::string>{"GPU-2", "gpu-1a"};
+  EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::outside_claim));
+}
+
+TEST(BarDevices, AUuidToExcludeThatNamesSeveralExcludesThemAll) {
+  Snapshot snapshot = machine();
+  snapshot.devices[3].uuid = "GPU-1b";
+  Selection selection;
+  selection.exclude = list("GPU-1");
+  EXPECT_EQ(*bar_devices(selection, snapshot),
+            (Bars{Barred::no, Barred::excluded, Barred::no, Barred::excluded}));
+}
+
+TEST(BarDevices, ExcludingGoesBeforeOnly) {
+  Selection selection;
+  selection.only = list("1,2");
+  selection.exclude = list("GPU-1a,0000:12:00.0");
+  EXPECT_EQ(*bar_devices(selection, machine()),
+            (Bars{Barred::not_in_only, Barred::excluded, Barred::excluded, Barred::not_in_only}));
+}
+
+TEST(BarDevices, TheErrorOfOnlyNamesTheOption) {
+  Selection selection;
+  selection.only = list("2,4");
+  EXPECT_EQ(bar_devices(selection, machine()).error().text,
+            "--only: there is no GPU 4 on this machine (it has GPUs 0-3)");
+}
+
+TEST(BarDevices, AnOnlyIsCheckedAlsoWhereEverythingElseIsBarred) {
+  Selection selection;
+  selection.only = list("4");
+  selection.visible_devices = "";
+  EXPECT_FALSE(bar_devices(selection, machine()));
+}
+
+TEST(BarDevices, AMachineWithoutCardsHasNothingToBar) { EXPECT_EQ(*bar_devices({}, {}), Bars{}); }
+
 }  // namespace
 }  // namespace gpu_gate

@@ -54,5 +54,32 @@ TEST(Choose, AFullyBusyCardComesBeforeOneOfUnknownUtilisation) {
   EXPECT_EQ(choose({0, 1}, 1, machine), Positions{1});
 }
 
+TEST(Choose, AMebibyteMoreFreeMemoryOutweighsEverythingElse) {
+  Snapshot machine = alike(2);
+  machine.devices[1].memory_free_mib = 1001;
+  machine.devices[1].utilization_pct = 100;
+  EXPECT_EQ(choose({0, 1}, 1, machine), Positions{1});
+}
+
+TEST(Choose, GoesByTheIndexNotByThePlaceInTheSnapshot) {
+  Snapshot machine = alike(3);
+  machine.devices[0].index = 7;
+  machine.devices[1].index = 5;
+  machine.devices[2].index = 6;
+  EXPECT_EQ(choose({0, 1, 2}, 1, machine), Positions{1});
+  EXPECT_EQ(choose({0, 1, 2}, 2, machine), (Positions{1, 2}));
+}
+
+TEST(Choose, AllOfTheCandidatesComeInAscendingOrder) {
+  Snapshot machine = alike(4);
+  machine.devices[3].memory_free_mib = 9000;
+  EXPECT_EQ(choose({3, 1, 0}, 3, machine), (Positions{0, 1, 3}));
+}
+
+TEST(Choose, NoneOfTheCandidatesIsNone) {
+  EXPECT_EQ(choose({}, 0, alike(2)), Positions{});
+  EXPECT_EQ(choose({0, 1}, 0, alike(2)), Positions{});
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -141,5 +141,195 @@ TEST(Fit, OnlyWhatUsesACardForNowNeedsTime) {
   }
 }
 
+/// A card for which every reason there is holds at once, and the request that finds them.
+struct HopelessCase {
+  HopelessCase() {
+    device.uuid = "GPU-0";
+    device.memory_free_mib = 0;
+    device.utilization_pct = 100;
+    device.health = Health::mig;
+    device.processes = {{42, false, 40000}};
+    device.memory_used_mib = 45468;
+    request.barred = {"GPU-9", "GPU-0"};
+    request.criteria.min_free_mib = 1000000;
+    request.criteria.max_util_pct = 0;
+  }
+  Fit now() const { return fit(device, request, occupancy); }
+  Device device = card(0);
+  Request request = wish(1);
+  Occupancy occupancy{.whole = true};
+};
+
+TEST(Fit, OfSeveralReasonsThoseThatAreForEverComeFirst) {
+  HopelessCase hopeless;
+  EXPECT_EQ(hopeless.now(), Fit::not_allowed);
+  hopeless.request.barred.clear();
+  EXPECT_EQ(hopeless.now(), Fit::mig);
+  hopeless.device.health = Health::lost;
+  EXPECT_EQ(hopeless.now(), Fit::too_small);
+  hopeless.request.criteria.min_free_mib = 1;
+  EXPECT_EQ(hopeless.now(), Fit::unhealthy);
+  hopeless.device.health = Health::ok;
+  EXPECT_EQ(hopeless.now(), Fit::claimed);
+  hopeless.occupancy.whole = false;
+  EXPECT_EQ(hopeless.now(), Fit::memory_low);
+  hopeless.device.memory_free_mib = 1;
+  EXPECT_EQ(hopeless.now(), Fit::busy);
+  hopeless.request.criteria.max_util_pct = 100;
+  EXPECT_EQ(hopeless.now(), Fit::usable);
+}
+
+TEST(Fit, AProcessIsToldBeforeTheMemoryThatItHolds) {
+  HopelessCase hopeless;
+  hopeless.request = wish(1);
+  hopeless.occupancy.whole = false;
+  hopeless.device.health = Health::ok;
+  EXPECT_EQ(hopeless.now(), Fit::occupied);
+  hopeless.device.processes.clear();
+  EXPECT_EQ(hopeless.now(), Fit::memory_held);
+}
+
+TEST(Fit, MemoryAndUtilisationAskedForTogetherMustBothDo) {
+  Device device = card(0, 8000);
+  device.utilization_pct = 50;
+  const auto with = [&](std::int64_t mib, int percent) {
+    Request request = wish(1);
+    request.criteria.min_free_mib = mib;
+    request.criteria.max_util_pct = percent;
+    return fit(device, request, {});
+  };
+  EXPECT_EQ(with(8000, 50), Fit::usable);
+  EXPECT_EQ(with(8001, 50), Fit::memory_low);
+  EXPECT_EQ(with(8000, 49), Fit::busy);
+}
+
+TEST(Fit, NoMemoryAskedForIsAnyUnclaimedCard) {
+  Device device = card(0, 0);
+  device.processes = {{42, false, 45468}};
+  device.utilization_pct = 100;
+  Request request = wish(1);
+  request.criteria.min_free_mib = 0;
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+}
+
+TEST(Fit, AnyUtilisationIsAnyUnclaimedCard) {
+  Device device = card(0, 0);
+  device.processes = {{42, false, 45468}};
+  device.utilization_pct = 100;
+  Request request = wish(1);
+  request.criteria.max_util_pct = 100;
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+}
+
+TEST(Fit, AnIdleCardMayHoldSoMuchAndNoMore) {
+  Device device = card(0);
+  device.memory_used_mib = kIdleMemoryMib;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::usable);
+  device.memory_used_mib = kIdleMemoryMib + 1;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::memory_held);
+}
+
+TEST(Fit, AnIdleCardIsNotJudgedByItsUtilisation) {
+  Device device = card(0, 46068 - 600);
+  device.utilization_pct = 100;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::usable);
+}
+
+TEST(Fit, TheMemoryOfAllGraphicsProcessesIsTheirs) {
+  Device device = card(0);
+  device.processes = {{42, true, 2000}, {43, true, 3000}};
+  device.memory_used_mib = 5000 + kIdleMemoryMib;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::usable);
+  device.memory_used_mib += 1;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::memory_held);
+}
+
+TEST(Fit, AGraphicsProcessOfUnknownMemoryExplainsNone) {
+  Device device = card(0);
+  device.processes = {{42, true, std::nullopt}};
+  device.memory_used_mib = kIdleMemoryMib;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::usable);
+  device.memory_used_mib = kIdleMemoryMib + 1;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::memory_held);
+}
+
+TEST(Fit, AComputeProcessOccupiesACardWhateverElseIsOnItAndHoweverLittleItHolds) {
+  Device device = card(0, 46068 - 600);
+  device.processes = {{42, true, 100}, {43, false, 0}};
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::occupied);
+  device.processes[1].memory_mib.reset();
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::occupied);
+}
+
+TEST(Fit, WhereTheDriverTellsWhatItReservesNothingIsAllowedOnTop) {
+  Device device = card(0);
+  device.memory_reserved_mib = 0;
+  device.memory_used_mib = kIdleMemoryMib + 1;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::memory_held);
+}
+
+TEST(Fit, WhereTheDriverDoesNotTellWhatItReservesTheWholeCardCounts) {
+  Device device = card(0, 46068);
+  device.memory_reserved_mib.reset();
+  Request request = wish(1);
+  request.criteria.min_free_mib = 46068;
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+  request.criteria.min_free_mib = 46069;
+  EXPECT_EQ(fit(device, request, {}), Fit::too_small);
+}
+
+TEST(Fit, InsideAClaimOthersClaimsAndFaultsStillCount) {
+  Request request = wish(1);
+  request.within = 7;
+  Device device = card(0);
+  EXPECT_EQ(fit(device, request, {.whole = true}), Fit::claimed);
+  device.health = Health::lost;
+  EXPECT_EQ(fit(device, request, {}), Fit::unhealthy);
+}
+
+TEST(Fit, InsideAClaimWhatIsAskedForStillCounts) {
+  Request request = wish(1);
+  request.within = 7;
+  request.criteria.min_free_mib = 8000;
+  EXPECT_EQ(fit(card(0, 7999), request, {}), Fit::memory_low);
+  EXPECT_EQ(fit(card(0, 8000), request, {}), Fit::usable);
+}
+
+TEST(Fit, ACardWithoutAUuidIsNotBarredByThoseOfOthers) {
+  Device device = card(0);
+  device.uuid.clear();
+  device.health = Health::lost;
+  Request request = wish(1);
+  request.barred = {"GPU-0", "GPU-1"};
+  EXPECT_EQ(fit(device, request, {}), Fit::unhealthy);
+}
+
+TEST(CouldEver, OnlyWhatIsForEverRulesACardOut) {
+  for (const Fit f : {Fit::not_allowed, Fit::mig, Fit::too_small}) EXPECT_FALSE(could_ever(f));
+  for (const Fit f : {Fit::usable, Fit::unhealthy, Fit::claimed, Fit::occupied, Fit::memory_held,
+                      Fit::memory_low, Fit::busy, Fit::reserved, Fit::settling}) {
+    EXPECT_TRUE(could_ever(f));
+  }
+}
+
+TEST(CouldEver, CountsWhatIsTakenNowAndNotWhatIsTooSmall) {
+  Snapshot machine = idle_machine(3);
+  machine.devices[0].memory_total_mib = 8000;
+  machine.devices[1].processes = {{42, false, 40000}};
+  machine.devices[1].memory_free_mib = 0;
+  Request request = wish(1);
+  request.criteria.min_free_mib = 16000;
+  EXPECT_EQ(could_ever_count(machine, std::vector<Barred>(3, Barred::no), request), 2);
+}
+
+TEST(CouldEver, EveryBarCounts) {
+  const Snapshot machine = idle_machine(1);
+  for (const Barred barred : {Barred::not_in_only, Barred::excluded, Barred::not_visible,
+                              Barred::no_access, Barred::outside_claim}) {
+    EXPECT_EQ(could_ever_count(machine, {barred}, wish(1)), 0);
+  }
+  EXPECT_EQ(could_ever_count({}, {}, wish(1)), 0);
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -114,6 +114,186 @@ TEST(LineRule, TellsWhenThereIsNothingLeft) {
   EXPECT_FALSE(rule.leaves_any_for(one));
 }
 
+Request needing(std::int64_t mib, int count = 1) {
+  Request request = wish(count);
+  request.criteria.min_free_mib = mib;
+  return request;
+}
+
+Snapshot cards_with(const std::vector<std::int64_t>& free_mib) {
+  Snapshot machine;
+  for (const std::int64_t mib : free_mib) {
+    machine.devices.push_back(card(static_cast<int>(machine.devices.size()), mib));
+  }
+  return machine;
+}
+
+using Fits = std::vector<Fit>;
+using Flags = std::vector<bool>;
+
+TEST(LineRule, TakesTheBestOfTheCardsThatWillDo) {
+  const auto decisions = decide(cards_with({10000, 30000, 20000}), {needing(5000), needing(5000)});
+  EXPECT_EQ(decisions[0].granted, Cards{1});
+  EXPECT_EQ(decisions[1].granted, Cards{2});
+}
+
+TEST(LineRule, OneThatIsServedKeepsNoMoreThanItTakes) {
+  const auto decisions = decide(idle_machine(4), {wish(2), wish(2), wish(1)});
+  EXPECT_EQ(decisions[0].granted, (Cards{0, 1}));
+  EXPECT_EQ(decisions[1].granted, (Cards{2, 3}));
+  EXPECT_EQ(decisions[2].fits, Fits(4, Fit::reserved));
+}
+
+TEST(LineRule, OneThatCannotBeServedKeepsAllThatItCouldUse) {
+  const auto decisions =
+      decide(idle_machine(4), {wish(4), wish(1), wish(1)}, {false, true, false, false});
+  for (std::size_t w : {1U, 2U}) {
+    EXPECT_TRUE(decisions[w].granted.empty());
+    EXPECT_EQ(decisions[w].fits, (Fits{Fit::reserved, Fit::claimed, Fit::reserved, Fit::reserved}));
+  }
+}
+
+TEST(LineRule, ALongQueueOfBigRequestsLeavesWhatNoneOfThemCouldUse) {
+  Request first = wish(2);
+  first.barred = {"GPU-2", "GPU-3"};
+  Request second = wish(2);
+  second.barred = {"GPU-0", "GPU-3"};
+  const auto decisions =
+      decide(idle_machine(4), {first, second, wish(1), wish(1)}, {true, false, false, false});
+  EXPECT_TRUE(decisions[0].granted.empty());
+  EXPECT_TRUE(decisions[1].granted.empty());
+  EXPECT_EQ(decisions[2].granted, Cards{3});
+  EXPECT_TRUE(decisions[3].granted.empty());
+}
+
+TEST(LineRule, OneLessThanAskedForIsNotEnough) {
+  EXPECT_TRUE(decide(idle_machine(3), {wish(3)}, {false, true, false})[0].granted.empty());
+  EXPECT_EQ(decide(idle_machine(3), {wish(2)}, {false, true, false})[0].granted, (Cards{0, 2}));
+}
+
+TEST(LineRule, SettledIsOneCardAndNotTheOthers) {
+  const Snapshot machine = cards_with({10000, 9000, 8000});
+  const auto decisions = decide(machine, {needing(40000), needing(8000)}, {}, {"GPU-1"});
+  EXPECT_EQ(decisions[1].granted, Cards{1});
+  EXPECT_EQ(decisions[1].fits, (Fits{Fit::settling, Fit::usable, Fit::settling}));
+  EXPECT_EQ(decisions[1].contested, Flags(3, true));
+}
+
+TEST(LineRule, ASettledCardIsStillKeptForOneWhoCouldUseItAsItIs) {
+  const auto decisions = decide(idle_machine(2), {wish(2), wish(1)}, {true, false}, {"GPU-1"});
+  EXPECT_TRUE(decisions[1].granted.empty());
+  EXPECT_EQ(decisions[1].fits[1], Fit::reserved);
+  EXPECT_FALSE(decisions[1].contested[1]);
+}
+
+TEST(LineRule, SettledCardsAreNoGiftToOneWhomTheyDoNotSuit) {
+  const auto decisions =
+      decide(cards_with({10000}), {needing(40000), needing(20000)}, {}, {"GPU-0"});
+  EXPECT_EQ(decisions[1].fits[0], Fit::memory_low);
+  EXPECT_FALSE(decisions[1].contested[0]);
+}
+
+TEST(LineRule, ASettledCardGoesToTheFirstWhomItSuits) {
+  const auto decisions =
+      decide(cards_with({10000}), {needing(40000), needing(8000), needing(8000)}, {}, {"GPU-0"});
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+  EXPECT_EQ(decisions[2].fits[0], Fit::reserved);
+}
+
+TEST(LineRule, OneThatIsServedContestsNothing) {
+  const auto decisions = decide(cards_with({40000, 10000}), {needing(30000), needing(8000)});
+  EXPECT_EQ(decisions[0].granted, Cards{0});
+  EXPECT_EQ(decisions[1].granted, Cards{1});
+  EXPECT_EQ(decisions[1].contested, Flags(2, false));
+}
+
+TEST(LineRule, TheFirstInLineIsContestedByNobody) {
+  const auto decisions = decide(cards_with({10000, 40000}), {needing(8000, 2)});
+  EXPECT_EQ(decisions[0].granted, (Cards{0, 1}));
+  EXPECT_EQ(decisions[0].contested, Flags(2, false));
+}
+
+TEST(LineRule, ACardThatIsOccupiedForOneAheadIsContestedForOneWhoMayShareIt) {
+  Snapshot machine = idle_machine(2);
+  machine.devices[1].processes = {{42, false, 1000}};
+  const auto decisions = decide(machine, {wish(2), needing(0)});
+  EXPECT_TRUE(decisions[0].granted.empty());
+  EXPECT_EQ(decisions[1].fits, (Fits{Fit::reserved, Fit::settling}));
+  EXPECT_EQ(decisions[1].contested, (Flags{false, true}));
+}
+
+TEST(LineRule, APassedOverWaiterIsToldWhatItWouldFind) {
+  const auto decisions =
+      decide(idle_machine(2), {wish(1), wish(1), wish(1)}, {}, {}, {false, true, false});
+  EXPECT_EQ(decisions[1].fits, (Fits{Fit::reserved, Fit::usable}));
+  EXPECT_TRUE(decisions[1].granted.empty());
+  EXPECT_EQ(decisions[2].granted, Cards{1});
+}
+
+TEST(LineRule, APassedOverWaiterContestsNothing) {
+  const auto decisions =
+      decide(cards_with({10000}), {needing(40000), needing(8000)}, {}, {}, {true, false});
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+  EXPECT_EQ(decisions[1].contested, Flags{false});
+}
+
+TEST(LineRule, ALineOfPassedOverWaitersHoldsNobodyUp) {
+  const auto decisions =
+      decide(idle_machine(1), {wish(1), wish(1), wish(1)}, {}, {}, {true, true, false});
+  EXPECT_EQ(decisions[2].granted, Cards{0});
+}
+
+TEST(LineRule, LeavesNothingForOneWhomNoCardSuits) {
+  const Snapshot machine = cards_with({10000, 20000});
+  const LineRule rule(machine, occupancy_of({false, true}), {});
+  EXPECT_TRUE(rule.leaves_any_for(needing(10000)));
+  EXPECT_FALSE(rule.leaves_any_for(needing(20000)));
+  Request barred = needing(0);
+  barred.barred = {"GPU-0"};
+  EXPECT_FALSE(rule.leaves_any_for(barred));
+}
+
+TEST(LineRule, WhatIsReservedIsLeftForNobody) {
+  const Snapshot machine = idle_machine(2);
+  const Request both = wish(2);
+  LineRule rule(machine, occupancy_of({true, false}), {});
+  rule.next({.request = &both});
+  EXPECT_FALSE(rule.leaves_any_for(wish(1)));
+}
+
+TEST(LineRule, WhatAPassedOverWaiterWantedIsLeft) {
+  const Snapshot machine = idle_machine(1);
+  const Request one = wish(1);
+  LineRule rule(machine, occupancy_of({false}), {});
+  rule.next({.request = &one, .passed_over = true});
+  EXPECT_TRUE(rule.leaves_any_for(one));
+}
+
+TEST(LineRule, ALineOnAMachineWithoutCardsWaits) {
+  const auto decisions = decide({}, {wish(1), wish(1)});
+  EXPECT_TRUE(decisions[1].granted.empty());
+  EXPECT_TRUE(decisions[1].fits.empty());
+}
+
+TEST(LineRule, WhoGetsWhatDoesNotDependOnTheOrderOfTheDevices) {
+  Snapshot machine = cards_with({10000, 20000, 30000, 40000});
+  const std::vector<Request> line{needing(15000, 2), needing(35000), needing(5000), needing(5000)};
+  const auto uuids_by_waiter = [&] {
+    std::vector<std::set<std::string>> uuids;
+    for (const Decision& decision : decide(machine, line)) {
+      uuids.emplace_back();
+      for (const std::size_t i : decision.granted) uuids.back().insert(machine.devices[i].uuid);
+    }
+    return uuids;
+  };
+  const auto expected = uuids_by_waiter();
+  EXPECT_EQ(expected[0], (std::set<std::string>{"GPU-2", "GPU-3"}));
+  const auto by_index = [](const Device& a, const Device& b) { return a.index < b.index; };
+  while (std::next_permutation(machine.devices.begin(), machine.devices.end(), by_index)) {
+    EXPECT_EQ(uuids_by_waiter(), expected);
+  }
+}
+
 // Every line of three waiters with requests for 1 to 3 of 3 cards, over every set of cards that is
 // claimed, busy for the one who cares, or allowed: the rule's promises, against their words.
 TEST(LineRule, HoldsItsPromisesInEverySmallCase) {

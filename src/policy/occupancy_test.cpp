@@ -52,6 +52,44 @@ TEST(Occupancy, AClaimOnACardHasItsInstances) {
   EXPECT_FALSE(occupies(claim_on("MIG-1"), card(0)));
 }
 
+TEST(Occupancy, AClaimWithTheTicketOfTheJobItselfDoesNotCount) {
+  EXPECT_EQ(whole({claim_on("GPU-0", 5)}, 5), Wholes(3, false));
+  EXPECT_EQ(whole({claim_on("GPU-0", 5)}, 4), (Wholes{true, false, false}));
+}
+
+TEST(Occupancy, WhoseClaimItIsAndHowItLivesDoesNotMatter) {
+  EXPECT_EQ(whole({{5, "GPU-0", 1000, true}, {6, "GPU-2", 0, false}}), (Wholes{true, false, true}));
+}
+
+TEST(Occupancy, SeveralClaimsOnADeviceAreOneOccupancy) {
+  EXPECT_EQ(whole({claim_on("GPU-1", 5), claim_on("GPU-1", 8)}), (Wholes{false, true, false}));
+  EXPECT_EQ(whole({claim_on("GPU-1", 5), claim_on("GPU-1", 8)}, 5), (Wholes{false, true, false}));
+}
+
+TEST(Occupancy, AUuidCountsAsAWhole) {
+  EXPECT_EQ(whole({claim_on("GPU-"), claim_on("GPU-11"), claim_on("gpu-1")}), Wholes(3, false));
+}
+
+TEST(Occupancy, AClaimOnAnInstanceLeavesItsSiblings) {
+  Snapshot machine;
+  for (const char* uuid : {"MIG-1", "MIG-2"}) {
+    Device instance;
+    instance.uuid = uuid;
+    instance.card_uuid = "GPU-0";
+    machine.devices.push_back(instance);
+  }
+  const auto one = occupancy(machine, {claim_on("MIG-2")}, 0);
+  EXPECT_FALSE(one[0].whole);
+  EXPECT_TRUE(one[1].whole);
+  const auto both = occupancy(machine, {claim_on("GPU-0")}, 0);
+  EXPECT_TRUE(both[0].whole);
+  EXPECT_TRUE(both[1].whole);
+}
+
+TEST(Occupancy, AMachineWithoutDevicesHasNone) {
+  EXPECT_TRUE(occupancy({}, {claim_on("GPU-0")}, 0).empty());
+}
+
 TEST(Released, IsADeviceThatWasClaimedAndIsNot) {
   const Occupancy taken{.whole = true};
   EXPECT_FALSE(was_released({}, {}));
