@@ -20,5 +20,27 @@ TEST(Env, AnEmptyVariableIsSetButNoSetting) {
   EXPECT_EQ(env_setting(kEnvironment, "A"), "2");
 }
 
+TEST(Env, AnEmptyEnvironmentHasNone) {
+  const char* const nothing[] = {nullptr};
+  EXPECT_FALSE(env_variable(nothing, "A"));
+  EXPECT_FALSE(env_setting(nothing, "A"));
+}
+
+TEST(Env, AValueMayHoldAnything) {
+  const char* const environment[] = {"A==b=\n c", "=odd", nullptr};
+  EXPECT_EQ(env_variable(environment, "A"), "=b=\n c");
+}
+
+TEST(Env, OfAVariableThatIsThereTwiceTheFirstCountsAlsoWhereItIsEmpty) {
+  const char* const environment[] = {"A=", "A=2", nullptr};
+  EXPECT_EQ(env_variable(environment, "A"), "");
+  EXPECT_FALSE(env_setting(environment, "A"));
+}
+
+TEST(Env, ANameIsOfOneCase) {
+  const char* const environment[] = {"path=1", "Path=2", nullptr};
+  EXPECT_FALSE(env_variable(environment, "PATH"));
+}
+
 }  // namespace
 }  // namespace gpu_gate
