@@ -1,0 +1,116 @@
+#include "job/environment.h"
+
+#include <gtest/gtest.h>
+
+namespace gpu_gate {
+namespace {
+
+using Words = std::vector<std::string>;
+
+Device device_of(int index, const char* uuid) {
+  Device device;
+  device.index = index;
+  device.uuid = uuid;
+  return device;
+}
+
+const Device kSecond = device_of(2, "GPU-2b");
+const Device kFifth = device_of(5, "GPU-5e");
+
+/// The environment of a job that was started in `before`.
+Words after(std::vector<const char*> before, const std::vector<Device>& devices,
+            Ids ids = Ids::index, Ticket claim = 9) {
+  before.push_back(nullptr);
+  return job_environment(before.data(), devices, ids, claim);
+}
+
+TEST(JobEnvironment, ChangesItsFiveVariablesAndNothingElse) {
+  const char* before[] = {"A=1",  "CUDA_VISIBLE_DEVICES=7", "GPU_GATE_CLAIM=3", "EMPTY=", "odd",
+                          nullptr};
+  EXPECT_EQ(job_environment(before, {kSecond}, Ids::index, 9),
+            (Words{"A=1", "EMPTY=", "odd", "CUDA_VISIBLE_DEVICES=2", "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+                   "GPU_GATE_INDICES=2", "GPU_GATE_UUIDS=GPU-2b", "GPU_GATE_CLAIM=9"}));
+}
+
+Ids named_with(const char* order, Ids asked = Ids::index) {
+  const std::string assignment = std::string("CUDA_DEVICE_ORDER=") + order;
+  const char* environment[] = {"A=1", assignment.c_str(), nullptr};
+  return naming(asked, environment);
+}
+
+TEST(JobEnvironment, NamesByUuidWhereIndicesWouldMeanOtherCards) {
+  const char* nothing[] = {nullptr};
+  EXPECT_EQ(naming(Ids::index, nothing), Ids::index);
+  EXPECT_EQ(named_with("PCI_BUS_ID"), Ids::index);
+  EXPECT_EQ(named_with(""), Ids::index);
+  EXPECT_EQ(named_with("FASTEST_FIRST"), Ids::uuid);
+  EXPECT_EQ(named_with("PCI_BUS_ID", Ids::uuid), Ids::uuid);
+}
+
+TEST(JobEnvironment, KeepsAnOrderThatTheUserHasPinned) {
+  const Words found = after({"CUDA_DEVICE_ORDER=FASTEST_FIRST"}, {kSecond});
+  EXPECT_EQ(found[0], "CUDA_VISIBLE_DEVICES=GPU-2b");
+  EXPECT_EQ(found[1], "CUDA_DEVICE_ORDER=FASTEST_FIRST");
+}
+
+TEST(JobEnvironment, SetsItsFiveVariablesWhereThereAreNone) {
+  EXPECT_EQ(after({}, {kSecond}),
+            (Words{"CUDA_VISIBLE_DEVICES=2", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "GPU_GATE_INDICES=2",
+                   "GPU_GATE_UUIDS=GPU-2b", "GPU_GATE_CLAIM=9"}));
+}
+
+TEST(JobEnvironment, NamesSeveralDevicesInTheirOrder) {
+  EXPECT_EQ(after({}, {kSecond, kFifth}),
+            (Words{"CUDA_VISIBLE_DEVICES=2,5", "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+                   "GPU_GATE_INDICES=2,5", "GPU_GATE_UUIDS=GPU-2b,GPU-5e", "GPU_GATE_CLAIM=9"}));
+}
+
+TEST(JobEnvironment, NamesByUuidWhereThatIsAskedFor) {
+  EXPECT_EQ(after({}, {kSecond, kFifth}, Ids::uuid),
+            (Words{"CUDA_VISIBLE_DEVICES=GPU-2b,GPU-5e", "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+                   "GPU_GATE_INDICES=2,5", "GPU_GATE_UUIDS=GPU-2b,GPU-5e", "GPU_GATE_CLAIM=9"}));
+}
+
+TEST(JobEnvironment, EveryOneOfAVariableThatIsThereSeveralTimesIsReplaced) {
+  const Words found = after({"CUDA_VISIBLE_DEVICES=7", "A=1", "GPU_GATE_UUIDS=GPU-x",
+                             "CUDA_VISIBLE_DEVICES=", "GPU_GATE_UUIDS=GPU-y"},
+                            {kSecond});
+  EXPECT_EQ(found, (Words{"A=1", "CUDA_VISIBLE_DEVICES=2", "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+                          "GPU_GATE_INDICES=2", "GPU_GATE_UUIDS=GPU-2b", "GPU_GATE_CLAIM=9"}));
+}
+
+TEST(JobEnvironment, VariablesOfLikeNamesStay) {
+  const Words like{"CUDA_VISIBLE_DEVICES_OLD=7", "XCUDA_VISIBLE_DEVICES=7", "CUDA_VISIBLE_DEVICES",
+                   "cuda_visible_devices=7",     "GPU_GATE_CLAIM_X=1",      "GPU_GATE_LOCK_DIR=/x"};
+  std::vector<const char*> before;
+  for (const std::string& word : like) before.push_back(word.c_str());
+  const Words found = after(before, {kSecond});
+  ASSERT_GT(found.size(), like.size());
+  EXPECT_EQ(Words(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(like.size())), like);
+}
+
+TEST(JobEnvironment, AnEmptyOrderIsNoneAndIsReplaced) {
+  EXPECT_EQ(after({"CUDA_DEVICE_ORDER="}, {kSecond}),
+            (Words{"CUDA_VISIBLE_DEVICES=2", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "GPU_GATE_INDICES=2",
+                   "GPU_GATE_UUIDS=GPU-2b", "GPU_GATE_CLAIM=9"}));
+}
+
+TEST(JobEnvironment, OfAnOrderThatIsPinnedTwiceTheFirstStays) {
+  EXPECT_EQ(after({"CUDA_DEVICE_ORDER=FASTEST_FIRST", "CUDA_DEVICE_ORDER=PCI_BUS_ID"}, {kSecond}),
+            (Words{"CUDA_VISIBLE_DEVICES=GPU-2b", "CUDA_DEVICE_ORDER=FASTEST_FIRST",
+                   "GPU_GATE_INDICES=2", "GPU_GATE_UUIDS=GPU-2b", "GPU_GATE_CLAIM=9"}));
+}
+
+TEST(JobEnvironment, APinnedOrderChangesNothingBesideHowCudaIsTold) {
+  const Words found = after({"CUDA_DEVICE_ORDER=FASTEST_FIRST"}, {kSecond, kFifth});
+  EXPECT_EQ(found[0], "CUDA_VISIBLE_DEVICES=GPU-2b,GPU-5e");
+  EXPECT_EQ(found[2], "GPU_GATE_INDICES=2,5");
+}
+
+TEST(JobEnvironment, ATicketMayTakeAllItsBits) {
+  EXPECT_EQ(after({}, {kSecond}, Ids::index, ~Ticket{0}).back(),
+            "GPU_GATE_CLAIM=18446744073709551615");
+}
+
+}  // namespace
+}  // namespace gpu_gate
