@@ -74,6 +74,7 @@ TEST(VisibleDevices, AnIndexTooLargeForAnyNumberHidesItselfAndAllAfterIt) {
 TEST(VisibleDevices, WhatCudaDoesNotKnowIsInvalidEvenWhereAListOfOursTakesIt) {
   Snapshot snapshot = machine();
   snapshot.devices[2].pci_bus_id = "00000000:17:00.0";
+  EXPECT_EQ(visible_devices("0000:17:00.0", snapshot), Positions{});
   EXPECT_EQ(visible_devices("1,0000:17:00.0,3", snapshot), Positions{1});
   EXPECT_EQ(visible_devices("1,2-3", snapshot), Positions{1});
 }
