@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
+#include "base/process.h"
 #include "base/test_child.h"
 #include "base/test_folder.h"
 
@@ -231,6 +233,49 @@ TEST(HandOver, WhatIsNotOpenCannotBeHandedOver) {
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().kind, ErrorKind::system);
   EXPECT_EQ(status.error().errnum, EBADF);
+}
+
+/// The numbers above the standard ones that are open after room was made for `count`.
+std::string open_after_reserving(std::size_t count, rlim_t limit) {
+  return in_child([count, limit] {
+           close_others();
+           limit_files(limit);
+           reserve_descriptors(count);
+           std::string open;
+           for (int fd = 3; fd < 2048; ++fd) {
+             if (::fcntl(fd, F_GETFD) >= 0) open += " " + std::to_string(fd);
+           }
+           return open;
+         })
+      .said;
+}
+
+TEST(ReserveDescriptors, LeavesNothingOpenWhateverTheCountAndTheLimit) {
+  for (const std::size_t count : {0U, 1U, 8U, 1024U, ~0U}) {
+    for (const rlim_t limit : {3U, 10U, 201U, 1024U}) {
+      EXPECT_EQ(open_after_reserving(count, limit), "") << count << " " << limit;
+    }
+  }
+}
+
+/// How many descriptors this process's table has room for (proc(5)).
+int room_for_descriptors() {
+  const std::string status = read_small_file("/proc/self/status", 4096).value_or("");
+  const std::size_t at = status.find("FDSize:");
+  return at == std::string::npos ? -1 : std::atoi(status.c_str() + at + 7);
+}
+
+TEST(ReserveDescriptors, LeavesNoRoomToBeMadeByTheHandOver) {
+  const ChildEnd end = in_child([] {
+    close_others();
+    limit_files(1024);
+    std::vector<UniqueFd> held = claim_of(60);  // 200 to 259, and tables grow by powers of two
+    reserve_descriptors(held.size());
+    const int before = room_for_descriptors();
+    const bool done = hand_over(held).has_value();
+    return std::to_string(done ? room_for_descriptors() - before : -1);
+  });
+  EXPECT_EQ(end.said, "0");
 }
 
 using Words = std::vector<std::string>;
