@@ -2,129 +2,188 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
+#include "gate/test_folder.h"
+#include "gate/test_process.h"
 
 namespace gpu_gate {
 namespace {
 
 class Fifo : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "gpu-gate-XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
-    dir_ = UniqueFd(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY));
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  bool held(const char* name) { return open_if_held(dir_.get(), name).value().has_value(); }
-  std::string folder_;
-  UniqueFd dir_;
+  bool held(const char* name) { return open_if_held(dir(), name).value().has_value(); }
+  int dir() const { return folder_.fd(); }
+  TempFolder folder_;
 };
 
-bool hung_up(int fd, int timeout_ms) {
-  struct pollfd wait{fd, 0, 0};
-  return ::poll(&wait, 1, timeout_ms) == 1 && (wait.revents & POLLHUP) != 0;
-}
-
 TEST_F(Fifo, IsHeldAsLongAsItsDescriptorIsOpen) {
-  UniqueFd lock = create_held_fifo(dir_.get(), "a").value();
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
   EXPECT_TRUE(held("a"));
   lock.reset();
   EXPECT_FALSE(held("a"));
 }
 
 TEST_F(Fifo, ItsEndWakesWhoSleepsOnIt) {
-  UniqueFd lock = create_held_fifo(dir_.get(), "a").value();
-  std::optional<HeldFifo> seen = open_if_held(dir_.get(), "a").value();
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
+  std::optional<HeldFifo> seen = open_if_held(dir(), "a").value();
   ASSERT_TRUE(seen);
-  EXPECT_FALSE(hung_up(seen->read_end.get(), 0));
+  EXPECT_FALSE(wakes(seen->read_end.get(), 0, 0));
   lock.reset();
-  EXPECT_TRUE(hung_up(seen->read_end.get(), 10000));
+  EXPECT_TRUE(wakes(seen->read_end.get(), 0));
 }
 
 TEST_F(Fifo, IsHeldByTheLastProcessThatInheritedIt) {
-  int go[2];
-  ASSERT_EQ(::pipe(go), 0);
-  UniqueFd lock = create_held_fifo(dir_.get(), "a").value();
-  const pid_t child = ::fork();
-  if (child == 0) {
-    char byte = 0;
-    ::close(go[1]);
-    ::_exit(::read(go[0], &byte, 1) >= 0 ? 0 : 1);
-  }
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
+  Idler heir;
   lock.reset();
-  std::optional<HeldFifo> seen = open_if_held(dir_.get(), "a").value();
+  std::optional<HeldFifo> seen = open_if_held(dir(), "a").value();
   ASSERT_TRUE(seen);
-  ::kill(child, SIGKILL);
-  EXPECT_TRUE(hung_up(seen->read_end.get(), 10000));
+  heir.end();
+  EXPECT_TRUE(wakes(seen->read_end.get(), 0));
   EXPECT_FALSE(held("a"));
-  ::waitpid(child, nullptr, 0);
 }
 
 TEST_F(Fifo, ModesDoNotDependOnTheUmask) {
-  const mode_t before = ::umask(0777);
-  UniqueFd lock = create_held_fifo(dir_.get(), "a").value();
-  UniqueFd bell = create_bell(dir_.get(), "b").value();
-  ::umask(before);
-  struct stat info{};
-  ASSERT_EQ(::fstat(lock.get(), &info), 0);
-  EXPECT_EQ(info.st_mode & 07777, 01644U);
-  ASSERT_EQ(::fstat(bell.get(), &info), 0);
-  EXPECT_EQ(info.st_mode & 07777, 01622U);
+  const StrictUmask umask;
+  create_held_fifo(dir(), "a").value();
+  create_bell(dir(), "b").value();
+  EXPECT_EQ(mode_of(folder_ / "a"), 01644U);
+  EXPECT_EQ(mode_of(folder_ / "b"), 01622U);
 }
 
 TEST_F(Fifo, ANameThatIsTakenIsToldByErrno) {
-  UniqueFd lock = create_held_fifo(dir_.get(), "a").value();
-  EXPECT_EQ(create_held_fifo(dir_.get(), "a").error().errnum, EEXIST);
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
+  EXPECT_EQ(create_held_fifo(dir(), "a").error().errnum, EEXIST);
   EXPECT_TRUE(held("a"));
 }
 
 TEST_F(Fifo, WhatIsNoFifoIsNotHeld) {
-  UniqueFd(::openat(dir_.get(), "file", O_CREAT | O_WRONLY, 0644));
-  ASSERT_EQ(::mkdirat(dir_.get(), "folder", 0755), 0);
-  ASSERT_EQ(::symlinkat("file", dir_.get(), "link"), 0);
+  UniqueFd(::openat(dir(), "file", O_CREAT | O_WRONLY, 0644));
+  ASSERT_EQ(::mkdirat(dir(), "folder", 0755), 0);
+  ASSERT_EQ(::symlinkat("file", dir(), "link"), 0);
   for (const char* name : {"file", "folder", "link", "gone"}) EXPECT_FALSE(held(name)) << name;
 }
 
 TEST_F(Fifo, ABellRemembersWhenItWasRung) {
-  UniqueFd bell = create_bell(dir_.get(), "b").value();
-  EXPECT_FALSE(look_at_bell(dir_.get(), "b").value()->pending);
-  EXPECT_FALSE(ring(dir_.get(), "b")->pending);
-  EXPECT_TRUE(look_at_bell(dir_.get(), "b").value()->pending);
-  EXPECT_TRUE(ring(dir_.get(), "b")->pending);
+  UniqueFd bell = create_bell(dir(), "b").value();
+  EXPECT_FALSE(look_at_bell(dir(), "b").value()->pending);
+  EXPECT_FALSE(ring(dir(), "b")->pending);
+  EXPECT_TRUE(look_at_bell(dir(), "b").value()->pending);
+  EXPECT_TRUE(ring(dir(), "b")->pending);
   answer_bell(bell.get());
-  EXPECT_FALSE(look_at_bell(dir_.get(), "b").value()->pending);
+  EXPECT_FALSE(look_at_bell(dir(), "b").value()->pending);
 }
 
 TEST_F(Fifo, RingingAgainDoesNotMakeAPendingRingYounger) {
-  UniqueFd bell = create_bell(dir_.get(), "b").value();
-  ring(dir_.get(), "b");
-  const BellState before = *look_at_bell(dir_.get(), "b").value();
+  UniqueFd bell = create_bell(dir(), "b").value();
+  ring(dir(), "b");
+  const BellState before = *look_at_bell(dir(), "b").value();
   ::usleep(20000);  // more than the granularity of a file's time
-  for (int i = 0; i < 100; ++i) ring(dir_.get(), "b");
-  EXPECT_GE(look_at_bell(dir_.get(), "b").value()->age, before.age + std::chrono::milliseconds(20));
+  for (int i = 0; i < 100; ++i) ring(dir(), "b");
+  EXPECT_GE(look_at_bell(dir(), "b").value()->age, before.age + std::chrono::milliseconds(20));
 }
 
 TEST_F(Fifo, AnAnswerEmptiesABellHoweverMuchSomebodyHasWritten) {
-  UniqueFd bell = create_bell(dir_.get(), "b").value();
+  UniqueFd bell = create_bell(dir(), "b").value();
   {
-    const UniqueFd write_end(::openat(dir_.get(), "b", O_WRONLY | O_NONBLOCK));
+    const UniqueFd write_end(::openat(dir(), "b", O_WRONLY | O_NONBLOCK));
     const std::string noise(5000, 'a');
     ASSERT_EQ(::write(write_end.get(), noise.data(), noise.size()), 5000);
   }
   answer_bell(bell.get());
-  EXPECT_FALSE(look_at_bell(dir_.get(), "b").value()->pending);
+  EXPECT_FALSE(look_at_bell(dir(), "b").value()->pending);
 }
 
 TEST_F(Fifo, ABellThatNobodyHearsIsNothing) {
-  create_bell(dir_.get(), "b").value().reset();
-  EXPECT_FALSE(ring(dir_.get(), "b"));
-  EXPECT_FALSE(look_at_bell(dir_.get(), "gone").value());
+  create_bell(dir(), "b").value().reset();
+  EXPECT_FALSE(ring(dir(), "b"));
+  EXPECT_FALSE(look_at_bell(dir(), "gone").value());
+}
+
+TEST_F(Fifo, WhoOnlyWatchesDoesNotKeepItHeld) {
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
+  const std::optional<HeldFifo> watcher = open_if_held(dir(), "a").value();
+  lock.reset();
+  EXPECT_FALSE(held("a"));
+}
+
+TEST_F(Fifo, BytesInItDoNotMakeItLookDead) {
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
+  ASSERT_EQ(::write(lock.get(), "xy", 2), 2);
+  EXPECT_TRUE(held("a"));
+  EXPECT_TRUE(held("a"));
+}
+
+TEST_F(Fifo, BelongsToWhoMadeIt) {
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
+  EXPECT_EQ(open_if_held(dir(), "a").value()->owner, ::geteuid());
+}
+
+TEST_F(Fifo, ALackOfDescriptorsIsAnErrorAndNotAnEnd) {
+  UniqueFd lock = create_held_fifo(dir(), "a").value();
+  UniqueFd bell = create_bell(dir(), "b").value();
+  const NoDescriptors none;
+  EXPECT_EQ(open_if_held(dir(), "a").error().kind, ErrorKind::system);
+  EXPECT_EQ(look_at_bell(dir(), "b").error().kind, ErrorKind::system);
+}
+
+TEST_F(Fifo, OneThatCouldNotBeOpenedIsRemovedAgain) {
+  const NoDescriptors none;
+  EXPECT_EQ(create_held_fifo(dir(), "a").error().errnum, EMFILE);
+  EXPECT_FALSE(exists(folder_ / "a"));
+}
+
+TEST_F(Fifo, NoCommandInheritsADescriptorUnasked) {
+  const UniqueFd lock = create_held_fifo(dir(), "a").value();
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  const std::optional<HeldFifo> seen = open_if_held(dir(), "a").value();
+  ASSERT_TRUE(seen);
+  for (const int fd : {lock.get(), bell.get(), seen->read_end.get()}) {
+    EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+  }
+}
+
+TEST_F(Fifo, OthersWatchAHeldFifoAndRingABellButDoNoMore) {
+  NEEDS_ROOT();
+  const UniqueFd lock = create_held_fifo(dir(), "a").value();
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  const Child other([&](const Child::Self& self) {
+    become_nobody();
+    self.tell(open_if_held(dir(), "a").value().has_value() ? 1 : 0);
+    self.tell(ring(dir(), "b").has_value() ? 1 : 0);
+    self.tell(::openat(dir(), "a", O_RDWR | O_NONBLOCK) < 0 ? 1 : 0);
+    self.tell(::openat(dir(), "b", O_RDONLY | O_NONBLOCK) < 0 ? 1 : 0);
+  });
+  for (const char* what : {"watches", "rings", "cannot hold", "cannot hear"}) {
+    EXPECT_EQ(other.hear(), 1U) << what;
+  }
+}
+
+TEST_F(Fifo, ARingDoesNotKeepABellAlive) {
+  UniqueFd bell = create_bell(dir(), "b").value();
+  ring(dir(), "b");
+  bell.reset();
+  EXPECT_FALSE(look_at_bell(dir(), "b").value());
+}
+
+TEST_F(Fifo, ManyRingsAreOneByte) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  for (int i = 0; i < 5; ++i) ring(dir(), "b");
+  int bytes = 0;
+  ASSERT_EQ(::ioctl(bell.get(), FIONREAD, &bytes), 0);
+  EXPECT_EQ(bytes, 1);
+}
+
+TEST_F(Fifo, WhatIsNoBellIsNeitherRungNorWrittenTo) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  write_text(folder_ / "file", "text");
+  ASSERT_EQ(::symlinkat("b", dir(), "link"), 0);
+  for (const char* name : {"file", "link"}) EXPECT_FALSE(ring(dir(), name)) << name;
+  EXPECT_EQ(read_text(folder_ / "file"), "text");
+  EXPECT_FALSE(look_at_bell(dir(), "b").value()->pending);
 }
 
 }  // namespace

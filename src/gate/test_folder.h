@@ -1,0 +1,119 @@
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "base/unique_fd.h"
+
+// Folders, files and the limits of a process for unit tests.
+namespace gpu_gate {
+
+/// A folder of its own that every user may enter, removed with everything in it.
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string pattern = testing::TempDir() + "gpu-gate-XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "no folder " << pattern;
+    path_ = pattern;
+    ::chmod(path_.c_str(), 0755);
+    fd_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  ~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  const std::string& path() const { return path_; }
+  int fd() const { return fd_.get(); }
+
+ private:
+  std::string path_;
+  UniqueFd fd_;
+};
+
+inline std::string operator/(const TempFolder& folder, std::string_view name) {
+  return (folder.path() + "/").append(name);
+}
+
+inline void write_text(const std::string& path, std::string_view text) {
+  std::ofstream(path) << text;
+}
+
+inline std::string read_text(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Is there anything of that name, were it a link that leads nowhere?
+inline bool exists(const std::string& path) {
+  struct stat info{};
+  return ::lstat(path.c_str(), &info) == 0;
+}
+
+inline mode_t mode_of(const std::string& path) {
+  struct stat info{};
+  EXPECT_EQ(::lstat(path.c_str(), &info), 0) << path;
+  return info.st_mode & 07777;
+}
+
+/// Lowers a limit of this process for its own lifetime.
+class Limit {
+ public:
+  Limit(__rlimit_resource_t resource, rlim_t most) : resource_(resource) {
+    ::getrlimit(resource_, &before_);
+    struct rlimit lower = before_;
+    lower.rlim_cur = most;
+    ::setrlimit(resource_, &lower);
+    // A file that grows beyond its limit is to be an error and not the end of the process.
+    handler_ = std::signal(SIGXFSZ, SIG_IGN);
+  }
+  Limit(const Limit&) = delete;
+  Limit& operator=(const Limit&) = delete;
+  ~Limit() {
+    ::setrlimit(resource_, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  __rlimit_resource_t resource_;
+  struct rlimit before_{};
+  void (*handler_)(int) = nullptr;
+};
+
+/// As if the machine had no descriptor left for this process.
+class NoDescriptors : public Limit {
+ public:
+  NoDescriptors() : Limit(RLIMIT_NOFILE, 0) {}
+};
+
+/// As if the file system had room for so many bytes in each file.
+class FullFileSystem : public Limit {
+ public:
+  explicit FullFileSystem(rlim_t bytes) : Limit(RLIMIT_FSIZE, bytes) {}
+};
+
+/// Gives new files as few rights as it can for its own lifetime.
+class StrictUmask {
+ public:
+  StrictUmask() : before_(::umask(0777)) {}
+  StrictUmask(const StrictUmask&) = delete;
+  StrictUmask& operator=(const StrictUmask&) = delete;
+  ~StrictUmask() { ::umask(before_); }
+
+ private:
+  mode_t before_;
+};
+
+}  // namespace gpu_gate
