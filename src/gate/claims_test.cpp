@@ -1,0 +1,333 @@
+#include "gate/claims.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gate/test_lock_dir.h"
+#include "gate/test_process.h"
+
+namespace gpu_gate {
+namespace {
+
+using Devices = std::vector<std::string>;
+
+class ClaimsTest : public testing::Test {
+ protected:
+  ClaimScan scan() const { return box_.claims.scan().value(); }
+  Devices live() const {
+    Devices devices;
+    for (const Claim& claim : box_.live_claims()) devices.push_back(claim.uuid);
+    return devices;
+  }
+  void remove(const std::string& name) const {
+    EXPECT_EQ(::unlinkat(box_.dir.claims(), name.c_str(), 0), 0) << name;
+  }
+  void clear() {
+    const MutexGuard guard = box_.lock();
+    box_.claims.clear(guard, scan());
+  }
+  Result<NewClaim> make(const Devices& devices) {
+    MutexGuard guard = box_.lock();
+    return box_.claims.make(guard, scan(), {.owner = this_process({}), .devices = devices});
+  }
+  /// A claim of that owner on GPU-1 whose FIFO somebody has removed.
+  NewClaim claim_without_fifo(const Owner& owner) {
+    NewClaim claim = box_.claim({"GPU-1"}, owner);
+    remove(claim_name({.uuid = "GPU-1", .ticket = claim.ticket}));
+    return claim;
+  }
+  std::size_t files() const { return TestLockDir::files_in(box_.dir.claims()); }
+  TestLockDir box_;
+};
+
+TEST_F(ClaimsTest, ADeviceIsHeldAsLongAsADescriptorIsOpen) {
+  NewClaim claim = box_.claim({"GPU-1"});
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+  claim.held.clear();
+  EXPECT_TRUE(live().empty());
+}
+
+TEST_F(ClaimsTest, ADeadClaimKeepsNoDevice) {
+  const Ticket ticket = box_.claim({"GPU-1"}).ticket;
+  const ClaimScan found = scan();
+  EXPECT_TRUE(found.live.empty());
+  EXPECT_EQ(found.dead_fifos, (std::vector{ClaimName{"GPU-1", ticket}}));
+}
+
+TEST_F(ClaimsTest, AJobThatInheritedItKeepsIt) {
+  NewClaim claim = box_.claim({"GPU-1"});
+  Idler job;
+  claim.held.clear();
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+  job.end();
+  EXPECT_TRUE(live().empty());
+}
+
+TEST_F(ClaimsTest, BelongsToWhoMadeIt) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  const Claim found = box_.live_claims().at(0);
+  EXPECT_EQ(found.ticket, claim.ticket);
+  EXPECT_EQ(found.uid, ::geteuid());
+  EXPECT_FALSE(found.by_process);
+}
+
+TEST_F(ClaimsTest, AreFoundByTicketAndThenByDevice) {
+  const NewClaim first = box_.claim({"GPU-9", "GPU-2"});
+  const NewClaim second = box_.claim({"GPU-1"});
+  EXPECT_EQ(live(), (Devices{"GPU-2", "GPU-9", "GPU-1"}));
+}
+
+TEST_F(ClaimsTest, OneDeviceLetGoOfIsFreeWhileTheClaimKeepsTheOther) {
+  NewClaim claim = box_.claim({"GPU-1", "GPU-2"});
+  claim.held[0].reset();
+  EXPECT_EQ(live(), Devices{"GPU-2"});
+  clear();
+  EXPECT_EQ(live(), Devices{"GPU-2"});
+  EXPECT_EQ(files(), 3U);  // the dead FIFO is what says that its device is free
+}
+
+TEST_F(ClaimsTest, ARemovedFifoFreesNoDeviceWhileTheProcessLives) {
+  const NewClaim claim = claim_without_fifo(this_process({}));
+  const std::vector<Claim> found = box_.live_claims();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].uuid, "GPU-1");
+  EXPECT_EQ(found[0].ticket, claim.ticket);
+  EXPECT_TRUE(found[0].by_process);
+}
+
+TEST_F(ClaimsTest, OfTwoDevicesTheOneWithoutAFifoIsHeldByTheProcess) {
+  const NewClaim claim = box_.claim({"GPU-1", "GPU-2"});
+  remove(claim_name({.uuid = "GPU-2", .ticket = claim.ticket}));
+  const std::vector<Claim> found = box_.live_claims();
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_FALSE(found[0].by_process);
+  EXPECT_TRUE(found[1].by_process);
+}
+
+TEST_F(ClaimsTest, ARemovedFifoFreesTheDeviceOnceTheProcessHasEnded) {
+  Idler job;
+  const NewClaim claim = claim_without_fifo(other_process(job.pid()).value());
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+  job.end();
+  const ClaimScan found = scan();
+  EXPECT_TRUE(found.live.empty());
+  EXPECT_EQ(found.dead_records, std::vector<Ticket>{claim.ticket});
+}
+
+TEST_F(ClaimsTest, AProcessThatOnlyHasTheSamePidKeepsNothing) {
+  Owner earlier = this_process({});
+  --earlier.start_ticks;
+  const NewClaim claim = claim_without_fifo(earlier);
+  EXPECT_EQ(scan().dead_records, std::vector<Ticket>{claim.ticket});
+  EXPECT_TRUE(live().empty());
+}
+
+TEST_F(ClaimsTest, ARecordFromAnotherPidNamespaceNeitherKeepsNorIsDead) {
+  Owner elsewhere = this_process({});
+  ++elsewhere.pid_namespace;
+  const NewClaim claim = claim_without_fifo(elsewhere);
+  EXPECT_TRUE(live().empty());
+  EXPECT_TRUE(scan().dead_records.empty());
+}
+
+TEST_F(ClaimsTest, ARecordAboutAnotherUsersProcessKeepsNothing) {
+  NEEDS_ROOT();
+  const Child victim([](const Child::Self& self) {
+    become_nobody();
+    self.tell(1);
+    Child::Self::stay();
+  });
+  victim.hear();
+  const NewClaim claim = claim_without_fifo(other_process(victim.pid()).value());
+  EXPECT_TRUE(live().empty());
+  ASSERT_EQ(
+      ::fchownat(box_.dir.claims(), claim_record_name(claim.ticket).c_str(), kNobody, kNobody, 0),
+      0);
+  EXPECT_EQ(live(), Devices{"GPU-1"});  // as its own user's record it counts
+}
+
+TEST_F(ClaimsTest, ABrokenRecordFreesNoDevice) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  write_text(box_.claims_path(claim_record_name(claim.ticket)), "{");
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+  remove(claim_record_name(claim.ticket));
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+}
+
+TEST_F(ClaimsTest, WhatIsNoFifoHoldsNothing) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  const std::string target = claim_name({.uuid = "GPU-1", .ticket = claim.ticket});
+  write_text(box_.claims_path("GPU-2@17"), "text");
+  ASSERT_EQ(::symlinkat(target.c_str(), box_.dir.claims(), "GPU-3@17"), 0);
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+}
+
+TEST_F(ClaimsTest, OneThatWasNeverGivenOutIsIgnored) {
+  const ClaimName planted{"GPU-1", highest_plausible_ticket() * 2};
+  const UniqueFd held = create_held_fifo(box_.dir.claims(), claim_name(planted)).value();
+  const ClaimScan found = scan();
+  EXPECT_TRUE(found.live.empty());
+  EXPECT_TRUE(found.dead_fifos.empty());
+  EXPECT_EQ(found.last_ticket, 0U);
+}
+
+TEST_F(ClaimsTest, ALackOfDescriptorsIsAnErrorAndNotAFreeDevice) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  const NoDescriptors none;
+  EXPECT_EQ(box_.claims.scan().error().kind, ErrorKind::system);
+}
+
+TEST_F(ClaimsTest, ClearingRemovesAllOfTheDeadAndNothingOfTheLiving) {
+  box_.claim({"GPU-1", "GPU-2"});
+  const NewClaim living = box_.claim({"GPU-3"});
+  clear();
+  EXPECT_EQ(live(), Devices{"GPU-3"});
+  EXPECT_EQ(files(), 2U);
+}
+
+TEST_F(ClaimsTest, ClearingRemovesARecordThatOutlivedItsFifosAndItsProcess) {
+  Idler job;
+  claim_without_fifo(other_process(job.pid()).value());
+  job.end();
+  clear();
+  EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(ClaimsTest, ClearingStepsOverWhatBelongsToOthers) {
+  NEEDS_ROOT();
+  box_.claim({"GPU-1"});
+  ASSERT_EQ(::fchmod(box_.dir.claims(), 0777), 0);  // not even the sticky bit forbids it
+  const MutexGuard guard = box_.lock();
+  Child other([&](const Child::Self&) {
+    become_nobody();
+    box_.claims.clear(guard, scan());
+  });
+  EXPECT_EQ(other.wait(), 0);
+  EXPECT_EQ(files(), 2U);
+}
+
+TEST_F(ClaimsTest, ItsRecordIsWhatItsOwnerWrote) {
+  const NewClaim claim = box_.claim({"GPU-1", "GPU-2"}, this_process({"train", "--fast"}));
+  const auto record = box_.claims.record(box_.live_claims().at(0));
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->devices, (Devices{"GPU-1", "GPU-2"}));
+  EXPECT_EQ(record->owner.command, "train --fast");
+}
+
+TEST_F(ClaimsTest, ARecordThatIsNotItsOwnersIsNone) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  Claim found = box_.live_claims().at(0);
+  ++found.uid;
+  EXPECT_FALSE(box_.claims.record(found));
+}
+
+TEST_F(ClaimsTest, AWatchWakesWhenTheLastDescriptorIsClosed) {
+  NewClaim claim = box_.claim({"GPU-1"});
+  const auto watch = box_.claims.watch(box_.live_claims().at(0)).value();
+  ASSERT_TRUE(watch);
+  EXPECT_FALSE(wakes(watch->fd.get(), watch->events, 0));
+  claim.held.clear();
+  EXPECT_TRUE(wakes(watch->fd.get(), watch->events, 0));
+}
+
+TEST_F(ClaimsTest, AWatchOnAClaimWithoutAFifoWakesWhenItsProcessEnds) {
+  Idler job;
+  const NewClaim claim = claim_without_fifo(other_process(job.pid()).value());
+  const auto watch = box_.claims.watch(box_.live_claims().at(0)).value();
+  ASSERT_TRUE(watch);
+  EXPECT_FALSE(wakes(watch->fd.get(), watch->events, 0));
+  job.end();
+  EXPECT_TRUE(wakes(watch->fd.get(), watch->events));
+}
+
+TEST_F(ClaimsTest, ThereIsNoWatchOnAClaimThatHasEnded) {
+  Idler job;
+  NewClaim fifo = box_.claim({"GPU-2"});
+  const NewClaim process = claim_without_fifo(other_process(job.pid()).value());
+  const std::vector<Claim> found = box_.live_claims();
+  ASSERT_EQ(found.size(), 2U);
+  job.end();
+  fifo.held.clear();
+  for (const Claim& claim : found) EXPECT_FALSE(box_.claims.watch(claim).value()) << claim.uuid;
+}
+
+TEST_F(ClaimsTest, AWatchThatCannotBeOpenedIsAnError) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  const Claim found = box_.live_claims().at(0);
+  const NoDescriptors none;
+  EXPECT_FALSE(box_.claims.watch(found));
+}
+
+TEST_F(ClaimsTest, MakingOneCountsATicketAndAGrant) {
+  const Counters before = box_.lock().counters();
+  const NewClaim claim = box_.claim({"GPU-1"});
+  EXPECT_EQ(claim.ticket, before.last_ticket + 1);
+  const Counters after = box_.lock().counters();
+  EXPECT_EQ(after.last_ticket, claim.ticket);
+  EXPECT_EQ(after.grants, before.grants + 1);
+}
+
+TEST_F(ClaimsTest, ATicketIsHigherThanAnyInAName) {
+  const Ticket planted = first_ticket() + 1000000;
+  write_text(box_.claims_path(claim_record_name(planted)), "{}");
+  EXPECT_EQ(box_.claim({"GPU-1"}).ticket, planted + 1);
+}
+
+TEST_F(ClaimsTest, OnOneTakenNameTheNextTicketIsTriedForAllDevices) {
+  const Ticket taken = box_.lock().counters().last_ticket + 1;
+  ClaimScan before = scan();
+  const std::string in_the_way = claim_name({.uuid = "GPU-2", .ticket = taken});
+  ASSERT_EQ(::mkfifoat(box_.dir.claims(), in_the_way.c_str(), 0644), 0);
+  MutexGuard guard = box_.lock();
+  const Result<NewClaim> claim = box_.claims.make(
+      guard, before, {.owner = this_process({}), .devices = {"GPU-1", "GPU-2", "GPU-3"}});
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->ticket, taken + 1);
+  EXPECT_EQ(files(), 1 + 3 + 1U);  // in the way, the devices, the record
+  EXPECT_TRUE(exists(box_.claims_path(in_the_way)));
+}
+
+TEST_F(ClaimsTest, WhereEveryNameIsTakenNothingIsMadeOrCounted) {
+  const Counters counters = box_.lock().counters();
+  constexpr Ticket kTaken = 70;
+  for (Ticket i = 1; i <= kTaken; ++i) {
+    write_text(box_.claims_path(claim_name({.uuid = "GPU-2", .ticket = counters.last_ticket + i})),
+               "");
+  }
+  MutexGuard guard = box_.lock();
+  const Result<NewClaim> claim = box_.claims.make(
+      guard, ClaimScan{}, {.owner = this_process({}), .devices = {"GPU-1", "GPU-2"}});
+  ASSERT_FALSE(claim);
+  EXPECT_EQ(claim.error().errnum, EEXIST);
+  EXPECT_EQ(files(), kTaken);
+  EXPECT_EQ(guard.counters().grants, counters.grants);
+}
+
+TEST_F(ClaimsTest, WithoutRoomForItsRecordNothingIsMade) {
+  box_.claim({});  // so that the counters are there
+  const std::size_t before = files();
+  const FullFileSystem full(60);
+  const Result<NewClaim> claim = make({"GPU-1", "GPU-2"});
+  ASSERT_FALSE(claim);
+  EXPECT_EQ(claim.error().kind, ErrorKind::lock_file);
+  EXPECT_EQ(files(), before);
+}
+
+TEST_F(ClaimsTest, InADirectoryThatIsBeingRemovedThereIsNoneToMake) {
+  MutexGuard guard = box_.lock();
+  ASSERT_EQ(::rmdir((box_.dir.path() + "/claims").c_str()), 0);
+  const Result<NewClaim> claim =
+      box_.claims.make(guard, ClaimScan{}, {.owner = this_process({}), .devices = {"GPU-1"}});
+  ASSERT_FALSE(claim);
+  EXPECT_EQ(claim.error().kind, ErrorKind::replaced);
+}
+
+TEST_F(ClaimsTest, NoCommandInheritsOneUnasked) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  EXPECT_NE(::fcntl(claim.held.at(0).get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+}  // namespace
+}  // namespace gpu_gate
