@@ -1,0 +1,237 @@
+#include "gate/leader.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "gate/test_lock_dir.h"
+#include "gate/test_look.h"
+#include "gate/timing.h"
+
+namespace gpu_gate {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+/// A leader that waits for GPU-0 alone, and others behind it.
+class LeaderTest : public testing::Test {
+ protected:
+  bool looked(const Look& look) {
+    looked_ = Clock::now();
+    calls_.forget();
+    return leader_.looked(look, post(), calls_, std::chrono::hours(1)).value();
+  }
+  bool looked(std::vector<Device> devices) {
+    return looked(look_at(std::move(devices), own_wish_, box_.live_claims()));
+  }
+  Post post() const { return {.line = box_.line, .claims = box_.claims, .place = own_.place}; }
+  /// Is the next look due within this time after the last one?
+  bool due_within(nanoseconds time) {
+    WaitSet set;
+    leader_.add_to(set);
+    return leader_.woke(set, looked_ + time);
+  }
+  /// Was it rung since this was last asked?
+  bool heard(const OwnPlace& waiter) {
+    const bool rung = box_.is_rung(waiter.place);
+    answer_bell(waiter.bell.get());
+    return rung;
+  }
+  TestLockDir box_;
+  const Request own_wish_ = wish_without({"GPU-1", "GPU-2"});
+  const OwnPlace own_ = box_.join(own_wish_);
+  Leader leader_;
+  Calls calls_;
+  Clock::time_point looked_;
+};
+
+TEST_F(LeaderTest, RingsTheOneBehindWhoseTurnItIs) {
+  const OwnPlace next = box_.join();
+  const OwnPlace last = box_.join();
+  looked({occupied_card(0), card(1, 45000)});
+  EXPECT_TRUE(heard(next));
+  EXPECT_FALSE(heard(last));
+  EXPECT_TRUE(calls_.answer_due());
+}
+
+TEST_F(LeaderTest, RingsAllWhoseTurnItIs) {
+  const OwnPlace next = box_.join();
+  const OwnPlace last = box_.join();
+  looked({occupied_card(0), card(1, 45000), card(2, 45000)});
+  EXPECT_TRUE(heard(next));
+  EXPECT_TRUE(heard(last));
+}
+
+TEST_F(LeaderTest, KeepsFromOthersWhatItNeedsItself) {
+  const OwnPlace next = box_.join();
+  looked(look_at({card(0, 45000), occupied_card(1)}, wish(2)));
+  EXPECT_FALSE(heard(next));
+  EXPECT_FALSE(calls_.answer_due());
+}
+
+TEST_F(LeaderTest, RingsNobodyAheadOfItself) {
+  TestLockDir box;
+  const OwnPlace ahead = box.join();
+  const OwnPlace own = box.join(own_wish_);
+  const Post post{.line = box.line, .claims = box.claims, .place = own.place};
+  ASSERT_TRUE(leader_.looked(look_at({occupied_card(0), card(1, 45000)}, own_wish_), post, calls_,
+                             std::chrono::hours(1)));
+  EXPECT_FALSE(box.is_rung(ahead.place));
+}
+
+TEST_F(LeaderTest, TheDeviceOfAWaiterThatDoesNotAnswerGoesToTheNext) {
+  const OwnPlace stopped = box_.join();
+  const OwnPlace next = box_.join();
+  box_.ring_in_vain(stopped.place);
+  looked({occupied_card(0), card(1, 45000)});
+  EXPECT_TRUE(heard(next));
+}
+
+TEST_F(LeaderTest, AWaiterWithoutARecordIsSteppedOver) {
+  const OwnPlace broken = box_.join();
+  write_text(box_.queue_path(record_name(broken.place)), "{");
+  box_.dead_place();
+  const OwnPlace next = box_.join();
+  looked({occupied_card(0), card(1, 45000)});
+  EXPECT_FALSE(heard(broken));
+  EXPECT_TRUE(heard(next));
+}
+
+TEST_F(LeaderTest, ReadsAChangedRecordWhenItIsRung) {
+  const Request elsewhere = wish_without({"GPU-1"});
+  const OwnPlace next = box_.join(elsewhere);
+  const std::vector<Device> machine{occupied_card(0), card(1, 45000)};
+  looked(machine);
+  EXPECT_FALSE(heard(next));
+  ASSERT_TRUE(
+      box_.line.rewrite(next.place, {.owner = this_process({}), .request = wish_without({})}));
+  leader_.rung();
+  looked(machine);
+  EXPECT_TRUE(heard(next));
+}
+
+/// The leader needs more memory than there is free on the card, and the one behind does not.
+class ContestedTest : public LeaderTest {
+ protected:
+  bool look() { return looked(look_at({card(0, 40000)}, wish_of_memory(44000))); }
+  const OwnPlace next_ = box_.join(wish_of_memory(1000));
+};
+
+TEST_F(ContestedTest, ADeviceThatTheLeaderMayGetIsOfferedOnce) {
+  look();
+  EXPECT_TRUE(heard(next_));
+  look();
+  EXPECT_FALSE(heard(next_));
+}
+
+TEST_F(ContestedTest, AnOfferIsNoCallThatMustBeAnswered) {
+  look();
+  EXPECT_FALSE(calls_.answer_due());
+}
+
+TEST_F(ContestedTest, IsOfferedAgainToOneWhoRang) {
+  look();
+  heard(next_);
+  leader_.rung();
+  look();
+  EXPECT_TRUE(heard(next_));
+}
+
+TEST_F(ContestedTest, IsOfferedAgainAfterItWasNotToBeHad) {
+  look();
+  heard(next_);
+  looked(look_at({card(0, 500)}, wish_of_memory(44000)));
+  look();
+  EXPECT_TRUE(heard(next_));
+}
+
+TEST_F(LeaderTest, LooksAgainWhenThePollSaysSo) {
+  looked({occupied_card(0)});
+  EXPECT_FALSE(due_within(std::chrono::minutes(59)));
+  EXPECT_TRUE(due_within(std::chrono::minutes(61)));
+}
+
+TEST_F(LeaderTest, LooksAgainSoonAtADeviceThatBeginsToDrain) {
+  looked({occupied_card(0)});
+  looked({draining_card(0)});
+  EXPECT_TRUE(due_within(Clock::now() - looked_ + milliseconds(1)));
+}
+
+TEST_F(LeaderTest, LooksAgainEverMoreSeldomWhileItGoesOnDraining) {
+  looked({draining_card(0)});
+  ::usleep(10000);
+  looked({draining_card(0)});
+  EXPECT_FALSE(due_within(milliseconds(4)));
+  EXPECT_TRUE(due_within(timing::kOften + (Clock::now() - looked_)));
+}
+
+TEST_F(LeaderTest, ADeviceThatDrainsForSomebodyBehindCountsAsWell) {
+  const OwnPlace next = box_.join();
+  looked({occupied_card(0), draining_card(1)});
+  EXPECT_TRUE(due_within(Clock::now() - looked_ + milliseconds(1)));
+}
+
+TEST_F(LeaderTest, ADeviceThatDrainsForNobodyIsLeftToThePoll) {
+  looked({occupied_card(0), draining_card(1)});
+  EXPECT_FALSE(due_within(std::chrono::minutes(59)));
+}
+
+TEST_F(LeaderTest, ARingDoesNotBeginTheLooksAnew) {
+  looked({draining_card(0)});
+  ::usleep(10000);
+  leader_.rung();
+  looked({draining_card(0)});
+  EXPECT_FALSE(due_within(milliseconds(4)));
+}
+
+TEST_F(LeaderTest, LooksAgainSoonAfterAReleaseThatNoSleepTold) {
+  looked({occupied_card(0)});
+  leader_.released();
+  looked({occupied_card(0)});
+  EXPECT_TRUE(due_within(timing::kOften + (Clock::now() - looked_)));
+}
+
+TEST_F(LeaderTest, AfterAReleaseNobodyIsWaitingForThereIsNothingToLookFor) {
+  leader_.released();
+  looked({occupied_card(1)});
+  EXPECT_FALSE(due_within(std::chrono::minutes(59)));
+}
+
+TEST_F(LeaderTest, TheEndOfAClaimWakesItAndBeginsTheLooks) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  EXPECT_TRUE(looked({card(0)}));
+  EXPECT_FALSE(due_within(std::chrono::minutes(59)));
+  claim.held.clear();
+  EXPECT_TRUE(leader_.woke(sleep_of(leader_), Clock::now()));
+  looked({occupied_card(0)});
+  EXPECT_TRUE(due_within(timing::kOften + (Clock::now() - looked_)));
+}
+
+TEST_F(LeaderTest, TheEndOfAProcessWakesItAndBeginsTheLooks) {
+  Idler job;
+  Device device = card(0);
+  device.processes = {compute_process(job.pid())};
+  looked({device});
+  EXPECT_FALSE(due_within(std::chrono::minutes(59)));
+  job.signal(SIGKILL);
+  EXPECT_TRUE(leader_.woke(sleep_of(leader_), Clock::now()));
+  looked({device});
+  EXPECT_TRUE(due_within(timing::kOften + (Clock::now() - looked_)));
+}
+
+TEST_F(LeaderTest, AClaimThatEndedDuringTheLookMeansAnotherLook) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  const Look look = look_at({card(0)}, own_wish_, box_.live_claims());
+  claim.held.clear();
+  EXPECT_FALSE(looked(look));
+}
+
+TEST_F(LeaderTest, WatchesTheClaimsOnEveryDevice) {
+  const NewClaim own = box_.claim({"GPU-0"});
+  const NewClaim other = box_.claim({"GPU-1"});
+  looked({card(0), card(1)});
+  EXPECT_EQ(watched(leader_), 2U);
+}
+
+}  // namespace
+}  // namespace gpu_gate
