@@ -69,5 +69,25 @@ TEST(Backoff, CatchesADrainThatTakesAnyTimeUpToFiveSeconds) {
   }
 }
 
+TEST(Backoff, ANewReleaseBeginsAnewWithoutAStop) {
+  const Clock::time_point release{seconds(1000)};
+  const Clock::time_point next{seconds(1010)};
+  Backoff backoff;
+  backoff.start(release);
+  EXPECT_EQ(backoff.next(next), next + milliseconds(250));
+  backoff.start(next);
+  EXPECT_EQ(backoff.next(next), next + milliseconds(1));
+}
+
+TEST(Backoff, OneThatRanOutBeginsAnewWithTheNextRelease) {
+  const Clock::time_point release{seconds(1000)};
+  Backoff backoff;
+  backoff.start(release);
+  const Clock::time_point next = release + std::chrono::hours(1);
+  EXPECT_FALSE(backoff.next(next));
+  backoff.start(next);
+  EXPECT_TRUE(backoff.next(next));
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace gpu_gate {
 namespace {
 
@@ -82,6 +84,30 @@ TEST(Tickets, OfANewDirectoryLieFarBelowWhatIsPlausible) {
   const Ticket first = first_ticket();
   EXPECT_GT(first, 1'700'000'000'000U);  // milliseconds since 1970
   EXPECT_LT(first + 1'000'000'000'000U, highest_plausible_ticket());
+}
+
+TEST(PlaceName, OfTwoPlacesIsNeverTheSame) {
+  EXPECT_NE(place_name({17, 1}), place_name({171, 0}));
+  EXPECT_NE(place_name({17, 12}), place_name({12, 17}));
+  EXPECT_NE(record_name({17, 12}), record_name({17, 0}));
+}
+
+TEST(PlaceName, OfTheHighestNumberThereIsCanBeRead) {
+  constexpr Ticket kLargest = std::numeric_limits<Ticket>::max();
+  EXPECT_EQ(parse_place_name(place_name({kLargest, kLargest}), kLargest),
+            (Place{kLargest, kLargest}));
+  EXPECT_FALSE(parse_place_name("18446744073709551616", kLargest));
+}
+
+TEST(PlaceName, IsNeverThatOfAClaim) {
+  EXPECT_FALSE(parse_place_name("GPU-1@17", kHighest));
+  EXPECT_FALSE(parse_claim_record_name("17@12.json", kHighest));
+}
+
+TEST(ClaimName, HasNoPartThatCouldLeadElsewhere) {
+  for (const char* uuid : {"..", ".", "a/b", "a.b", "a@b", " a", "a\n", "\xc3\xa4"}) {
+    EXPECT_FALSE(parse_claim_name(claim_name({uuid, 17}), kHighest)) << uuid;
+  }
 }
 
 }  // namespace

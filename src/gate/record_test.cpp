@@ -1,6 +1,10 @@
 #include "gate/record.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "gate/test_process.h"
 
 namespace gpu_gate {
 namespace {
@@ -84,6 +88,80 @@ TEST(Record, AHugeRecordIsNotRead) {
 TEST(Record, ALongCommandIsCut) {
   const Owner owner = this_process({std::string(10000, 'x'), "y"});
   EXPECT_EQ(owner.command.size(), kMaxCommandBytes);
+}
+
+/// A waiter's record as another program may write it, with more members.
+std::string waiter_with(const std::string& members) {
+  return R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,)"
+         R"("barred":[])" +
+         members + "}";
+}
+
+TEST(Record, AMemberThatIsNotAskedForIsNotThere) {
+  const auto read = parse_waiter(to_json(WaiterRecord{somebody(), {}}), 0);
+  ASSERT_TRUE(read);
+  EXPECT_FALSE(read->request.criteria.min_free_mib);
+  EXPECT_FALSE(read->request.criteria.max_util_pct);
+}
+
+TEST(Record, AMemberThatIsNotKnownIsPassedBy) {
+  EXPECT_TRUE(parse_waiter(waiter_with(R"(,"more":{"x":[1,2]})"), 0));
+}
+
+TEST(Record, ALimitOfNothingIsALimit) {
+  const auto read = parse_waiter(waiter_with(R"(,"min_free_mib":0,"max_util_pct":0)"), 0);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->request.criteria.min_free_mib, 0);
+  EXPECT_EQ(read->request.criteria.max_util_pct, 0);
+}
+
+TEST(Record, WithoutOneOfItsMembersIsNothing) {
+  const std::string good = waiter_with("");
+  ASSERT_TRUE(parse_waiter(good, 0));
+  for (const char* member :
+       {"version", "pid", "start", "pid_namespace", "since", "command", "count", "barred"}) {
+    std::string without = good;
+    without.insert(without.find("\"" + std::string(member) + "\"") + 1, "x");
+    EXPECT_FALSE(parse_waiter(without, 0)) << without;
+  }
+}
+
+TEST(Record, NamesNoMoreDevicesThanAMachineCanHave) {
+  ClaimRecord record{somebody(), std::vector<std::string>(1024, "a")};
+  EXPECT_TRUE(parse_claim(to_json(record), 0));
+  record.devices.emplace_back("a");
+  EXPECT_FALSE(parse_claim(to_json(record), 0));
+}
+
+TEST(Record, NamesNoDeviceThatIsLongerThanAUuid) {
+  EXPECT_TRUE(parse_claim(to_json(ClaimRecord{somebody(), {std::string(96, 'a')}}), 0));
+  EXPECT_FALSE(parse_claim(to_json(ClaimRecord{somebody(), {std::string(97, 'a')}}), 0));
+}
+
+TEST(Record, ALongCommandThatSomebodyWroteIsCutAsWell) {
+  Owner owner = somebody();
+  owner.command = std::string(1000, 'x');
+  EXPECT_EQ(parse_claim(to_json(ClaimRecord{owner, {}}), 0)->owner.command,
+            std::string(kMaxCommandBytes, 'x'));
+}
+
+TEST(Record, ThisProcessIsWhoItIs) {
+  const Owner self = this_process({"python", "train.py"});
+  EXPECT_EQ(self.pid, ::getpid());
+  EXPECT_EQ(self.uid, ::geteuid());
+  EXPECT_EQ(self.command, "python train.py");
+  EXPECT_EQ(self.pid_namespace, pid_namespace());
+  EXPECT_EQ(self.start_ticks, process_identity(::getpid())->start_ticks);
+}
+
+TEST(Record, AnotherProcessIsKnownAsLongAsItLives) {
+  Idler other;
+  const auto owner = other_process(other.pid());
+  ASSERT_TRUE(owner);
+  EXPECT_EQ(owner->pid, other.pid());
+  EXPECT_GE(owner->start_ticks, this_process({}).start_ticks);
+  other.end();
+  EXPECT_FALSE(other_process(owner->pid));
 }
 
 }  // namespace

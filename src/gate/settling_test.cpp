@@ -63,5 +63,27 @@ TEST(Settling, NothingContestedIsNothingToCount) {
   EXPECT_TRUE(settling.settled(kBegin + seconds(60)).empty());
 }
 
+TEST(Settling, WhatHasSettledStaysSoWhileItIsContested) {
+  Settling settling;
+  settling.note({"a"}, kBegin);
+  settling.note({"a"}, kBegin + seconds(20));
+  EXPECT_EQ(settling.settled(kBegin + seconds(20)), Uuids{"a"});
+}
+
+TEST(Settling, WhatHasSettledBeginsAnewAfterABreak) {
+  Settling settling;
+  settling.note({"a"}, kBegin);
+  settling.note({}, kBegin + seconds(20));
+  settling.note({"a"}, kBegin + seconds(20));
+  EXPECT_TRUE(settling.settled(kBegin + seconds(29)).empty());
+}
+
+TEST(Settling, TheNextLookIsForTheOneThatSettlesFirstWhateverItsName) {
+  Settling settling;
+  settling.note({"z"}, kBegin);
+  settling.note({"a", "z"}, kBegin + seconds(3));
+  EXPECT_EQ(settling.next(kBegin + seconds(4)), kBegin + seconds(10));
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -18,11 +19,18 @@
 // Folders, files and the limits of a process for unit tests.
 namespace gpu_gate {
 
+/// Where folders are made: in memory if possible, which is ten times as fast as a busy disk.
+inline std::string test_parent() {
+  const bool in_memory =
+      std::getenv("TEST_TMPDIR") == nullptr && ::access("/dev/shm", W_OK | X_OK) == 0;
+  return in_memory ? "/dev/shm/" : testing::TempDir();
+}
+
 /// A folder of its own that every user may enter, removed with everything in it.
 class TempFolder {
  public:
   TempFolder() {
-    std::string pattern = testing::TempDir() + "gpu-gate-XXXXXX";
+    std::string pattern = test_parent() + "gpu-gate-XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "no folder " << pattern;
     path_ = pattern;
     ::chmod(path_.c_str(), 0755);
