@@ -233,8 +233,13 @@ TEST_F(WaiterTest, WhatFreesItselfIsNoticedByThePoll) {
   EXPECT_EQ(source_.reads, 4);
 }
 
-TEST_F(WaiterTest, ARingMeansALook) {
+TEST_F(WaiterTest, ARingIsAnsweredAndThenMeansALook) {
   source_.machine.devices = {occupied_card(0)};
+  source_.on_read = [&] {
+    if (source_.reads == 2) {
+      EXPECT_FALSE(box_.is_rung(own_place()));
+    }
+  };
   observer_.on_looked = [&] {
     source_.machine = idle_machine(1);
     box_.line.ring_bell(own_place());
@@ -401,6 +406,36 @@ TEST_F(WaiterTest, AChangedRequestIsTold) {
   };
   wait<Abandoned>();
   EXPECT_EQ(told, (std::vector<Devices>{{"GPU-7"}, {"GPU-8"}}));
+}
+
+TEST_F(WaiterTest, AFollowerThatChangesItsRequestRingsTheLeader) {
+  const OwnPlace leader = box_.join();
+  source_.machine.devices = {occupied_card(0)};
+  options_.lifeline = {.fd = lifeline_.read_end.get(), .events = 0};
+  observer_.on_looked = [&] {
+    if (source_.reads == 2) {
+      EXPECT_TRUE(box_.is_rung(leader.place));
+      lifeline_.write_end.reset();
+    }
+    answer_bell(leader.bell.get());
+    request_ = wish_without({"GPU-8"});
+    box_.line.ring_bell(own_place());
+  };
+  wait<Abandoned>();
+  EXPECT_EQ(source_.reads, 2);
+}
+
+TEST_F(WaiterTest, RingsTheLeaderWhenTheOneBeforeItLeaves) {
+  const OwnPlace leader = box_.join(wish(2));
+  OwnPlace predecessor = box_.join();
+  source_.machine.devices = {occupied_card(0)};
+  options_.lifeline = {.fd = leader.bell.get(), .events = POLLIN};
+  options_.timeout = milliseconds(kPatienceMs);
+  observer_.on_looked = [&] {
+    answer_bell(leader.bell.get());
+    predecessor.held.reset();
+  };
+  wait<Abandoned>();
 }
 
 TEST_F(WaiterTest, TicksWhileItWaits) {
