@@ -161,11 +161,12 @@ TEST_F(LineTest, AWaiterThatCannotBeRungIsPassedOver) {
 }
 
 TEST_F(LineTest, ALackOfDescriptorsPassesNobodyOver) {
-  const OwnPlace place = box_.join();
+  const OwnPlace first = box_.join();
+  const OwnPlace second = box_.join();
   const NoDescriptors none;
-  EXPECT_FALSE(line_.is_passed_over(place.place));
-  EXPECT_FALSE(line_.holder(place.place));
-  EXPECT_FALSE(line_.ahead_of(place.place));
+  EXPECT_FALSE(line_.is_passed_over(first.place));
+  EXPECT_FALSE(line_.holder(first.place));
+  EXPECT_FALSE(line_.ahead_of(second.place));
 }
 
 TEST_F(LineTest, EverybodyIsAheadOfANewcomer) {

@@ -134,8 +134,9 @@ TEST_F(RecordFiles, NamesCanBeReadAgainAndAgain) {
 }
 
 TEST_F(RecordFiles, NamesThatCannotBeReadAreAnErrorAndNotNone) {
-  const NoDescriptors none;
-  EXPECT_EQ(names_in(folder_.fd()).error().kind, ErrorKind::system);
+  const UniqueFd file(::openat(folder_.fd(), "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  EXPECT_EQ(names_in(file.get()).error().errnum, ENOTDIR);
+  EXPECT_EQ(names_in(-1).error().kind, ErrorKind::lock_file);
 }
 
 TEST_F(RecordFiles, OnlyOwnFilesMayBeRemovedExceptByRoot) {
