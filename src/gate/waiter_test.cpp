@@ -9,6 +9,7 @@
 #include "gate/test_lock_dir.h"
 #include "gate/test_look.h"
 #include "gate/test_process.h"
+#include "gate/timing.h"
 
 namespace gpu_gate {
 namespace {
@@ -58,7 +59,10 @@ class Recorder : public WaitObserver {
 
 class WaiterTest : public testing::Test {
  protected:
-  WaiterTest() { options_.poll = std::chrono::hours(1); }
+  WaiterTest() {
+    options_.poll = std::chrono::hours(1);
+    options_.timeout = milliseconds(kPatienceMs);  // a wake-up that is lost fails the test
+  }
 
   Result<WaitEnd> try_to_wait() {
     return wait_for_gpus(box_.paths, source_, make_request_, options_, observer_);
@@ -318,6 +322,16 @@ TEST_F(WaiterTest, AClaimThatEndsDuringTheReadMeansAnotherRead) {
   EXPECT_EQ(source_.reads, 2);
 }
 
+TEST_F(WaiterTest, AReleaseDuringTheReadBeginsTheLooksAfterARelease) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  source_.machine.devices = {occupied_card(0)};
+  source_.on_read = [&] {
+    claim.held.clear();
+    if (source_.reads == 4) source_.machine = idle_machine(1);
+  };
+  EXPECT_TRUE(wait<Granted>().waited);
+}
+
 TEST_F(WaiterTest, ADeviceThatIsClaimedDuringTheReadIsNotGranted) {
   NewClaim claim;
   source_.on_read = [&] {
@@ -430,7 +444,7 @@ TEST_F(WaiterTest, RingsTheLeaderWhenTheOneBeforeItLeaves) {
   OwnPlace predecessor = box_.join();
   source_.machine.devices = {occupied_card(0)};
   options_.lifeline = {.fd = leader.bell.get(), .events = POLLIN};
-  options_.timeout = milliseconds(kPatienceMs);
+  options_.timeout = timing::kRungJustNow;  // later the leader is rung in any case
   observer_.on_looked = [&] {
     answer_bell(leader.bell.get());
     predecessor.held.reset();
