@@ -32,7 +32,7 @@ Ticket outer_claim() {
 std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>& barred,
                             const Request& request, int possible) {
   if (snapshot.devices.empty()) return "there is no GPU on this machine";
-  std::string text = fmt::format("{} asked for, but {} of the {} here can ever be used for this:\n",
+  std::string text = fmt::format("{} asked for, but {} of the {} here can ever be used:\n",
                                  gpus(request.criteria.count),
                                  possible == 0 ? "none" : "only " + std::to_string(possible),
                                  gpus(static_cast<int>(snapshot.devices.size())));
@@ -130,7 +130,7 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
     return fail(ErrorKind::timed_out, timeout_text(options));
   }
   if (std::holds_alternative<Abandoned>(*end)) {
-    return fail(ErrorKind::timed_out, "gave up: the process that it was to hold for is gone");
+    return fail(ErrorKind::timed_out, "gave up: the process to hold for has ended");
   }
   if (options.verb == Verb::run) notices.granted(std::get<Granted>(*end));
   return std::get<Granted>(std::move(*end));

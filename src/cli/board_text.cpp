@@ -32,7 +32,7 @@ std::vector<std::string> users(const BoardRow& row, std::int64_t now) {
   if (row.device.health != Health::ok) lines.push_back(health_text(row.device));
   for (const BoardClaim& claim : row.claims) {
     const bool outermost = &claim == &row.claims.front();
-    lines.push_back((outermost ? "" : "  of it ") + claimant_text(claim.claimant, now) +
+    lines.push_back((outermost ? "" : "  inside it, ") + claimant_text(claim.claimant, now) +
                     (claim.claimant.job ? "" : ": a claim without a record"));
   }
   for (const BoardProcess& process : row.processes) {

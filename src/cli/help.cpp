@@ -22,18 +22,18 @@ Examples:
                                                  each job gets a GPU of its own, in turn
 
 All users of the machine share one line: first come, first served. The claim lasts as long as
-any process of the command, and ends by itself, also after kill -9. Nothing else is needed: no
-daemon, no set-up.
+any process of the command and ends by itself, even after kill -9. There is no daemon, and
+nothing to set up.
 
 Environment:
-  CUDA_VISIBLE_DEVICES   if set: choose only among these (gpu-gate sets it for the command)
+  CUDA_VISIBLE_DEVICES   if set, choose only among these (gpu-gate sets it for the command)
   GPU_GATE_LOCK_DIR      the lock directory (default: /run/gpu-gate if it exists, else gpu-gate
                          in /run/lock or /tmp)
   GPU_GATE_NVML          the NVIDIA driver's library (default: libnvidia-ml.so.1)
   NO_COLOR               no colours in status
 
-Exit status: the command's own; or 2 bad options, 3 can never be met on this machine, 4 the
-GPUs cannot be read, 5 the lock directory cannot be used, 124 --timeout passed, 125 gpu-gate
+Exit status: the command's own; or 2 bad options, 3 this machine can never meet the request, 4
+the GPUs cannot be read, 5 the lock directory cannot be used, 124 --timeout passed, 125 gpu-gate
 itself failed (stdout, memory, descriptors), 126 the command cannot be executed, 127 it is not
 found, 129/130/143 ended by a signal while waiting.
 )";

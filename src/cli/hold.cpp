@@ -78,7 +78,7 @@ Status hold_in_background(const Options& options, const Granted& granted, const 
   const pid_t child = ::fork();
   if (child < 0) {
     return fail(ErrorKind::system, std::string("fork: ") + std::strerror(errno) +
-                                       "; too many processes, or no memory left");
+                                       "; there are too many processes, or no memory is left");
   }
   if (child == 0) {
     detach();
@@ -96,7 +96,7 @@ Result<UniqueFd> watch_process(pid_t pid) {
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (pidfd) return pidfd;
   if (errno == ENOSYS) {
-    return fail(ErrorKind::usage, "hold: --pid: this kernel is too old for it (Linux 5.3)");
+    return fail(ErrorKind::usage, "hold: --pid: this kernel is too old; it needs Linux 5.3");
   }
   if (errno != ESRCH && errno != EINVAL) {
     return fail(system_error(ErrorKind::system, "pidfd_open", std::to_string(pid), errno));
@@ -124,7 +124,7 @@ Status hold_command(const Options& options) {
   if (options.pid) return hold_for_process(options);
   if (!options.hold_for && !stdin_is_lifeline()) {
     return fail(ErrorKind::usage,
-                "hold: for whom? Give --pid PID, --for TIME, or a pipe as its standard input");
+                "hold: until when? Give --pid PID, --for TIME, or a pipe as standard input");
   }
   Owned owned;
   if (!options.hold_for) owned = {.lifeline = {.fd = STDIN_FILENO}, .is_stdin = true};

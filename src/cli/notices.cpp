@@ -89,23 +89,23 @@ void Notices::ticked() {
 void Notices::mutex_delayed(std::optional<pid_t> holder) {
   if (delay_told_ || quiet_) return;
   delay_told_ = true;
-  std::string who = "somebody";
+  std::string holder_text = "a process";
   if (holder) {
-    who = fmt::format("pid {}", *holder);
+    holder_text = fmt::format("pid {}", *holder);
     if (const auto identity = process_identity(*holder)) {
-      who = fmt::format("{}: {} (pid {})", printable(user_name(identity->uid)),
-                        printable(process_command(*holder, kMaxCommandBytes)), *holder);
+      holder_text = fmt::format("{}: {} (pid {})", printable(user_name(identity->uid)),
+                                printable(process_command(*holder, kMaxCommandBytes)), *holder);
     }
   }
-  tell("everybody waits for " + who +
-       ", which holds the lock directory's mutex and does not go on\n");
+  tell("everybody waits for " + holder_text +
+       ", which holds the lock directory's mutex and makes no progress\n");
 }
 
 void Notices::granted(const Granted& granted) {
   if (quiet_) return;
   const bool narrowed = std::count(barred_.begin(), barred_.end(), Barred::not_visible) > 0;
-  tell(using_text(granted) +
-       (narrowed ? ", within the CUDA_VISIBLE_DEVICES that was inherited" : "") + "\n");
+  tell(using_text(granted) + (narrowed ? ", within the inherited CUDA_VISIBLE_DEVICES" : "") +
+       "\n");
 }
 
 void Notices::tell(const std::string& lines) {

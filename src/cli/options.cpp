@@ -174,7 +174,7 @@ tl::unexpected<Error> not_a_verb(const std::string& word) {
                    subcommands() + "; see gpu-gate --help)");
   }
   const std::string meant = hint(word, {"--help", "--version"});
-  if (!meant.empty()) return refused("there is no option " + quoted(word) + " here" + meant);
+  if (!meant.empty()) return refused("there is no option " + quoted(word) + meant);
   return refused("the subcommand comes before " + quoted(word) + ", as in " + kRightForm);
 }
 
@@ -217,7 +217,7 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   }
   if (options.verb != Verb::run && separator != words.end()) {
     return refused(std::string(verb->name) +
-                   ": takes no command; to run one when a GPU is free: " + kRightForm);
+                   ": takes no command; to run one when a GPU is free, write " + kRightForm);
   }
   return options;
 }

@@ -158,12 +158,15 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
       {{"-n", "0"}, "run: --count: '0' is less than 1; write 1 or more"},
       {{"-n-3"}, "run: --count: '-3' is less than 1; write 1 or more"},
       {{"--min-free-mb", "8G"},
-       "run: --min-free-mb: '8G' is not a whole number; write MiB, 0 or more"},
-      {{"--max-util", "150"}, "run: --max-util: '150' is more than 100; write 0 to 100"},
-      {{"--max-util", "50%"}, "run: --max-util: '50%' is not a whole number; write 0 to 100"},
-      {{"--poll", "soon"}, "run: --poll: 'soon' is not a number; write seconds, 0 or more"},
+       "run: --min-free-mb: '8G' is not a whole number; write a number of MiB, 0 or more"},
+      {{"--max-util", "150"},
+       "run: --max-util: '150' is more than 100; write a number from 0 to 100"},
+      {{"--max-util", "50%"},
+       "run: --max-util: '50%' is not a whole number; write a number from 0 to 100"},
+      {{"--poll", "soon"},
+       "run: --poll: 'soon' is not a number; write a number of seconds, 0 or more"},
       {{"--timeout", "-1"},
-       "run: --timeout: '-1' is less than 0; write seconds, 0 or more (0: one try)"},
+       "run: --timeout: '-1' is less than 0; write a number of seconds, 0 or more (0: one try)"},
       {{"--ids", "name"}, "run: --ids: 'name' is not known; write index or uuid"},
       {{"--only", ""},
        "run: --only: the list is empty; write indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or "
@@ -181,10 +184,10 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
        std::string("run: 'true' is not an option; the command comes after `--`: ") + kRightForm},
   };
   for (const auto& [words, text] : texts) EXPECT_EQ(refusal(call("run", words)), text);
-  EXPECT_EQ(refusal({"hold", "--for", "2w"}),
-            "hold: --for: '2w' is not a time; write seconds, or a number with s, m, h or d (90m)");
-  EXPECT_EQ(refusal({"hold", "--pid", "0"}),
-            "hold: --pid: '0' is less than 1; write the ID of a process");
+  EXPECT_EQ(
+      refusal({"hold", "--for", "2w"}),
+      "hold: --for: '2w' is not a time; write a number of seconds, or one with s, m, h or d (90m)");
+  EXPECT_EQ(refusal({"hold", "--pid", "0"}), "hold: --pid: '0' is less than 1; write a process ID");
 }
 
 const std::map<std::string, Words> kBadValues{
@@ -385,8 +388,9 @@ TEST(Refusals, OfArguments) {
   EXPECT_EQ(refusal({"status", "0"}), "status: '0' is not an option; status takes no arguments");
   EXPECT_EQ(refusal({"wait", "--json", "1"}),
             "wait: '1' is not an option; wait takes no arguments");
-  EXPECT_EQ(refusal({"wait", "--", "true"}),
-            std::string("wait: takes no command; to run one when a GPU is free: ") + kRightForm);
+  EXPECT_EQ(
+      refusal({"wait", "--", "true"}),
+      std::string("wait: takes no command; to run one when a GPU is free, write ") + kRightForm);
 }
 
 TEST(Refusals, SpeakOfTheFirstFault) {

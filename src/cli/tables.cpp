@@ -25,7 +25,7 @@ GPU_GATE_UUIDS and GPU_GATE_CLAIM. It keeps gpu-gate's process, terminal and exi
      .purpose = "wait, print the GPUs, claim nothing",
      .help = "Waits in the same line for free GPUs and prints them, as in 0,2.",
      .details = R"(
-It claims nothing: by the time you use them, somebody else may. Prefer gpu-gate run.
+It claims nothing: somebody else may take them before you do. Prefer gpu-gate run.
 With --json it prints {"indices":[0,2],"uuids":[...],"cuda_visible_devices":"0,2"}.
 )"},
     {.verb = Verb::hold,
@@ -34,14 +34,14 @@ With --json it prints {"indices":[0,2],"uuids":[...],"cuda_visible_devices":"0,2
      .purpose = "wait, claim, print, hold for another process",
      .help = "Waits, claims, prints the GPUs as wait does, and holds them for another process.",
      .details = R"(
-With --pid it holds in the background, until that process ends. With --for it holds until TIME
-has passed, or it is ended (Ctrl-C, kill). With neither it holds until its standard input ends:
-the pipe to its owner.
+With --pid it holds in the background until that process ends. With --for it holds until TIME
+has passed, or until it is interrupted (Ctrl-C, kill). With neither it holds until its standard
+input, the pipe from its owner, ends.
 
-Example, in a shell or a tmux pane that is to keep its GPU:
+Example, in a shell or a tmux pane that keeps its GPU:
   export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --ids uuid --pid $$)
-Start programs there as they are; gpu-gate run would wait for the GPUs that the shell itself
-holds, unless GPU_GATE_CLAIM has the "claim" that --json prints: then it chooses among them.
+Start programs there directly; gpu-gate run would wait for the GPUs that the shell itself holds,
+unless GPU_GATE_CLAIM is the "claim" that --json prints: then it chooses among them.
 )"},
     {.verb = Verb::status,
      .name = "status",
@@ -49,13 +49,13 @@ holds, unless GPU_GATE_CLAIM has the "claim" that --json prints: then it chooses
      .purpose = "every GPU, who holds it, who waits",
      .help = "Shows every GPU, who holds it, and who waits.",
      .details = R"(
-"no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list that
-has an object for each GPU.
+"no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list
+with an object for each GPU.
 )"},
     {.verb = Verb::help,
      .name = "help",
      .synopsis = "[SUBCOMMAND]",
-     .purpose = "a text on a subcommand"},
+     .purpose = "help on a subcommand"},
 };
 
 constexpr GroupRow kGroups[] = {
@@ -120,7 +120,7 @@ constexpr OptionRow kOptions[] = {
      .summary = "how many GPUs, all or nothing"},
     {.name = "--min-free-mb",
      .value = "M",
-     .wanted = "MiB, 0 or more",
+     .wanted = "a number of MiB, 0 or more",
      .verbs = kWaiters,
      .group = Group::choice,
      .read =
@@ -128,10 +128,10 @@ constexpr OptionRow kOptions[] = {
            return assign(options.criteria.min_free_mib, whole_number<std::int64_t>(value));
          },
      .summary = "memory that must be free on each, in MiB",
-     .details = "; 0: any unclaimed GPU will do"},
+     .details = "; 0: any unclaimed GPU"},
     {.name = "--max-util",
      .value = "P",
-     .wanted = "0 to 100",
+     .wanted = "a number from 0 to 100",
      .verbs = kWaiters,
      .group = Group::choice,
      .read =
@@ -139,8 +139,8 @@ constexpr OptionRow kOptions[] = {
            return assign(options.criteria.max_util_pct, whole_number<int>(value, {.max = 100}));
          },
      .summary = "how busy each may be, in percent",
-     .details = "; with neither this nor --min-free-mb only a GPU that nobody else uses will do",
-     .manual = "A utilisation that the driver cannot tell keeps no GPU out."},
+     .details = "; with neither this nor --min-free-mb, nobody else may use the GPU",
+     .manual = "A GPU whose utilisation the driver does not report passes."},
     {.name = "--only",
      .value = "LIST",
      .wanted = kList,
@@ -162,18 +162,18 @@ constexpr OptionRow kOptions[] = {
     {.name = "--timeout",
      .value = "S",
      .fallback = "never",
-     .wanted = "seconds, 0 or more (0: one try)",
+     .wanted = "a number of seconds, 0 or more (0: one try)",
      .verbs = kWaiters,
      .group = Group::waiting,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.timeout, seconds_value(value)); },
      .summary = "seconds to wait before giving up",
      .details = ", with exit status 124; 0: one try",
-     .manual = "It does not count the running command."},
+     .manual = "The time that the command runs does not count."},
     {.name = "--poll",
      .value = "S",
      .fallback = "5",
-     .wanted = "seconds, 0 or more",
+     .wanted = "a number of seconds, 0 or more",
      .verbs = kWaiters,
      .group = Group::waiting,
      .read = [](Options& options,
@@ -182,7 +182,7 @@ constexpr OptionRow kOptions[] = {
      .details = "; the end of another gpu-gate job is noticed at once, whatever S is"},
     {.name = "--pid",
      .value = "PID",
-     .wanted = "the ID of a process",
+     .wanted = "a process ID",
      .verbs = verb_set({Verb::hold}),
      .group = Group::holding,
      .completion = Completion::processes,
@@ -191,16 +191,16 @@ constexpr OptionRow kOptions[] = {
            return assign(options.pid, whole_number<pid_t>(value, {.min = 1}));
          },
      .summary = "hold in the background for this process",
-     .details = "; its end ends the claim, and the wait"},
+     .details = "; when it ends, so does the wait or the claim"},
     {.name = "--for",
      .value = "TIME",
-     .wanted = "seconds, or a number with s, m, h or d (90m)",
+     .wanted = "a number of seconds, or one with s, m, h or d (90m)",
      .verbs = verb_set({Verb::hold}),
      .group = Group::holding,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.hold_for, time_value(value)); },
      .summary = "hold for at most this long",
-     .details = ": seconds, or a number with its unit as in 90s, 45m, 2h, 1d; also with --pid"},
+     .details = ": seconds, or a number with a unit, as in 90s, 45m, 2h, 1d; also with --pid"},
     {.name = "--ids",
      .value = "index|uuid",
      .fallback = "index",

@@ -54,9 +54,9 @@ std::string health_text(const Device& device) {
     case Health::ok:
       return "ok";
     case Health::lost:
-      return "lost, it needs a reset or a reboot" + error;
+      return "lost; it needs a reset or a reboot" + error;
     case Health::reset_required:
-      return "the driver asks for a reset of it" + error;
+      return "the driver asks for a reset" + error;
     case Health::prohibited:
       return "compute mode is PROHIBITED (nvidia-smi -c 0 allows it again)";
     case Health::mig:
@@ -92,9 +92,9 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
       return "in use without gpu-gate by " + join(others, "; ");
     }
     case Fit::memory_held:
-      return fmt::format("{} MiB in use by no process that can be seen", device.memory_used_mib);
+      return fmt::format("{} MiB in use by no visible process", device.memory_used_mib);
     case Fit::memory_low:
-      return fmt::format("{} MiB free of the {} MiB asked for", device.memory_free_mib,
+      return fmt::format("{} MiB free, {} MiB asked for", device.memory_free_mib,
                          criteria.min_free_mib.value_or(0));
     case Fit::busy:
       return fmt::format("{}% busy, at most {}% asked for", device.utilization_pct.value_or(0),
@@ -102,7 +102,7 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
     case Fit::reserved:
       return "reserved for an earlier waiter";
     case Fit::settling:
-      return "kept a moment for an earlier waiter";
+      return "kept briefly for an earlier waiter";
   }
   return "";
 }
@@ -128,11 +128,11 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
     case Barred::excluded:
       return "in --exclude";
     case Barred::not_visible:
-      return "hidden by the CUDA_VISIBLE_DEVICES that was inherited";
+      return "hidden by the inherited CUDA_VISIBLE_DEVICES";
     case Barred::no_access:
-      return "its device node may not be opened by this user";
+      return "this user may not open its device node";
     case Barred::outside_claim:
-      return "not among those that this job has claimed";
+      return "not among the GPUs that this job has claimed";
     case Barred::no:
       break;
   }

@@ -35,8 +35,8 @@ struct Unfit {
   DeviceUse use;
 };
 
-/// Why this GPU will not do for the request, without its index: "812 MiB free of the 8000 MiB asked
-/// for".
+/// Why this device is not eligible for the request, without its index: "812 MiB free, 8000 MiB
+/// asked for".
 std::string reason(const Unfit& unfit, const Request& request, std::int64_t now);
 
 /// The parts of that reason that make it another reason: numbers that change all the time left out.

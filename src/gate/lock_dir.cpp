@@ -52,7 +52,7 @@ std::string remedy(int errnum, const std::string& path) {
       struct stat info{};
       std::string owner;
       if (::stat(path.c_str(), &info) == 0) owner = "; it belongs to " + user_name(info.st_uid);
-      return owner + "; `chmod 1777` by its owner opens it for all users, or " + kOwnDir;
+      return owner + "; its owner can open it to all users (`chmod 1777`), or " + kOwnDir;
     }
     case ENOSPC:
     case EDQUOT:
@@ -108,11 +108,10 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
   if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
   if (::fstat(dir.root_.get(), &dir.opened_) != 0) return unusable("fstat", path, errno);
   if (is_network_file_system(info)) {
-    return fail(
-        ErrorKind::lock_dir,
-        std::string(kUnusable) + " " + printable(path) +
-            ": it is on a network file system, where a lock would not hold for this machine "
-            "alone; set GPU_GATE_LOCK_DIR to a local directory");
+    return fail(ErrorKind::lock_dir, std::string(kUnusable) + " " + printable(path) +
+                                         ": it is on a network file system, which other machines "
+                                         "share; set GPU_GATE_LOCK_DIR to "
+                                         "a local directory");
   }
   for (auto [part, name] : {std::pair(&dir.queue_, "queue"), std::pair(&dir.claims_, "claims")}) {
     Result<UniqueFd> opened = open_part(dir.root_.get(), path, name, make);
@@ -145,7 +144,7 @@ Result<Candidate> choose(const LockDirPaths& paths) {
   }
   return fail(ErrorKind::lock_dir,
               std::string(kUnusable) + ": there is no " + paths.administered +
-                  " and nothing else that all users may write to; set GPU_GATE_LOCK_DIR");
+                  ", and no other directory that all users may write to; set GPU_GATE_LOCK_DIR");
 }
 
 }  // namespace

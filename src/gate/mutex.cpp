@@ -183,8 +183,8 @@ Status Mutex::open() {
     if (!fd) return failed("open", errno);
     if (::fstat(fd.get(), &opened_) != 0) return failed("fstat", errno);
     if (!S_ISREG(opened_.st_mode)) {
-      return fail(ErrorKind::lock_file, "its file `mutex` is not a regular file; " +
-                                            user_name(opened_.st_uid) + " or root can remove it");
+      return fail(ErrorKind::lock_file, "its `mutex` is not a regular file; it belongs to " +
+                                            user_name(opened_.st_uid) + ", who can remove it");
     }
     file_ = std::move(fd);
     return {};

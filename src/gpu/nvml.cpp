@@ -196,8 +196,8 @@ class NvmlSource final : public GpuSource {
     api_ = Api{};
     if (const char* missing = load_api(library_, api_); missing != nullptr) {
       return fail(ErrorKind::gpu_state, printable(paths_.driver_library) + " has no " + missing +
-                                            ": it is not the NVIDIA driver's library, or older "
-                                            "than any that gpu-gate knows");
+                                            ": it is not the NVIDIA driver's library, or is "
+                                            "older than any that gpu-gate knows");
     }
     if (const nvml::Return code = api_.init(); code != nvml::kSuccess) {
       return fail(ErrorKind::gpu_state, "nvmlInit: " + describe(code) + remedy(code));
@@ -209,7 +209,7 @@ class NvmlSource final : public GpuSource {
     }
     if (count > kMaxDevices) {
       return fail(ErrorKind::gpu_state,
-                  "nvmlDeviceGetCount: says " + std::to_string(count) + " GPUs");
+                  "nvmlDeviceGetCount: reports " + std::to_string(count) + " GPUs");
     }
     for (unsigned i = 0; i < count; ++i) cards_.push_back(identify(i));
     // NVML promises no order (nvml.h); the index users know from nvidia-smi is the PCI one. A card
@@ -245,7 +245,7 @@ class NvmlSource final : public GpuSource {
       note_failure(device, "nvmlDeviceGetUUID", last_text_error_);
     } else if (!device.uuid.starts_with("GPU-") || !is_uuid(device.uuid)) {
       device.health = Health::unreadable;
-      device.error = "nvmlDeviceGetUUID: says '" + device.uuid + "', which is no UUID";
+      device.error = "nvmlDeviceGetUUID: '" + device.uuid + "' is not a UUID";
       device.uuid.clear();
     }
     unsigned minor = 0;
@@ -389,8 +389,8 @@ class NvmlSource final : public GpuSource {
       case nvml::kDriverNotLoaded:
         return ": the NVIDIA kernel module is not loaded; `sudo modprobe nvidia` loads it";
       case nvml::kLibRmVersionMismatch:
-        return ": the driver was updated while its old kernel module is loaded; reboot, or reload "
-               "the module";
+        return ": the driver was updated, but its old kernel module is still loaded; reboot, or "
+               "reload the module";
       case nvml::kNoPermission:
       case nvml::kOperatingSystem:
         return ": this user or container may not open /dev/nvidiactl";

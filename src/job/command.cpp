@@ -109,7 +109,7 @@ Error exec_command(const std::string& file, const std::vector<std::string>& word
   const int errnum = errno;
   if (is_missing(errnum) && executable_errno(file) == 0) {
     return Error{.kind = ErrorKind::not_found,
-                 .text = printable(file) + ": its interpreter is not there",
+                 .text = printable(file) + ": its interpreter is missing",
                  .errnum = errnum};
   }
   return cannot_run(file, errnum);

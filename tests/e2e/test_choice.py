@@ -231,7 +231,7 @@ def test_a_card_whose_device_node_may_not_be_opened_is_never_chosen(make_box):
     assert done.out == "1\n", done.err
     done = box.run_plain(*words, "-n", "2", "--", "true")
     assert done.status == IMPOSSIBLE
-    assert "GPU 0: its device node may not be opened by this user" in done.err
+    assert "GPU 0: this user may not open its device node" in done.err
 
 
 # What can never be is said at once, with the reason for each card.

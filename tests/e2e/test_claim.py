@@ -202,7 +202,7 @@ def test_more_than_the_job_has_is_refused_at_once(make_box):
     box = make_box(cards=4)
     done = box.run("run", "-n", 2, "--", box.gate, "run", "-n", 3, "--", "true", user=ALICE)
     assert done.status == 3
-    assert "not among those that this job has claimed" in done.err
+    assert "not among the GPUs that this job has claimed" in done.err
 
 
 def test_what_outlives_the_job_keeps_its_own_card_only(make_box):

@@ -145,7 +145,7 @@ def test_a_bad_hold_is_refused_in_one_line(box):
         assert not box.lock.exists()
 
     each([
-        ((), "for whom"), (("--pid", "0"), "--pid"), (("--pid", "-1"), "--pid"), (("--pid", "x"), "--pid"),
+        ((), "until when"), (("--pid", "0"), "--pid"), (("--pid", "-1"), "--pid"), (("--pid", "x"), "--pid"),
         (("--pid", "4194305"), "4194305"), (("--for", "2w"), "--for"), (("--for", ""), "--for"), (("--for", "-1"), "--for"),
         (("--pid",), "--pid"), (("--", "true"), "hold"), (("true",), "hold"),
     ], check)

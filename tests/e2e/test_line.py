@@ -127,7 +127,7 @@ def test_a_card_in_use_in_part_goes_to_a_later_waiter_after_ten_seconds(make_box
     first = box.wait_in_line(*NEVER, "--min-free-mb", 40000, user=ALICE)
     began = time.monotonic()
     modest = box.start("run", *NEVER, "--min-free-mb", 0, "--", "sleep", 1000, user=BOB)
-    modest.wait_for("kept a moment for an earlier waiter")
+    modest.wait_for("kept briefly for an earlier waiter")
     modest.wait_for("using GPU 0", SETTLE + LIMIT)
     took = time.monotonic() - began
     assert SETTLE - 0.2 <= took <= SETTLE + 2 + lateness()
@@ -184,7 +184,7 @@ def test_a_card_whose_memory_is_being_freed_is_not_snatched_from_the_first_in_li
     first = box.wait_in_line(*NEVER, user=BOB, command=order.signs("first"))
     modest = box.wait_in_line(*NEVER, "--min-free-mb", 0, user=ALICE, command=order.signs("modest"))
     holder.kill()
-    first.wait_for("in use by no process")
+    first.wait_for("in use by no visible process")
     newcomer = box.wait_in_line(*NEVER, "--min-free-mb", 0, user=ALICE, command=order.signs("newcomer"))
     for process in (first, modest, newcomer):
         assert process.finish(5) == 0
@@ -210,7 +210,7 @@ def test_memory_that_is_being_freed_as_one_joins_behind_is_noticed(make_box):
     box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
     box.set(1, used=20000)
     behind = box.start("run", *NEVER, "--only", 1, "--", "true", user=BOB)
-    behind.wait_for("in use by no process")
+    behind.wait_for("in use by no visible process")
     box.set(1, used=0)
     assert behind.finish(ANSWER - 1) == 0
 
@@ -295,7 +295,7 @@ def test_the_first_stopped_after_the_release_is_passed_over(make_box):
     second = box.wait_in_line(*NEVER, user=BOB)
     holder.kill()
     began = time.monotonic()
-    first.wait_for("in use by no process")  # it has looked; the memory is not free yet
+    first.wait_for("in use by no visible process")  # it has looked; the memory is not free yet
     first.stop()
     passed_over_after_five_seconds(second, began, slack=NOTICE + 3.5)  # 1.5 s of it the memory's
     first.signal(signal.SIGCONT)

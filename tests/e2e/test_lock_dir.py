@@ -95,8 +95,8 @@ shift
 set -- /mnt/bin/gpu-gate "$@"
 export GPU_SIM_MACHINE=/mnt/box/machine.txt GPU_GATE_NVML=/mnt/bin/current/libnvidia-ml.so.1"""
     done = in_default_place(box, setup, "run", "--", "true")
-    assert (done.status, done.lines) == (5, ["gpu-gate: cannot use the lock directory: there is no /run/gpu-gate and "
-                                        "nothing else that all users may write to; set GPU_GATE_LOCK_DIR"])
+    assert (done.status, done.lines) == (5, ["gpu-gate: cannot use the lock directory: there is no /run/gpu-gate, and "
+                                        "no other directory that all users may write to; set GPU_GATE_LOCK_DIR"])
 
 
 def test_users_who_race_an_intruder_for_the_directory_fail_cleanly_or_run(make_box):

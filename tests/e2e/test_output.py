@@ -285,7 +285,7 @@ def test_the_start_after_a_wait_tells_how_long(box):
 def test_the_reason_tells_the_memory_and_what_was_asked_for(box):
     box.set(0, used=45256)
     waiter = box.wait_in_line("--min-free-mb", "8000")
-    assert "gpu-gate:   GPU 0: 212 MiB free of the 8000 MiB asked for" in waiter.lines
+    assert "gpu-gate:   GPU 0: 212 MiB free, 8000 MiB asked for" in waiter.lines
 
 
 def test_the_reason_tells_the_utilisation_and_what_was_asked_for(box):
@@ -305,7 +305,7 @@ def test_the_reason_tells_the_processes_of_others_with_user_and_pid(box):
 
 def test_the_reason_tells_of_memory_that_belongs_to_no_process(box):
     box.set(0, used=9000)
-    assert any("GPU 0: 9000 MiB in use by no process" in line for line in box.wait_in_line().lines)
+    assert any("GPU 0: 9000 MiB in use by no visible process" in line for line in box.wait_in_line().lines)
 
 
 def test_the_reason_tells_that_a_card_is_excluded(make_box):
