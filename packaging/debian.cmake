@@ -2,7 +2,7 @@
 # umask) are the same, bit for bit.
 
 set(maintainer "The gpu-gate authors <gpu-gate@users.noreply.github.com>")
-set(GPU_GATE_MAINTAINER "${maintainer}" CACHE STRING "Whom the Debian package names as its maintainer")
+set(GPU_GATE_MAINTAINER "${maintainer}" CACHE STRING "The maintainer that the Debian package names")
 
 set(debian_changelog ${CMAKE_BINARY_DIR}/changelog.gz)
 add_custom_command(

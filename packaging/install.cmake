@@ -17,7 +17,7 @@ set(packaging ${CMAKE_CURRENT_LIST_DIR})
 install(TARGETS gpu-gate RUNTIME DESTINATION bin COMPONENT program)
 
 # What the man page and the completions say of the options is made from the program's own tables, by a
-# program that is built and run here (src/cli/reference.h). Who cross-compiles sets
+# program that is built and run here (src/cli/reference.h). To cross-compile, set
 # CMAKE_CROSSCOMPILING_EMULATOR; a wheel has neither page nor completions.
 add_executable(reference ${CMAKE_SOURCE_DIR}/src/reference.cpp)
 target_link_libraries(reference PRIVATE gate_core)

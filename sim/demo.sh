@@ -46,7 +46,7 @@ job() {
   pids="$pids $!"
 }
 
-show "A box with four GPUs. Somebody who does not use gpu-gate is on GPU 1."
+show "A box with four GPUs. A job that does not use gpu-gate is on GPU 1."
 CUDA_VISIBLE_DEVICES=1 gpu-sim-job --quiet --memory 30000 --for 11000 --ready "$box/ready" &
 pids="$pids $!"
 while [ ! -e "$box/ready" ]; do sleep 0.1; done
