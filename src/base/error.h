@@ -28,8 +28,8 @@ struct Error {
   int errnum = 0;  // the errno behind it, 0 if none
 };
 
-/// "call(path): strerror", the one form in which a failed system call is told. An errno that says
-/// that the machine has too little for this process (EMFILE, ENFILE, ENOMEM) makes it an
+/// "call(path): strerror", the one form in which a failed system call is reported. An errno that
+/// says that the machine has too little for this process (EMFILE, ENFILE, ENOMEM) makes it an
 /// ErrorKind::system with its remedy, whatever `kind` was meant.
 Error system_error(ErrorKind kind, std::string_view call, std::string_view path, int errnum);
 

@@ -58,7 +58,8 @@ std::string timeout_text(const Options& options) {
   return fmt::format("{} free within {:g} s (--timeout)", wanted, seconds);
 }
 
-/// Turns the options into a request for the machine as it is; says at once what can never be.
+/// Turns the options into a request for the machine as it is; refuses at once what it can never
+/// meet.
 class RequestMaker {
  public:
   RequestMaker(const Options& options, Notices& notices) : options_(options), notices_(notices) {
@@ -72,7 +73,7 @@ class RequestMaker {
     selection_.claim_devices.reset();
     if (claim_devices != nullptr) selection_.claim_devices = *claim_devices;
     Result<Request> request = make(snapshot);
-    // What was possible once may be again: a card that is lost for now is no reason to give up.
+    // What was possible once may be again: a lost device is no reason to give up.
     if (!request && last_ && request.error().kind == ErrorKind::impossible) return *last_;
     if (request) last_ = *request;
     return request;

@@ -8,10 +8,10 @@
 namespace gpu_gate {
 
 /// What run, wait and hold have in common: waits for the GPUs that the options ask for, telling the
-/// user on stderr, where run also says which GPUs they are. `wait` says whom to record, whether to
-/// keep the devices, and what else ends the wait; the rest of it comes from the options. Dies of a
-/// signal that ends the wait. Errors: as wait_for_gpus, and timed_out, also where the owner of the
-/// lifeline is gone.
+/// user on stderr, where run also says which GPUs they are. `wait` says what owner to record,
+/// whether to keep the devices, and what else ends the wait; the rest of it comes from the options.
+/// Dies of a signal that ends the wait. Errors: as wait_for_gpus, and timed_out, also where the
+/// owner of the lifeline is gone.
 Result<Granted> acquire(const Options& options, WaitOptions wait);
 
 /// The surroundings as the user set them.

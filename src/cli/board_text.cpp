@@ -26,7 +26,7 @@ std::string bar(const Device& device) {
   return text;
 }
 
-/// Who is on a GPU, one entry a line of the last column.
+/// What uses a device: one entry for each line of the last column.
 std::vector<std::string> users(const BoardRow& row, std::int64_t now) {
   std::vector<std::string> lines;
   if (row.device.health != Health::ok) lines.push_back(health_text(row.device));
@@ -55,7 +55,6 @@ class Table {
  public:
   explicit Table(std::vector<bool> right) : right_(std::move(right)), widths_(right_.size(), 0) {}
 
-  /// `width`: of the cells as they show, where that is not their number of bytes.
   void add(std::vector<std::string> cells) {
     for (std::size_t i = 0; i < cells.size(); ++i) {
       widths_[i] = std::max(widths_[i], columns(cells[i]));
@@ -99,7 +98,7 @@ const char* colour_of(const BoardRow& row) {
   return others ? "\x1b[35m" : "\x1b[32m";  // magenta, green
 }
 
-/// What is known of the GPU itself: the cells of its first line but the last.
+/// What is known of the device itself: the cells of its first line but the last.
 std::vector<std::string> device_cells(const Device& device, const BoardStyle& style) {
   std::vector<std::string> cells{
       std::to_string(device.index), device.name.empty() ? "?" : printable(device.name),

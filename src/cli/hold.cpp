@@ -67,7 +67,7 @@ void detach() {
   ::setsid();
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    // Closed where /dev/null cannot be opened: who reads the result waits for its end.
+    // Closed where /dev/null cannot be opened: the reader of the result waits for its end.
     if (::dup2(null.get(), fd) < 0) ::close(fd);
   }
   [[maybe_unused]] const int moved = ::chdir("/");  // so that no file system is kept busy
@@ -128,7 +128,7 @@ Status hold_command(const Options& options) {
   }
   Owned owned;
   if (!options.hold_for) owned = {.lifeline = {.fd = STDIN_FILENO}, .is_stdin = true};
-  // The process that started it is the one that wants the devices.
+  // The process that started it wants the devices.
   const Owner owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
   const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = owned.lifeline});
   if (!granted) return fail(granted.error());

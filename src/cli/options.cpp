@@ -36,8 +36,8 @@ struct Given {
   std::string value;
 };
 
-/// Goes through the words between the subcommand and the first "--". The first one that will not do
-/// is kept, and those after it are read all the same: among them may be --help.
+/// Goes through the words between the subcommand and the first "--". After the first refusal, which
+/// is kept, it reads on: --help may follow.
 class Scanner {
  public:
   Scanner(const VerbRow& verb, std::span<const std::string> words) : verb_(verb), words_(words) {}

@@ -33,8 +33,8 @@ struct Options {
   std::vector<std::string> command;                  // run: the words after "--"
 };
 
-/// Reads the words after the program's name. Everything behind the first "--" is the command and is
-/// not looked at. Errors (usage): one line that names the option, the value and what would do.
+/// Reads the words after the program's name. Everything after the first "--" is the command and is
+/// not looked at. Errors (usage): one line that says what is wrong and what to write.
 Result<Options> parse_options(const std::vector<std::string>& words);
 
 }  // namespace gpu_gate

@@ -48,7 +48,7 @@ struct OptionRow {
   char letter = '\0';         // 'n' for -n
   const char* value = "";     // what --help calls its value: "N"; "" for a flag
   const char* fallback = "";  // the default, where there is one to tell
-  const char* wanted = "";    // what would do as its value: "1 or more"
+  const char* wanted = "";    // what to write as its value: "1 or more"
   VerbSet verbs = 0;
   Group group = Group::other;
   Completion completion = Completion::none;

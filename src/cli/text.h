@@ -17,7 +17,7 @@ namespace gpu_gate {
 /// "5s", "12m", "2h13m", "3d4h".
 std::string human_duration(std::chrono::seconds duration);
 
-/// "2 GPUs", "a free GPU" is the caller's business: only the number and the noun.
+/// "1 GPU", "2 GPUs".
 std::string gpus(int count);
 
 /// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice". `now`: seconds since
@@ -27,7 +27,7 @@ std::string claimant_text(const Claimant& claimant, std::int64_t now);
 /// "alice: python x.py (pid 4242, 300 MiB)" for a process on a GPU.
 std::string process_text(const DeviceProcess& process);
 
-/// A device that will not do for a request, and what there is to say about it.
+/// A device that is not eligible for a request, with what there is to say about it.
 struct Unfit {
   const Device& device;
   Fit fit = Fit::usable;
@@ -39,10 +39,10 @@ struct Unfit {
 /// asked for".
 std::string reason(const Unfit& unfit, const Request& request, std::int64_t now);
 
-/// The parts of that reason that make it another reason: numbers that change all the time left out.
+/// Two reasons with the same key are told once: it leaves out the numbers that always change.
 std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims);
 
-/// The part of it that lasts: why this GPU can never do, or "" where it could.
+/// The part of it that lasts: why the device can never be eligible, or "" if it can.
 std::string never_reason(const Device& device, Barred barred, Fit fit, const Request& request);
 
 /// Why a device is unhealthy, in words.

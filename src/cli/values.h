@@ -9,7 +9,7 @@
 namespace gpu_gate {
 
 /// Words of the command line as values. An error's text says what is wrong with the word:
-/// "'x' is not a whole number"; the caller adds the option's name and what would do.
+/// "'x' is not a whole number"; the caller adds the option's name and what to write.
 
 template <class Number>
 struct Bounds {

@@ -43,13 +43,13 @@ class Line {
   /// The same for all lines.
   Result<std::vector<Place>> all_places() const;
 
-  /// The user who stands at a place; nothing where nobody does any more.
+  /// The user of the waiter at a place; nothing where it has left.
   Result<std::optional<uid_t>> holder(const Place& place) const;
 
   /// The record of a place, as far as `holder` wrote it.
   std::optional<WaiterRecord> record(const Place& place, uid_t holder) const;
 
-  /// Does it not answer its bell, or has none that can be rung?
+  /// Does it not answer its bell, or have none that can be rung?
   Result<bool> is_passed_over(const Place& place) const;
 
   /// Who is ahead of `place` (ticket 0: of a newcomer). Changes nothing.

@@ -21,7 +21,7 @@ struct Look {
 
   /// The UUIDs of all devices.
   std::set<std::string> devices() const;
-  /// The devices that would do if what is on them now went away, by a decision of this look.
+  /// The devices that only need time (needs_time), by a decision of this look.
   std::set<std::string> awaited(const Decision& of) const;
 };
 

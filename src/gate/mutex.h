@@ -48,7 +48,7 @@ class MutexGuard {
   Counters counters_;
 };
 
-/// Which process keeps others waiting at the mutex, as far as the kernel tells (/proc/locks).
+/// Hears which process keeps others waiting at the mutex, as far as the kernel tells (/proc/locks).
 using MutexDelay = std::function<void(std::optional<pid_t> holder)>;
 
 /// The file `mutex` of a lock directory.

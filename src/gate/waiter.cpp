@@ -119,7 +119,7 @@ class Waiter {
     return reading;
   }
 
-  /// May block in the driver for long: there a signal ends the process as it always did.
+  /// May block in the driver for long: there a signal simply ends the process.
   Result<Snapshot> read_devices() {
     const SignalsThrough through(ending_);
     return source_.read();
@@ -192,8 +192,8 @@ class Waiter {
   /// finds the predecessor changed rings the leader, also in a look: the place left may have kept
   /// devices from those behind, and the leader decides what comes of it.)
   Result<Ticket> find_place(const MutexGuard* guard) {
-    // Nobody can come to stand ahead of the first; only a waiter that was passed over can come
-    // back, and that one is its predecessor.
+    // Nobody can come to stand ahead of the leader but a waiter that was passed over, and that one
+    // is its predecessor.
     if (leader() != nullptr && place_ && !predecessor_end_) return 0;
     Result<Ahead> ahead = line_.ahead_of(place_ ? place_->place : Place{.within = within_});
     if (!ahead) return fail(ahead.error());
@@ -292,7 +292,7 @@ class Waiter {
     }
     if (!changed) return {};
     if (Status written = line_.rewrite(place_->place, record); !written) return written;
-    // What it no longer keeps from those behind is theirs.
+    // What it does not keep any more may be for one behind.
     if (follower() != nullptr) line_.ring_bell(follower()->leader());
     return {};
   }

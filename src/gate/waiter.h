@@ -17,7 +17,7 @@
 
 namespace gpu_gate {
 
-/// What a look that granted nothing found, for whoever tells the user.
+/// What a look that granted nothing found, to tell the user.
 struct WaitReport {
   const Snapshot& snapshot;
   const Request& request;
@@ -46,7 +46,7 @@ class WaitObserver {
   virtual void mutex_delayed(std::optional<pid_t> holder) = 0;
 };
 
-/// A descriptor whose event ends the wait: its owner is gone.
+/// A descriptor whose event ends the wait, since its owner is gone.
 struct Lifeline {
   int fd = -1;       // -1: none
   short events = 0;  // 0 for a hang-up, POLLIN for a pidfd
@@ -56,7 +56,7 @@ struct WaitOptions {
   std::chrono::nanoseconds poll = std::chrono::seconds(5);
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;  // 0: one try
   bool keep_devices = true;  // false: only wait, claim nothing
-  Owner owner = {};          // whom to record
+  Owner owner = {};          // for the records
   Lifeline lifeline = {};
   Ticket within = 0;  // $GPU_GATE_CLAIM, 0 if none
 };

@@ -12,7 +12,7 @@
 
 namespace gpu_gate {
 
-/// A process that the driver lists on a GPU.
+/// A process that the driver lists on a device.
 struct GpuProcess {
   pid_t pid = 0;
   bool graphics = false;                   // a display or render client, not a compute one
@@ -22,7 +22,7 @@ struct GpuProcess {
 /// May this be a device's UUID? It becomes a part of file names: letters, digits and hyphens.
 bool is_uuid(std::string_view text);
 
-/// Why a GPU cannot be used by anybody at the moment, as the driver says it.
+/// Why nobody can use a device at the moment, as the driver reports it.
 enum class Health {
   ok,
   lost,            // fallen off the bus
@@ -32,7 +32,7 @@ enum class Health {
   unreadable,      // its state cannot be read; `error` says why
 };
 
-/// A GPU, or an instance of one, as it was at one moment. Plain values: what the other rooms
+/// A GPU, or an instance of one, as it was at one moment. Plain values, which the other folders
 /// decide on.
 struct Device {
   int index = 0;          // position in PCI bus order, as nvidia-smi shows it

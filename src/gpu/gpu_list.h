@@ -19,7 +19,7 @@ struct GpuRef {
 };
 
 /// Parses "0,2-3, GPU-3f2a,0000:17:00.0". Spaces around items are allowed. The error's text is
-/// the item that is wrong; the caller adds the option's name and what would do.
+/// the item that is wrong; the caller adds the option's name and what to write.
 Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list);
 
 /// Does this item name this device? A UUID prefix may name several; see resolve_gpu_list.

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1048576;
 constexpr unsigned kMaxDevices = 1024;    // a library that says more is broken
-constexpr unsigned kMaxProcesses = 4096;  // on one GPU, likewise
+constexpr unsigned kMaxProcesses = 4096;  // on one card, likewise
 
 /// The entry points. Those of the second group may be missing in an old driver.
 struct Api {
@@ -46,7 +46,7 @@ struct Api {
   std::size_t process_record = 0;  // bytes of one record of the two functions above
 };
 
-/// What stays the same for a GPU as long as the library is open.
+/// What stays the same for a physical card as long as the library is open.
 struct Card {
   nvml::DeviceHandle handle = nullptr;
   Device identity;
@@ -152,8 +152,8 @@ class NvmlSource final : public GpuSource {
   ~NvmlSource() override { close(); }
 
   Result<Snapshot> read() override {
-    // Handles do not survive a GPU's reset or return, and a library that was opened while a GPU was
-    // away does not see it come back: a machine with a fault is opened anew.
+    // Handles do not survive a card's reset or return, and a library that was opened while a card
+    // was away does not see it come back: a machine with a fault is opened anew.
     if (faulty_) close();
     if (library_ == nullptr) {
       if (Status opened = open(); !opened) {
@@ -163,7 +163,7 @@ class NvmlSource final : public GpuSource {
     }
     Snapshot snapshot;
     snapshot.devices.reserve(cards_.size());
-    for (const Card& card : cards_) snapshot.devices.push_back(look(card));
+    for (const Card& card : cards_) snapshot.devices.push_back(read_card(card));
     max_cards_ = std::max(max_cards_, cards_.size());
     faulty_ = cards_.size() < max_cards_ || std::any_of(
                                                 snapshot.devices.begin(), snapshot.devices.end(),
@@ -255,8 +255,8 @@ class NvmlSource final : public GpuSource {
     return card;
   }
 
-  /// One live look at one card. Every failure ends in the Device, never in an Error.
-  Device look(const Card& card) {
+  /// One card's state. Every failure ends in the Device, never in an Error.
+  Device read_card(const Card& card) {
     Device device = card.identity;
     if (card.handle == nullptr || device.uuid.empty()) return device;
     if (!read_memory(card.handle, device)) return device;
@@ -270,7 +270,7 @@ class NvmlSource final : public GpuSource {
     return device;
   }
 
-  /// False when the card failed so badly that nothing more need be asked.
+  /// False if the card failed so badly that nothing more need be asked.
   bool read_memory(nvml::DeviceHandle handle, Device& device) {
     nvml::MemoryV2 v2{};
     v2.version = nvml::kMemoryV2Version;
@@ -298,7 +298,7 @@ class NvmlSource final : public GpuSource {
     if (code != nvml::kSuccess && code != nvml::kNotSupported) {
       return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
     }
-    // A GPU that shares the system's memory (GB10, Jetson) has no memory of its own to tell of.
+    // A card that shares the system's memory (GB10, Jetson) has no memory of its own to report.
     device.memory_total_mib = meminfo_mib(paths_.meminfo, "MemTotal");
     device.memory_free_mib = meminfo_mib(paths_.meminfo, "MemAvailable");
     device.memory_used_mib = 0;
@@ -331,7 +331,7 @@ class NvmlSource final : public GpuSource {
       if (record.used_memory != nvml::kUnknownMemory) {
         process.memory_mib = to_mib(record.used_memory);
       }
-      // A program that draws and computes is in both lists; it counts as a compute process.
+      // A process that draws and computes is in both lists; it counts as a compute process.
       const bool listed =
           graphics && std::any_of(device.processes.begin(), device.processes.end(),
                                   [&](const GpuProcess& p) { return p.pid == process.pid; });
@@ -402,7 +402,7 @@ class NvmlSource final : public GpuSource {
   NvmlPaths paths_;
   void* library_ = nullptr;
   bool initialised_ = false;
-  bool faulty_ = false;        // some card failed or was missing at the last look
+  bool faulty_ = false;        // some card failed or was missing at the last reading
   std::size_t max_cards_ = 0;  // seen so far
   Api api_;
   std::vector<Card> cards_;

@@ -13,9 +13,9 @@ class GpuSource {
   GpuSource& operator=(const GpuSource&) = delete;
   virtual ~GpuSource() = default;
 
-  /// The state of all GPUs now. Opens the driver's library if it is closed. Blocks as long as the
-  /// driver does (1-3 s for each GPU that was asleep). A single GPU that fails is a Device with an
-  /// error; an Error (gpu_state) means that nothing can be told about any GPU.
+  /// The state of all devices. Opens the driver's library if it is closed. Blocks as long as the
+  /// driver does (1-3 s for each device that was asleep). A single one that fails is a Device with
+  /// an error; an Error (gpu_state) means that nothing can be told about any device.
   virtual Result<Snapshot> read() = 0;
 
   /// Gives back what an open library costs (memory, device files). read() opens it again.

@@ -73,7 +73,7 @@ Result<std::string> find_command(const std::string& name, const char* path) {
 }
 
 void reserve_descriptors(std::size_t count) {
-  // Any number in the table would do to be duplicated; standard error is open (cli/cli.cpp).
+  // Any open descriptor can be duplicated; standard error is open (cli/cli.cpp).
   const auto last = static_cast<int>(std::min<std::size_t>(count, kMaxReserved)) - 1;
   UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kFirstDescriptor + last));
 }

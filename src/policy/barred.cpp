@@ -35,7 +35,7 @@ Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapsh
       barred[i] = Barred::excluded;
     } else if (selection.claim_devices && !device.uuid.empty() &&
                !contains(*selection.claim_devices, device.uuid)) {
-      // (A card that is lost for now cannot be told by its UUID: it may be one of the job's own.)
+      // (A lost device has no UUID to tell it by: it may be one of the job's own.)
       barred[i] = Barred::outside_claim;
     } else if (selection.visible_devices && !contains(visible, i)) {
       barred[i] = Barred::not_visible;

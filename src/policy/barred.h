@@ -10,14 +10,14 @@
 
 namespace gpu_gate {
 
-/// Why a device is not among those that a request may have, whatever its state.
+/// Why a request may not have a device, whatever its state.
 enum class Barred {
   no,
   not_in_only,    // --only names others
   excluded,       // --exclude
   not_visible,    // an inherited CUDA_VISIBLE_DEVICES hides it
   no_access,      // this user may not open its device node
-  outside_claim,  // the job that asks holds other GPUs
+  outside_claim,  // the job that asks holds other devices
 };
 
 /// Where a request may choose: the options and the surroundings, not yet matched with a machine.

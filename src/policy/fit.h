@@ -9,7 +9,7 @@
 
 namespace gpu_gate {
 
-/// Whether a device will do for a request, and the first reason why not.
+/// Whether a device is eligible for a request, and the first reason why not.
 enum class Fit {
   usable,
   // Never on this machine:
@@ -28,20 +28,20 @@ enum class Fit {
   settling,  // could use it but not as it is now, and not for long enough yet
 };
 
-/// Could the device ever do for a request that it does not fit now?
+/// Could the device ever be eligible for the request?
 bool could_ever(Fit fit);
 
-/// Does the device only need time: would it do if what is on it now went away?
+/// Does the device only need time: would it be eligible without what is on it?
 bool needs_time(Fit fit);
 
 /// Memory that may be in use on a device that still counts as nobody's, besides what the driver
 /// reserves and graphics clients hold: contexts of monitoring tools and of a display server.
 constexpr std::int64_t kIdleMemoryMib = 512;
 
-/// Does this device do for this request, with nobody else in line?
+/// Is this device eligible for this request, with nobody else in line?
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy);
 
-/// How many of the devices that are not barred (an entry for each) could ever do for the request.
+/// How many of the devices could ever be eligible for the request. `barred`: an entry for each.
 int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
                      const Request& request);
 

@@ -10,7 +10,7 @@
 
 namespace gpu_gate {
 
-// Everything that status shows, as plain values: every device, who holds it, who waits.
+// Everything that status shows, as plain values: the devices, their claims, the waiters.
 
 struct BoardClaim {
   Ticket ticket = 0;
