@@ -27,6 +27,10 @@ TEST(Printable, ShowsWhatTurnsTextAroundOrHidesIt) {
   EXPECT_EQ(printable("\u200B\uFEFF"), "\\u{200b}\\u{feff}");
 }
 
+TEST(Printable, ShowsFillersThatLookLikeNothing) {
+  EXPECT_EQ(printable("a\u3164\u115F\uFFA0"), "a\\u{3164}\\u{115f}\\u{ffa0}");
+}
+
 TEST(Printable, ShowsBytesThatAreNotUtf8) {
   EXPECT_EQ(printable("\xff"), "\\xff");
   EXPECT_EQ(printable("\xc3"), "\\xc3");                    // cut off

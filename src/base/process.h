@@ -35,8 +35,8 @@ std::uint64_t pid_namespace();
 /// service (getpwuid(3)): never call it while others wait.
 std::string user_name(uid_t uid);
 
-/// Reads a small file, at most `limit` bytes of it, by one read(2), in which a file of proc(5) comes
-/// whole; nothing where it cannot be opened.
+/// Reads a small file, at most `limit` bytes of it, by one read(2), in which a file of proc(5)
+/// comes whole; nothing where it cannot be opened.
 std::optional<std::string> read_small_file(const std::string& path, std::size_t limit);
 
 }  // namespace gpu_gate

@@ -175,8 +175,8 @@ TEST(BoardText, PutsClaimsInsideAClaimUnderIt) {
   const BoardRow row = board_row(card(0), {board_claim(5, claimant("alice", job(1, "sweep", kNow))),
                                            board_claim(6, claimant("alice", job(2, "one", kNow))),
                                            board_claim(7, claimant("alice", job(3, "two", kNow)))});
-  EXPECT_EQ(users_of(row), (Texts{"alice: sweep (pid 1, 0s)", "  of it alice: one (pid 2, 0s)",
-                                  "  of it alice: two (pid 3, 0s)"}));
+  EXPECT_EQ(users_of(row), (Texts{"alice: sweep (pid 1, 0s)", "  inside it, alice: one (pid 2, 0s)",
+                                  "  inside it, alice: two (pid 3, 0s)"}));
 }
 
 TEST(BoardText, NamesEveryProcessThatHasNoClaim) {

@@ -9,11 +9,7 @@ using Json = nlohmann::ordered_json;
 
 /// ASCII only, so that no text of other people does anything to a terminal.
 std::string text_of(const Json& json, int indent) {
-  std::string text = json.dump(indent, ' ', true, Json::error_handler_t::replace) + "\n";
-  for (std::size_t at = 0; (at = text.find('\x7f', at)) != std::string::npos;) {
-    text.replace(at, 1, "\\u007f");  // the one control character that JSON does not escape
-  }
-  return text;
+  return json.dump(indent, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
 const char* health_word(Health health) {

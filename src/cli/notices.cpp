@@ -52,7 +52,7 @@ void Notices::looked(const WaitReport& report) {
   keys_.resize(report.snapshot.devices.size());
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const Device& device = report.snapshot.devices[i];
-    std::string key = reason_key(device, report.fits[i], report.claims);
+    std::string key = reason_key(device, report.fits[i], report.claims, report.request.within);
     if (key == keys_[i]) continue;
     keys_[i] = std::move(key);
     const Unfit unfit{.device = device,

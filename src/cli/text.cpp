@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace gpu_gate {
 namespace {
@@ -107,16 +108,23 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
   return "";
 }
 
-std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims) {
+std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims,
+                       Ticket within) {
   std::string key =
       std::to_string(static_cast<int>(fit)) + "/" + std::to_string(static_cast<int>(device.health));
   if (fit == Fit::claimed) {
-    for (const Claim& claim : claims) {
-      if (occupies(claim, device)) key += "/" + std::to_string(claim.ticket);
-    }
+    // The outermost claimant is told, and not those inside its claim.
+    const auto told = std::find_if(claims.begin(), claims.end(), [&](const Claim& claim) {
+      return claim.ticket > within && occupies(claim, device);
+    });
+    if (told != claims.end()) key += "/" + std::to_string(told->ticket);
   }
   if (fit == Fit::occupied) {
-    for (const GpuProcess& process : device.processes) key += "/" + std::to_string(process.pid);
+    std::set<pid_t> pids;  // the driver lists them in any order
+    for (const GpuProcess& process : device.processes) {
+      if (!process.graphics) pids.insert(process.pid);
+    }
+    for (const pid_t pid : pids) key += "/" + std::to_string(pid);
   }
   return key;
 }

@@ -40,7 +40,8 @@ struct Unfit {
 std::string reason(const Unfit& unfit, const Request& request, std::int64_t now);
 
 /// Two reasons with the same key are told once: it leaves out the numbers that always change.
-std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims);
+std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& claims,
+                       Ticket within);
 
 /// The part of it that lasts: why the device can never be eligible, or "" if it can.
 std::string never_reason(const Device& device, Barred barred, Fit fit, const Request& request);

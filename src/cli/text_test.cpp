@@ -47,6 +47,29 @@ std::string why_barred(Barred barred) {
                 kNow);
 }
 
+TEST(ReasonKey, IsThatOfTheComputeProcessesInAnyOrder) {
+  Device device = card(0);
+  device.processes = {{.pid = 5, .graphics = false, .memory_mib = {}},
+                      {.pid = 7, .graphics = false, .memory_mib = {}}};
+  const std::string before = reason_key(device, Fit::occupied, {}, 0);
+  device.processes = {{.pid = 7, .graphics = false, .memory_mib = {}},
+                      {.pid = 6, .graphics = true, .memory_mib = {}},
+                      {.pid = 5, .graphics = false, .memory_mib = {}}};
+  EXPECT_EQ(reason_key(device, Fit::occupied, {}, 0), before);
+  device.processes.pop_back();
+  EXPECT_NE(reason_key(device, Fit::occupied, {}, 0), before);
+}
+
+TEST(ReasonKey, IsThatOfTheOutermostClaim) {
+  const Claim outer{.ticket = 5, .uuid = "GPU-0"};
+  const Claim inner{.ticket = 6, .uuid = "GPU-0"};
+  const Claim other{.ticket = 7, .uuid = "GPU-0"};
+  EXPECT_EQ(reason_key(card(0), Fit::claimed, {outer}, 0),
+            reason_key(card(0), Fit::claimed, {outer, inner}, 0));
+  EXPECT_NE(reason_key(card(0), Fit::claimed, {outer, inner}, 5),
+            reason_key(card(0), Fit::claimed, {outer, other}, 5));
+}
+
 TEST(HumanDuration, IsShort) {
   EXPECT_EQ(human_duration(seconds(-3)), "0s");
   EXPECT_EQ(human_duration(seconds(59)), "59s");
@@ -212,8 +235,7 @@ TEST(Reason, OfAnOccupiedGpuNamesAllThatAreOnIt) {
 }
 
 TEST(Reason, OfTooLittleMemoryHasBothNumbers) {
-  EXPECT_EQ(why(card(0, 812), Fit::memory_low, asking(8000)),
-            "812 MiB free of the 8000 MiB asked for");
+  EXPECT_EQ(why(card(0, 812), Fit::memory_low, asking(8000)), "812 MiB free, 8000 MiB asked for");
   const std::string held = why(card(0, 40000), Fit::memory_held);
   EXPECT_TRUE(has(held, std::to_string(card(0, 40000).memory_used_mib) + " MiB")) << held;
 }
@@ -252,13 +274,14 @@ TEST(NeverReason, NamesABarWhateverTheStateOfTheGpu) {
 
 TEST(ReasonKey, IsAnotherForEachFit) {
   std::set<std::string> keys;
-  for (const Fit fit : kFits) keys.insert(reason_key(card(0), fit, {}));
+  for (const Fit fit : kFits) keys.insert(reason_key(card(0), fit, {}, 0));
   EXPECT_EQ(keys.size(), std::size(kFits));
 }
 
 TEST(ReasonKey, IsAnotherForEachHealth) {
   std::set<std::string> keys;
-  for (const Health health : kIllnesses) keys.insert(reason_key(ill(health), Fit::unhealthy, {}));
+  for (const Health health : kIllnesses)
+    keys.insert(reason_key(ill(health), Fit::unhealthy, {}, 0));
   EXPECT_EQ(keys.size(), std::size(kIllnesses));
 }
 
@@ -268,13 +291,14 @@ TEST(ReasonKey, StaysTheSameWhileOnlyNumbersChange) {
   other.memory_used_mib = 2;
   other.error = "other words";
   for (const Fit fit : kFits) {
-    EXPECT_EQ(reason_key(card(0), fit, {}), reason_key(other, fit, {})) << static_cast<int>(fit);
+    EXPECT_EQ(reason_key(card(0), fit, {}, 0), reason_key(other, fit, {}, 0))
+        << static_cast<int>(fit);
   }
 }
 
 TEST(ReasonKey, IsAnotherForAnotherClaimOnTheGpu) {
   const auto key = [](const std::vector<Claim>& claims) {
-    return reason_key(card(0), Fit::claimed, claims);
+    return reason_key(card(0), Fit::claimed, claims, 0);
   };
   const Claim first{.ticket = 5, .uuid = "GPU-0"};
   const Claim second{.ticket = 6, .uuid = "GPU-0"};
@@ -286,18 +310,18 @@ TEST(ReasonKey, IsAnotherForAnotherClaimOnTheGpu) {
 TEST(ReasonKey, IsAnotherForAnotherProcessOnTheGpu) {
   Device device = card(0);
   device.processes = {{.pid = 5, .graphics = false, .memory_mib = 100}};
-  const std::string before = reason_key(device, Fit::occupied, {});
+  const std::string before = reason_key(device, Fit::occupied, {}, 0);
   device.processes[0].memory_mib = 200;
-  EXPECT_EQ(reason_key(device, Fit::occupied, {}), before);
+  EXPECT_EQ(reason_key(device, Fit::occupied, {}, 0), before);
   device.processes[0].pid = 6;
-  EXPECT_NE(reason_key(device, Fit::occupied, {}), before);
+  EXPECT_NE(reason_key(device, Fit::occupied, {}, 0), before);
 }
 
 TEST(ReasonKey, TellsTwoNumbersFromOneThatIsLonger) {
   const auto key = [](const std::vector<Ticket>& tickets) {
     std::vector<Claim> claims;
     for (const Ticket ticket : tickets) claims.push_back({.ticket = ticket, .uuid = "GPU-0"});
-    return reason_key(card(0), Fit::claimed, claims);
+    return reason_key(card(0), Fit::claimed, claims, 0);
   };
   EXPECT_NE(key({1, 23}), key({12, 3}));
 }
@@ -308,7 +332,7 @@ TEST(ReasonKey, HeedsClaimsAndProcessesOnlyWhereTheReasonNamesThem) {
   const std::vector<Claim> claims{{.ticket = 5, .uuid = "GPU-0"}};
   for (const Fit fit : kFits) {
     if (fit == Fit::claimed || fit == Fit::occupied) continue;
-    EXPECT_EQ(reason_key(card(0), fit, {}), reason_key(with_process, fit, claims))
+    EXPECT_EQ(reason_key(card(0), fit, {}, 0), reason_key(with_process, fit, claims, 0))
         << static_cast<int>(fit);
   }
 }

@@ -24,8 +24,8 @@ struct ClaimScan {
   Ticket last_ticket = 0;             // the highest in any name
 };
 
-/// What to sleep on until a claim on a device may have ended: poll `fd` for `events`. Without `fd` it
-/// cannot be watched.
+/// What to sleep on until a claim on a device may have ended: poll `fd` for `events`. Without `fd`
+/// it cannot be watched.
 struct ClaimWatch {
   UniqueFd fd;
   short events = 0;  // 0 for a FIFO (POLLHUP), POLLIN for a pidfd

@@ -359,7 +359,7 @@ TEST_F(Nvml, AUuidThatIsNoneIsNotUsed) {
     const Device found = device(std::string("gpu uuid=") + uuid + "\n");
     EXPECT_EQ(found.health, Health::unreadable) << uuid;
     EXPECT_EQ(found.uuid, "") << uuid;
-    EXPECT_EQ(found.error, std::string("nvmlDeviceGetUUID: says '") + uuid + "', which is no UUID");
+    EXPECT_EQ(found.error, std::string("nvmlDeviceGetUUID: '") + uuid + "' is not a UUID");
   }
 }
 
@@ -393,8 +393,8 @@ TEST_F(Nvml, AFailingDriverIsToldWithItsRemedy) {
        "nvmlInit: Driver Not Loaded (NVML 9): the NVIDIA kernel module is not loaded; "
        "`sudo modprobe nvidia` loads it"},
       {"18",
-       "nvmlInit: Driver/library version mismatch (NVML 18): the driver was updated while its old "
-       "kernel module is loaded; reboot, or reload the module"},
+       "nvmlInit: Driver/library version mismatch (NVML 18): the driver was updated, but its old "
+       "kernel module is still loaded; reboot, or reload the module"},
       {"4",
        "nvmlInit: Insufficient Permissions (NVML 4): this user or container may not open "
        "/dev/nvidiactl"},
@@ -442,8 +442,8 @@ TEST_F(Nvml, AnotherLibraryIsToldByTheFirstSymbolThatItLacks) {
   const Error found = error();
   EXPECT_EQ(found.kind, ErrorKind::gpu_state);
   EXPECT_EQ(found.text,
-            "libc.so.6 has no nvmlInit_v2: it is not the NVIDIA driver's library, or older than "
-            "any that gpu-gate knows");
+            "libc.so.6 has no nvmlInit_v2: it is not the NVIDIA driver's library, or is older "
+            "than any that gpu-gate knows");
 }
 
 TEST_F(Nvml, NothingIsOpenedBeforeTheFirstRead) {

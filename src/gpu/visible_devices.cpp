@@ -19,6 +19,11 @@ std::optional<std::size_t> named_device(const GpuRef& ref, const Snapshot& snaps
   return found;
 }
 
+/// CUDA knows no ranges, and so not even "1-1".
+bool is_range(const GpuRef& ref) {
+  return ref.kind == GpuRef::Kind::index && ref.text.find('-') != std::string::npos;
+}
+
 }  // namespace
 
 std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot& snapshot) {
@@ -29,8 +34,7 @@ std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot&
     const Result<std::vector<GpuRef>> entry = parse_gpu_list(rest.substr(0, comma));
     if (!entry) break;
     const GpuRef& ref = entry->front();
-    if (ref.kind == GpuRef::Kind::pci || (kind && ref.kind != *kind) || ref.first != ref.last)
-      break;
+    if (ref.kind == GpuRef::Kind::pci || (kind && ref.kind != *kind) || is_range(ref)) break;
     kind = ref.kind;
     const std::optional<std::size_t> device = named_device(ref, snapshot);
     if (!device) break;

@@ -114,5 +114,9 @@ TEST(DeviceList, IsWhatCudaReads) {
   EXPECT_EQ(device_list(devices, Ids::uuid), "GPU-0a0,GPU-2a0");
 }
 
+TEST(VisibleDevices, ARangeOfOneIsARangeAndHidesWhatFollows) {
+  EXPECT_EQ(visible_devices("0,1-1,2", machine()), Positions{0});
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -332,7 +332,7 @@ TEST(ExecCommand, AMissingInterpreterIsToldAsSuch) {
   const TestFolder folder;
   const std::string script = folder.write("script", "#!/nonexistent/python\n", 0755);
   EXPECT_EQ(executed(script, {"script"}).said,
-            "not found: " + script + ": its interpreter is not there");
+            "not found: " + script + ": its interpreter is missing");
 }
 
 TEST(ExecCommand, ACommandThatIsGoneByNowIsNotFound) {

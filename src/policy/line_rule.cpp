@@ -43,7 +43,7 @@ Decision LineRule::next(const Waiting& waiter) {
 void LineRule::keep_for(const Decision& decision, const std::vector<std::size_t>& candidates) {
   for (std::size_t i : candidates) taken_[i] = true;
   for (std::size_t i = 0; i < wanted_ahead_.size(); ++i) {
-    if (!occupancy_[i].whole && decision.fits[i] != Fit::usable && could_ever(decision.fits[i])) {
+    if (decision.fits[i] != Fit::usable && could_ever(decision.fits[i])) {
       wanted_ahead_[i] = true;
     }
   }

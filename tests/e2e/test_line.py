@@ -170,7 +170,7 @@ def counts_again_after(make_box, unusable, seen):
 
 @at_once
 def test_who_counts_begins_again_after_it_had_too_little_memory(make_box):
-    counts_again_after(make_box, {"used": 45000}, "468 MiB free of the 8000")
+    counts_again_after(make_box, {"used": 45000}, "468 MiB free, 8000")
 
 
 @at_once
