@@ -40,7 +40,7 @@ MEMORY_MIB = 46068
 LINGER_MS = 120
 HANG_S = 45        # nobody has ended for so long: something hangs
 QUIET = 0.03       # how often the house empties before more come: then no later event mends a lost wake-up
-LONG_STOP_S = 4    # who is stopped for longer may be passed over, and others with it (see Order)
+LONG_STOP_S = 4    # a waiter that is stopped for longer may be passed over, and others with it (see Order)
 USERS = (ALICE, BOB, User("www-data"))
 
 # The lock has a higher number than the claim's descriptors, since a process that dies lets go of its
@@ -160,7 +160,7 @@ class Job:
     errors: str = ""
 
     def could_use_all_that(self, other):
-        """Is every card that will do for `other` one that will do for this, at any moment?"""
+        """Is every card that is eligible for `other` eligible for this too, at any moment?"""
         if not self.only >= other.only:
             return False
         if self.min_free is None:
@@ -349,7 +349,7 @@ class Run:
             os.kill(job.popen.pid, signal.SIGCONT)
 
     def read_tickets(self):
-        """Who stands where: its record names its process."""
+        """The process at each place: its record names it."""
         now = time.time()
         try:
             records = {name for name in os.listdir(self.queue) if name.endswith(".json") and "@" not in name}
@@ -366,7 +366,7 @@ class Run:
             if job and job.ticket is None:
                 job.ticket, job.seen = int(name.removesuffix(".json")), time.time()
         for job in self.known.values():
-            # Who is killed leaves its record behind.
+            # A process that is killed leaves its record behind.
             if job and not job.killed and job.popen.pid in self.running:
                 job.stood = now
 
@@ -414,7 +414,7 @@ class Run:
         return popen
 
     def outsider_comes(self):
-        """Somebody who does not ask; also where a job is just running."""
+        """A job that does not ask; also where another is running."""
         if not self.starting:
             return
         seconds = self.chance.uniform(0.05, 0.5)
@@ -441,8 +441,8 @@ class Run:
         self.at(self.chance.uniform(0.5, 4), self.card_gets_lost)
 
     def ring_the_first(self):
-        """A card that returns wakes nobody, and here nobody polls: so whoever mends it rings. All other
-        wake-ups are gpu-gate's own."""
+        """A card that returns wakes nobody, and here nobody polls: so this rings when it mends one. All
+        other wake-ups are gpu-gate's own."""
         try:
             tickets = sorted(int(name) for name in os.listdir(self.queue) if name.isdigit())
         except FileNotFoundError:
@@ -499,13 +499,13 @@ class Run:
 class Order:
     """Was anybody overtaken?
 
-    One who stood in line and could use all that a later one could, but started after it, was overtaken
+    A job that stood in line and could use all that a later one could, but started after it, was overtaken
     unless there were cards left for it at that moment: then both had their turn, and which of the two
     woke first is no matter. A card was certainly not left if somebody with an earlier claim still held it
     when the later one began to run; claims are numbered in the order in which they were made.
 
-    Whoever was stopped may be overtaken. So may others while somebody is stopped for so long that those
-    who wait for it do not hear their bell in time."""
+    A job that was stopped may be overtaken. So may others while it is stopped for so long that those that
+    wait for it do not hear their bell in time."""
 
     def __init__(self, run):
         self.holders = sorted((job for job in run.jobs if job.claim), key=lambda job: job.claim)

@@ -14,8 +14,8 @@ mkdir -p "$build/report"
 chmod 666 "$counts/errors"
 export GCOV_ERROR_FILE="$counts/errors" GPU_GATE_BUILD="$build" PYTHONDONTWRITEBYTECODE=1
 
-# count NAME COMMAND ...: what the command reaches, to report/NAME.json. The tests run as several users, who
-# must all be able to add to the counts, wherever the build is. The files are there beforehand, since with
+# count NAME COMMAND ...: what the command reaches, to report/NAME.json. The tests run as several users, and
+# all must be able to add to the counts, wherever the build is. The files are there beforehand, since with
 # O_CREAT the kernel would refuse another user's file in a folder that all may write to
 # (fs.protected_regular, proc(5)).
 count() {

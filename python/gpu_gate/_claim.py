@@ -42,13 +42,13 @@ def claim(
 ) -> Claim:
     """Waits for free GPUs and claims them for a `with` or `async with` block.
 
-    The options are those of `gpu-gate run`. For the block, os.environ has CUDA_VISIBLE_DEVICES and what
-    else the command of `gpu-gate run` gets; afterwards it is as it was before. A claim inside the block
-    chooses among the block's GPUs.
+    The options are those of `gpu-gate run`. Inside the block, os.environ has the variables that the
+    command of `gpu-gate run` gets; afterwards it is as it was before. A claim inside the block chooses
+    among the block's GPUs.
 
-    os.environ is one for the whole process, so two threads or tasks cannot be in such blocks at the
-    same time. With environ=False any number can: os.environ stays as it is, and `gpus.environ` is for
-    the processes that you start.
+    The whole process shares os.environ, so two threads or tasks cannot be in such blocks at the same
+    time. With environ=False any number can: os.environ stays as it is, and `gpus.environ` is for the
+    processes that you start.
 
     Raises BadRequest, NeverSatisfiable, ProbeError, LockDirError, GpuTimeout; CudaInitialized where
     CUDA_VISIBLE_DEVICES would come too late.
@@ -68,7 +68,7 @@ def wait(
     timeout: float | None = None,
     quiet: bool = False,
 ) -> tuple[int, ...]:
-    """Waits in the same line until the GPUs are free, returns their indices, holds nothing afterwards."""
+    """Waits in the same line until the GPUs are free and returns their indices; holds nothing afterwards."""
     words = _selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet)
     # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
     call = Call(["hold", "--json", *words], quiet=quiet)
@@ -162,7 +162,7 @@ class Claim:
 
 
 class _Turn:
-    """The right to set os.environ, of which a process has one: turns are taken one inside the other."""
+    """The right to set os.environ, of which a process has one; turns nest."""
 
     _stack: list[_Turn] = []
     _lock = allocate_lock()
@@ -175,7 +175,7 @@ class _Turn:
         with _Turn._lock:
             if _Turn._stack and not _Turn._stack[-1]._allows(self):
                 raise GpuGateError(
-                    "another thread or task of this process is inside claim(), and os.environ is one for all; "
+                    "another thread or task of this process is inside claim(), and all of them share os.environ; "
                     "use claim(environ=False) and give gpus.environ to the processes that you start"
                 )
             _Turn._stack.append(self)
@@ -188,7 +188,7 @@ class _Turn:
         os.environ.update(variables)
 
     def end(self) -> None:
-        """Puts back what was there; where a turn inside is not over, it will put that back."""
+        """Puts back what was there; a turn inside that is not over will do so in its place."""
         with _Turn._lock:
             stack = _Turn._stack
             at = stack.index(self) if self in stack else -1

@@ -10,13 +10,13 @@ _USERS = ("torch", "cupy", "jax", "tensorflow", "numba", "pycuda", "cuda")
 
 
 def refusal() -> str | None:
-    """Why a claim would come too late; None: it does not."""
+    """Why a claim would come too late; None if it would not."""
     if not (_torch_is_initialized() or _driver_is_initialized()):
         return None
     users = [name for name in _USERS if name in sys.modules]
     by = f" (by {' or '.join(users)}?)" if users else ""
     return (
-        f"CUDA is already initialised in this process{by}, so CUDA_VISIBLE_DEVICES has no effect any more. "
+        f"CUDA is already initialised in this process{by}, so CUDA_VISIBLE_DEVICES no longer has an effect. "
         "Claim before the first use of CUDA (asking whether it is available is one), "
         "or start the program with gpu-gate run"
     )
@@ -29,7 +29,7 @@ def _torch_is_initialized() -> bool:
 
 
 def _driver_is_initialized() -> bool:
-    """Asks the driver's library, whoever has loaded it; never loads it."""
+    """Asks the driver's library if it is loaded; never loads it."""
     try:
         with open("/proc/self/maps", "rb") as maps:
             if b"/libcuda.so" not in maps.read():

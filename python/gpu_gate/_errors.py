@@ -2,13 +2,13 @@
 
 
 class GpuGateError(Exception):
-    """Whatever keeps gpu-gate from giving what was asked for; the text says why."""
+    """gpu-gate cannot give what was asked for; the text says why."""
 
     exit_code: "int | None" = None  # the program's, where it has ended with one
 
 
 class BadRequest(GpuGateError, ValueError):
-    """A value that will not do."""
+    """A value that gpu-gate refuses."""
 
     exit_code = 2
 
@@ -32,13 +32,13 @@ class LockDirError(GpuGateError):
 
 
 class GpuTimeout(GpuGateError, TimeoutError):
-    """The time is over and the GPUs are not free."""
+    """The GPUs were not free in time."""
 
     exit_code = 124
 
 
 class CudaInitialized(GpuGateError, RuntimeError):
-    """CUDA has read CUDA_VISIBLE_DEVICES in this process already, so a claim would choose in vain."""
+    """CUDA has already read CUDA_VISIBLE_DEVICES in this process, so a claim would have no effect."""
 
 
 _BY_EXIT_CODE = {

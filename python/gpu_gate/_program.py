@@ -18,7 +18,7 @@ PATIENCE_S = 1.0  # for the program to end in order before it is told by a signa
 
 
 def find_program() -> str:
-    """$GPU_GATE_PROGRAM, else the one that was installed with this package, else the one on PATH."""
+    """$GPU_GATE_PROGRAM, else the program installed with this package, else the one on PATH."""
     chosen = os.environ.get("GPU_GATE_PROGRAM")
     if chosen:
         return chosen
@@ -33,7 +33,7 @@ def find_program() -> str:
             return program
     found = shutil.which("gpu-gate")
     if found is None:
-        raise GpuGateError("the program gpu-gate is not found: neither beside this Python nor on PATH")
+        raise GpuGateError("the program gpu-gate was not found, neither beside this Python nor on PATH")
     return found
 
 
@@ -85,7 +85,7 @@ class Call:
         self._open = [self._stdout.fileno(), self._stderr.fileno()]
 
     def line(self) -> str:
-        """Waits for the first line of its output. Raises what its exit code says, if it ends before."""
+        """Waits for the first line of its output. Raises the exception of its exit code if it ends first."""
         poll = select.poll()
         for fd in self._open:
             poll.register(fd, select.POLLIN)

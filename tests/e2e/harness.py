@@ -56,7 +56,7 @@ ALICE = User("games")  # accounts that every Debian and Ubuntu has; their names 
 BOB = User("man")
 
 
-NEVER = ("--poll", 1000)  # whoever waits for the next look waits for ever
+NEVER = ("--poll", 1000)  # a waiter that waits for the next look waits for ever
 
 
 def uuid(index):
@@ -392,12 +392,12 @@ class Box:
             bell.write(b"l")
 
     def bells(self):
-        """Of those who stand in line, in their order."""
+        """Of the waiters in line, in their order."""
         return sorted((self.lock / "queue").glob("*.bell"), key=lambda bell: int(bell.stem))
 
     @staticmethod
     def answered(bell):
-        """Has whoever reads this bell done so, or left the line?"""
+        """Has the waiter with this bell read it, or left the line?"""
         try:
             fd = os.open(bell, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
@@ -490,7 +490,7 @@ def each(cases, check, at_once=1):
 
 @functools.cache
 def may_mount():
-    """Has this place mount namespaces that may be changed? Not in a chroot whose / is no mount."""
+    """Has this place mount namespaces that may be changed? Not in a chroot whose / is not a mount."""
     return subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0
 
 

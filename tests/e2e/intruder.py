@@ -1,4 +1,4 @@
-"""A user who means harm: what BOB does here he does with his own rights, in a process of his own."""
+"""A user who means harm: BOB acts here with his own rights, in a process of his own."""
 
 import re
 

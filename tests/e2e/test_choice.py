@@ -1,4 +1,4 @@
-"""Which cards will do, which are taken first, and what can never be."""
+"""Which cards are eligible, which are taken first, and what can never be."""
 
 import itertools
 

@@ -447,7 +447,7 @@ def test_a_call_inside_a_job_waits_while_the_jobs_own_card_is_lost(box):
 
 
 def test_a_job_that_lets_go_of_one_of_its_cards_keeps_the_other_and_its_record(make_box):
-    """Each card has a descriptor of its own; whoever closes one gives that card to the next."""
+    """Each card has a descriptor of its own; a job that closes one gives that card to the next."""
     box = make_box(cards=2)
     job = box.start("run", "-n", 2, "--", "bash", "-c", "exec 200>&-; echo let go; exec sleep 1000", user=ALICE)
     job.wait_for("^let go$", stdout=True)

@@ -1,8 +1,8 @@
 """Something happens between any two system calls of a waiter, and nobody sleeps through it.
 
 One waiter is stopped behind its n-th call, for every n; then the one thing happens that a waiter waits
-for, and the stopped one goes on. Whose turn it is must be served by that: no later look would mend a
-wake-up that was lost.
+for, and the stopped one goes on. That must serve the waiter whose turn it is: no later look would mend
+a wake-up that was lost.
 """
 
 import time
@@ -37,14 +37,14 @@ class Newcomer:
 
 
 class First:
-    """The first in line is stopped, who has to notice it for one behind: anywhere in a look."""
+    """The leader, which has to notice it for one behind, is stopped: anywhere in a look."""
 
     def wait_first(self, what):
         self.traced = Traced(self.box, what, "run", *NEVER, "--only", 0, "--", "true")
         self.traced.rests()
 
     def look_again(self):
-        """Rings it once more, when it has answered whoever rang it and sleeps."""
+        """Rings it once more, when it has answered its bell and sleeps."""
         [bell, *_] = self.box.bells()
         wait_until(lambda: self.traced.stopped() or self.box.answered(bell) and self.traced.sleeps(), "the first sleeps again")
         self.before, looks = self.traced.text(), self.traced.looks()
@@ -91,7 +91,7 @@ class ReleaseOfMemory(Newcomer):
 
 
 class OutsiderEnds(Newcomer):
-    """A process ends that knows nothing of gpu-gate. Nor does the first know of it, who wants another card."""
+    """A process without gpu-gate ends. The leader, which wants another card, does not know of it."""
 
     cards = 2
     options = ("--only", 1)
@@ -110,7 +110,7 @@ class OutsiderEnds(Newcomer):
 
 
 class ReserverEnds(Newcomer):
-    """Who is ahead and keeps the card dies; the first in line, who has to decide, wants another card."""
+    """The waiter that is ahead and keeps the card dies; the leader, which has to decide, wants another card."""
 
     cards = 3
     options = ("--only", 1)

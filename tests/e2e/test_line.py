@@ -11,7 +11,7 @@ from at_once import at_once
 from harness import ALICE, BOB, LIMIT, NEVER, Order, children_of, each, lateness, wait_until
 
 ANSWER = 5.0   # seconds until a waiter that does not answer is passed over
-SETTLE = 10.0  # seconds that a card is kept for one who cannot use it yet
+SETTLE = 10.0  # seconds that a card is kept for a waiter that cannot use it yet
 
 
 # Order.
@@ -68,7 +68,7 @@ def test_a_request_for_many_cards_is_not_starved_by_small_ones(make_box):
     big = box.wait_in_line(*NEVER, "-n", 2, user=ALICE, command=order.signs("big"))
     small = [box.wait_in_line(*NEVER, user=BOB, command=order.signs("small")) for _ in range(3)]
     holders[0].kill()
-    # One card is free from now on; whoever comes or waits leaves it to the big one.
+    # From here on one card is free; all others, waiting or new, leave it to the big one.
     small.append(box.wait_in_line(*NEVER, user=BOB, command=order.signs("small")))
     assert "reserved for an earlier waiter" in small[-1].err
     assert box.run("run", "--timeout", 0, "--", *order.signs("small")).status == 124
@@ -150,7 +150,7 @@ def test_a_card_that_one_ahead_may_soon_use_is_not_taken_before_ten_seconds(make
 
 
 def counts_again_after(make_box, unusable, seen):
-    """One that counts the ten seconds cannot use the card for a moment, which the first in line does not see."""
+    """A waiter that counts the ten seconds cannot use the card for a moment, which the leader does not see."""
     box = make_box(cards=1)
     box.set(0, used=20000)
     first = box.wait_in_line(*NEVER, "--min-free-mb", 40000, user=ALICE)

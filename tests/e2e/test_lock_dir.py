@@ -165,7 +165,7 @@ def test_a_waiter_that_sleeps_while_the_directory_is_removed_is_woken_by_the_rel
         assert waiter.finish(5) == 0
 
 
-# A file system that does not do.
+# A file system that cannot be used.
 
 
 def test_a_directory_without_permission_is_refused(box):

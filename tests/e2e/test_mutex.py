@@ -1,4 +1,4 @@
-"""The mutex of the lock directory, which every user may lock and write to, in the hands of one who means harm."""
+"""The mutex of the lock directory, which every user may lock and write to, in the hands of a user who means harm."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ if os.fork() == 0:
         assert done.status == 0, done.err
 
 
-# Who holds it, and is stopped.
+# A holder that is stopped.
 
 HOLDS_MUTEX = """
 holding.append(os.open(mutex, os.O_RDWR))
