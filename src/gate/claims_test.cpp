@@ -261,10 +261,10 @@ TEST_F(ClaimsTest, AWatchThatCannotBeOpenedIsAnError) {
 }
 
 TEST_F(ClaimsTest, MakingOneCountsATicketAndAGrant) {
-  const Counters before = box_.lock().counters();
+  const Counters before = box_.counters();
   const NewClaim claim = box_.claim({"GPU-1"});
   EXPECT_EQ(claim.ticket, before.last_ticket + 1);
-  const Counters after = box_.lock().counters();
+  const Counters after = box_.counters();
   EXPECT_EQ(after.last_ticket, claim.ticket);
   EXPECT_EQ(after.grants, before.grants + 1);
 }
@@ -276,7 +276,7 @@ TEST_F(ClaimsTest, ATicketIsHigherThanAnyInAName) {
 }
 
 TEST_F(ClaimsTest, OnOneTakenNameTheNextTicketIsTriedForAllDevices) {
-  const Ticket taken = box_.lock().counters().last_ticket + 1;
+  const Ticket taken = box_.counters().last_ticket + 1;
   ClaimScan before = scan();
   const std::string in_the_way = claim_name({.uuid = "GPU-2", .ticket = taken});
   ASSERT_EQ(::mkfifoat(box_.dir.claims(), in_the_way.c_str(), 0644), 0);
@@ -290,7 +290,7 @@ TEST_F(ClaimsTest, OnOneTakenNameTheNextTicketIsTriedForAllDevices) {
 }
 
 TEST_F(ClaimsTest, WhereEveryNameIsTakenNothingIsMadeOrCounted) {
-  const Counters counters = box_.lock().counters();
+  const Counters counters = box_.counters();
   constexpr Ticket kTaken = 70;
   for (Ticket i = 1; i <= kTaken; ++i) {
     write_text(box_.claims_path(claim_name({.uuid = "GPU-2", .ticket = counters.last_ticket + i})),

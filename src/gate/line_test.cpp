@@ -226,20 +226,20 @@ TEST_F(LineTest, ClearingStepsOverWhatBelongsToOthers) {
 }
 
 TEST_F(LineTest, ANewPlaceIsTheLastAndIsCounted) {
-  const Ticket before = box_.lock().counters().last_ticket;
+  const Ticket before = box_.counters().last_ticket;
   const OwnPlace own = box_.join();
   EXPECT_EQ(own.place.ticket, before + 1);
-  EXPECT_EQ(box_.lock().counters().last_ticket, own.place.ticket);
+  EXPECT_EQ(box_.counters().last_ticket, own.place.ticket);
   EXPECT_EQ(line_.record(own.place, ::geteuid())->request.criteria.count, 1);
 }
 
 TEST_F(LineTest, ANewPlaceIsBehindEveryNameInTheLine) {
-  const Ticket in_a_name = box_.lock().counters().last_ticket + 1000;
+  const Ticket in_a_name = box_.counters().last_ticket + 1000;
   EXPECT_EQ(try_to_join(in_a_name)->place.ticket, in_a_name + 1);
 }
 
 TEST_F(LineTest, OnATakenNameTheNextTicketIsTried) {
-  const Ticket taken = box_.lock().counters().last_ticket + 1;
+  const Ticket taken = box_.counters().last_ticket + 1;
   write_text(box_.queue_path(bell_name({taken, 0})), "");
   const Result<OwnPlace> own = try_to_join();
   ASSERT_TRUE(own);
@@ -248,7 +248,7 @@ TEST_F(LineTest, OnATakenNameTheNextTicketIsTried) {
 }
 
 TEST_F(LineTest, WhereEveryNameIsTakenNobodyStandsInLine) {
-  const Ticket last = box_.lock().counters().last_ticket;
+  const Ticket last = box_.counters().last_ticket;
   constexpr Ticket kTaken = 70;
   for (Ticket i = 1; i <= kTaken; ++i) write_text(box_.queue_path(place_name({last + i, 0})), "");
   EXPECT_EQ(try_to_join().error().errnum, EEXIST);

@@ -31,6 +31,14 @@ struct TestLockDir {
   /// Nobody else holds it.
   MutexGuard lock() { return mutex.lock(std::nullopt, sigset_t{}, nullptr).value().value(); }
 
+  /// The counters as they stay from now on: as long as nobody has written them, the last ticket is
+  /// the time.
+  Counters counters() {
+    MutexGuard guard = lock();
+    EXPECT_TRUE(guard.write(guard.counters()));
+    return guard.counters();
+  }
+
   /// A waiter at the end of the line.
   OwnPlace join(const Request& request = wish(1)) {
     MutexGuard guard = lock();
