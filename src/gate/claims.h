@@ -40,7 +40,7 @@ struct NewClaim {
 /// The claims in a lock directory. Nothing read from it is trusted: names and records that do not
 /// parse are skipped, and a claim belongs to the owner of its FIFO. Functions that take a
 /// MutexGuard change the directory, the others may be called at any time. No function blocks.
-/// Errors: lock_dir, system.
+/// Errors: lock_file, system.
 class Claims {
  public:
   explicit Claims(const LockDir& dir) : dir_(dir) {}

@@ -33,7 +33,7 @@ struct Ahead {
 /// The lines in a lock directory: one for the machine and one inside each claim whose job asks for
 /// devices again. Nothing read from it is trusted: names and records that do not parse are skipped,
 /// and a place belongs to the owner of its FIFO. Functions that take a MutexGuard change the
-/// directory, the others may be called at any time. No function blocks. Errors: lock_dir, system.
+/// directory, the others may be called at any time. No function blocks. Errors: lock_file, system.
 class Line {
  public:
   explicit Line(const LockDir& dir) : dir_(dir) {}

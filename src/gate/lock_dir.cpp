@@ -42,7 +42,8 @@ bool is_network_file_system(const struct statfs& info) {
   return std::find(kNetwork.begin(), kNetwork.end(), type) != kNetwork.end();
 }
 
-std::string remedy(int errnum, const std::string& path) {
+/// What helps. `denied`: what this user may not use.
+std::string remedy(int errnum, const std::string& denied) {
   constexpr const char* kOwnDir =
       "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
   switch (errnum) {
@@ -51,7 +52,7 @@ std::string remedy(int errnum, const std::string& path) {
     case EROFS: {
       struct stat info{};
       std::string owner;
-      if (::stat(path.c_str(), &info) == 0) owner = "; it belongs to " + user_name(info.st_uid);
+      if (::stat(denied.c_str(), &info) == 0) owner = "; it belongs to " + user_name(info.st_uid);
       return owner + "; its owner can open it to all users (`chmod 1777`), or " + kOwnDir;
     }
     case ENOSPC:
@@ -66,8 +67,22 @@ std::string remedy(int errnum, const std::string& path) {
 
 constexpr const char* kUnusable = "cannot use the lock directory";
 
-tl::unexpected<Error> unusable(const char* call, const std::string& path, int errnum) {
-  return fail(explain_lock_error(system_error(ErrorKind::lock_file, call, path, errnum), path));
+/// Says which directory an error is about and what helps.
+Error explained(Error error, const std::string& path, const std::string& denied) {
+  error.kind = ErrorKind::lock_dir;
+  error.text = std::string(kUnusable) + " " + printable(path) + ": " + error.text +
+               remedy(error.errnum, denied);
+  return error;
+}
+
+/// A failed call on the directory, or on one inside it.
+tl::unexpected<Error> unusable(const char* call, const std::string& path, int errnum,
+                               const std::string& inside = "") {
+  const std::string file = path + inside;
+  Error error = system_error(ErrorKind::lock_file, call, file, errnum);
+  if (error.kind != ErrorKind::lock_file) return fail(std::move(error));
+  const bool is_there = ::access(file.c_str(), F_OK) == 0;
+  return fail(explained(std::move(error), path, is_there ? file : path));
 }
 
 /// mkdir with exactly kDirMode.
@@ -79,14 +94,14 @@ bool make_dir(int at, const char* path) {
 /// Opens a directory inside the lock directory; nothing where it is missing and not to be made.
 Result<UniqueFd> open_part(int root, const std::string& path, const char* name, bool make) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+  const std::string inside = std::string("/") + name;
   UniqueFd part(::openat(root, name, kFlags));
   if (!part && errno == ENOENT) {
     if (!make) return UniqueFd();
-    if (!make_dir(root, name) && errno != EEXIST)
-      return unusable("mkdir", path + "/" + name, errno);
+    if (!make_dir(root, name) && errno != EEXIST) return unusable("mkdir", path, errno, inside);
     part = UniqueFd(::openat(root, name, kFlags));
   }
-  if (!part) return unusable("open", path + "/" + name, errno);
+  if (!part) return unusable("open", path, errno, inside);
   return part;
 }
 
@@ -171,10 +186,7 @@ bool LockDir::is_current() const {
 
 Error explain_lock_error(Error error, const std::string& path) {
   if (error.kind != ErrorKind::lock_file) return error;
-  error.kind = ErrorKind::lock_dir;
-  error.text = std::string(kUnusable) + " " + printable(path) + ": " + error.text +
-               remedy(error.errnum, path);
-  return error;
+  return explained(std::move(error), path, path);
 }
 
 }  // namespace gpu_gate

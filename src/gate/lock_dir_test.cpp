@@ -163,6 +163,19 @@ TEST_F(LockDirTest, OneThatIsClosedToThisUserNamesItsOwner) {
   EXPECT_EQ(other.hear(), 1U);
 }
 
+TEST_F(LockDirTest, OneInWhichNothingMayBeMadeIsNamedAndNotWhatIsMissingInIt) {
+  NEEDS_ROOT();
+  make("locks", 0755);
+  Child other([&](const Child::Self& self) {
+    become_nobody();
+    const Error error = error_of(chosen());
+    self.tell(error.kind == ErrorKind::lock_dir ? 1 : 0);
+    self.tell(contains(error, "locks: mkdir(") && contains(error, "it belongs to root") ? 1 : 0);
+  });
+  EXPECT_EQ(other.hear(), 1U);
+  EXPECT_EQ(other.hear(), 1U);
+}
+
 TEST_F(LockDirTest, ALackOfDescriptorsIsNotTheDirectorysFault) {
   LockDir::open(chosen()).value();
   const NoDescriptors none;

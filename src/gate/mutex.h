@@ -39,7 +39,7 @@ class MutexGuard {
   /// The counters; their last ticket is one that can have been given out.
   const Counters& counters() const { return counters_; }
 
-  /// Writes the counters. Errors (lock_dir): the file system is full or failing.
+  /// Writes the counters. Errors (lock_file): the file system is full or failing.
   Status write(const Counters& counters);
 
  private:
@@ -61,7 +61,7 @@ class Mutex {
 
   /// Takes the mutex; nothing if the deadline passes first. Blocks until it is free; calls
   /// `delayed` once a second meanwhile (holding nothing), and lets the signals in `ending` through,
-  /// should the caller have blocked them. Errors: lock_dir, system; replaced where the directory
+  /// should the caller have blocked them. Errors: lock_file, system; replaced where the directory
   /// was removed or replaced.
   Result<std::optional<MutexGuard>> lock(std::optional<Clock::time_point> deadline,
                                          const sigset_t& ending, const MutexDelay& delayed);

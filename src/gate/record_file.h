@@ -21,7 +21,7 @@ struct RecordFile {
 std::optional<RecordFile> read_record_file(int dir, const std::string& name,
                                            std::optional<uid_t> owner);
 
-/// Makes the record; nothing of it is left where that fails. Errors: lock_dir, system; errnum
+/// Makes the record; nothing of it is left where that fails. Errors: lock_file, system; errnum
 /// EEXIST if the name is taken.
 Status write_record_file(int dir, const std::string& name, const std::string& text);
 
