@@ -36,7 +36,7 @@ class WithoutDriver : public testing::Test {
  protected:
   std::string lock_dir() const { return folder_.path() + "/locks"; }
 
-  const ScratchFolder folder_;
+  const TestFolder folder_;
   const EnvironmentVariable library_{env::kNvml, folder_.path() + "/libnone.so"};
   const EnvironmentVariable lock_dir_{env::kLockDir, lock_dir()};
 };

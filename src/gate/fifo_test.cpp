@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gate/test_folder.h"
+#include "gate/test_files.h"
 #include "gate/test_process.h"
 
 namespace gpu_gate {
@@ -16,7 +16,7 @@ class Fifo : public testing::Test {
  protected:
   bool held(const char* name) { return open_if_held(dir(), name).value().has_value(); }
   int dir() const { return folder_.fd(); }
-  TempFolder folder_;
+  TestFolder folder_;
 };
 
 TEST_F(Fifo, IsHeldAsLongAsItsDescriptorIsOpen) {

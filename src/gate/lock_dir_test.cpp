@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "gate/test_folder.h"
+#include "gate/test_files.h"
 #include "gate/test_process.h"
 
 namespace gpu_gate {
@@ -32,7 +32,7 @@ class LockDirTest : public testing::Test {
     EXPECT_FALSE(dir) << "there is no error";
     return dir ? Error{} : dir.error();
   }
-  TempFolder folder_;
+  TestFolder folder_;
   LockDirPaths paths_{.chosen = std::nullopt,
                       .administered = folder_ / "administered",
                       .shared = {folder_ / "first", folder_ / "second"}};

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -69,7 +70,8 @@ Status replace_record_file(int dir, const std::string& name, const std::string& 
 }
 
 // By getdents64(2), since opendir(3) would open the directory once more, ask fcntl(2) twice and
-// take 32 KiB for each listing, of which every look makes three.
+// take 32 KiB for each listing, of which every look makes three. As a bare call: the C library has
+// a function for it only from version 2.30 on.
 Result<std::vector<std::string>> names_in(int dir) {
   if (::lseek(dir, 0, SEEK_SET) < 0) {
     return fail(system_error(ErrorKind::lock_file, "lseek", ".", errno));
@@ -77,11 +79,11 @@ Result<std::vector<std::string>> names_in(int dir) {
   std::vector<std::string> names;
   alignas(struct dirent64) std::array<char, 4096> buffer;
   for (;;) {
-    const ssize_t size = ::getdents64(dir, buffer.data(), buffer.size());
+    const long size = ::syscall(SYS_getdents64, dir, buffer.data(), buffer.size());
     // A directory that was removed has no names, as readdir(3) tells it.
     if (size == 0 || (size < 0 && errno == ENOENT)) return names;
     if (size < 0) return fail(system_error(ErrorKind::lock_file, "getdents64", ".", errno));
-    for (ssize_t at = 0; at < size;) {
+    for (long at = 0; at < size;) {
       const auto* entry = reinterpret_cast<const struct dirent64*>(buffer.data() + at);
       if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
       at += entry->d_reclen;

@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "gate/record.h"
-#include "gate/test_folder.h"
+#include "gate/test_files.h"
 #include "gate/test_process.h"
 
 namespace gpu_gate {
@@ -25,7 +25,7 @@ class RecordFiles : public testing::Test {
   Status replace(const std::string& text) {
     return replace_record_file(folder_.fd(), "1.json", "1.new", text);
   }
-  TempFolder folder_;
+  TestFolder folder_;
 };
 
 TEST_F(RecordFiles, ARecordComesBackWithItsOwner) {

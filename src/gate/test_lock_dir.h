@@ -14,14 +14,14 @@
 #include "gate/lock_dir.h"
 #include "gate/mutex.h"
 #include "gate/record_file.h"
-#include "gate/test_folder.h"
+#include "gate/test_files.h"
 #include "policy/test_machine.h"
 
 // A lock directory for unit tests.
 namespace gpu_gate {
 
 struct TestLockDir {
-  TempFolder folder;
+  TestFolder folder;
   LockDirPaths paths{.chosen = folder / "locks"};
   LockDir dir = LockDir::open(paths).value();
   Line line{dir};

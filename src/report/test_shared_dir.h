@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/test_folder.h"
 #include "gate/claims.h"
 #include "gate/line.h"
 #include "gate/lock_dir.h"
@@ -19,25 +19,6 @@
 
 // Folders on disk for unit tests: a lock directory with claims and waiters in it, and a /proc.
 namespace gpu_gate {
-
-/// A folder of its own, which is removed with what is in it.
-class ScratchFolder {
- public:
-  ScratchFolder() : path_(testing::TempDir() + "gpu-gate-XXXXXX") {
-    if (::mkdtemp(path_.data()) == nullptr) std::abort();
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 /// A lock directory, in which this process makes claims and stands in line as often as it likes.
 class SharedDir {
@@ -80,7 +61,7 @@ class SharedDir {
     return std::move(*mutex_.lock({}, none, {}).value());
   }
 
-  ScratchFolder folder_;
+  TestFolder folder_;
   LockDir dir_ = std::move(*LockDir::open(paths_in(folder_.path())));
   Mutex mutex_{dir_};
 };
@@ -97,7 +78,7 @@ class ScratchProc {
   }
 
  private:
-  ScratchFolder folder_;
+  TestFolder folder_;
 };
 
 }  // namespace gpu_gate

@@ -1,59 +1,19 @@
 #pragma once
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.h"
+#include "base/test_folder.h"
 
-// Folders, files and the limits of a process for unit tests.
+// Files and the limits of a process for unit tests.
 namespace gpu_gate {
-
-/// Where folders are made: in memory if possible, which is ten times as fast as a busy disk.
-inline std::string test_parent() {
-  const bool in_memory =
-      std::getenv("TEST_TMPDIR") == nullptr && ::access("/dev/shm", W_OK | X_OK) == 0;
-  return in_memory ? "/dev/shm/" : testing::TempDir();
-}
-
-/// A folder of its own that every user may enter, removed with everything in it.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = test_parent() + "gpu-gate-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "no folder " << pattern;
-    path_ = pattern;
-    ::chmod(path_.c_str(), 0755);
-    fd_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  const std::string& path() const { return path_; }
-  int fd() const { return fd_.get(); }
-
- private:
-  std::string path_;
-  UniqueFd fd_;
-};
-
-inline std::string operator/(const TempFolder& folder, std::string_view name) {
-  return (folder.path() + "/").append(name);
-}
 
 inline void write_text(const std::string& path, std::string_view text) {
   std::ofstream(path) << text;
