@@ -102,11 +102,11 @@ class Machine:
         self.file = folder / "machine"
         self.state = folder / "machine.state"
         self.file.write_text("\n".join([*lines, *devices * ["gpu"]]) + "\n")
-        self.library = arena.build / "sim/current/libnvidia-ml.so.1"
+        self.driver = arena.build / "sim/current/libnvidia-ml.so.1"
         self.env = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(folder),
-            "GPU_GATE_NVML": str(self.library),
+            "GPU_GATE_NVML": str(self.driver),
             "GPU_SIM_MACHINE": str(self.file),
             "GPU_GATE_LOCK_DIR": str(self.lock_dir),
         }

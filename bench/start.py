@@ -24,7 +24,7 @@ def measure(arena, options):
         "bare exec": (0, [TRUE]),
         "flock": (0, [arena.flock, machine.folder / "flock", TRUE]),
         "second exec": (0, ["/usr/bin/env", TRUE]),
-        "NVML": (0, [arena.nvml, machine.library, machine.folder / "nvml.ns"]),
+        "NVML": (0, [arena.nvml, machine.driver, machine.folder / "nvml.ns"]),
     }
     gates = [("ours", arena.gate)] + ([("other", arena.other_gate)] if arena.other_gate else [])
     for build, gate in gates:
