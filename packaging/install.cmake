@@ -20,6 +20,7 @@ install(TARGETS gpu-gate RUNTIME DESTINATION bin COMPONENT program)
 # program that is built and run here (src/cli/reference.h). To cross-compile, set
 # CMAKE_CROSSCOMPILING_EMULATOR; a wheel has neither page nor completions.
 add_executable(reference ${CMAKE_SOURCE_DIR}/src/reference.cpp)
+set_target_properties(reference PROPERTIES UNITY_BUILD OFF)
 target_link_libraries(reference PRIVATE gate_core)
 set(filled ${CMAKE_BINARY_DIR}/reference_files)
 file(MAKE_DIRECTORY ${filled})

@@ -48,7 +48,7 @@ Granted granted_on(std::vector<Device> devices) {
   return granted;
 }
 
-Device named(int index, const std::string& name, std::int64_t free_mib = 40000) {
+Device named_card(int index, const std::string& name, std::int64_t free_mib = 40000) {
   Device device = card(index, free_mib);
   device.name = name;
   return device;
@@ -195,18 +195,18 @@ TEST_F(Notice, OfAStuckMutexComesAlsoWhereTheHolderCannotBeTold) {
 
 TEST_F(Notice, OfTheEndNamesTheGpuAndItsMemory) {
   Notices notices(false, false, 1);
-  EXPECT_EQ(told([&] { notices.granted(granted_on({named(3, "NVIDIA L40S", 44211)})); }),
+  EXPECT_EQ(told([&] { notices.granted(granted_on({named_card(3, "NVIDIA L40S", 44211)})); }),
             "gpu-gate: using GPU 3 (NVIDIA L40S, 44211 MiB free)\n");
 }
 
 TEST_F(Notice, OfTheEndNamesEachOfSeveralGpus) {
   Notices notices(false, false, 2);
-  EXPECT_EQ(told([&] { notices.granted(granted_on({named(0, "A", 1), named(2, "B\n", 2)})); }),
+  EXPECT_EQ(told([&] { notices.granted(granted_on({named_card(0, "A", 1), named(2, "B\n", 2)})); }),
             "gpu-gate: using GPUs 0 (A, 1 MiB free), 2 (B\\n, 2 MiB free)\n");
 }
 
 TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {
-  Granted granted = granted_on({named(0, "A")});
+  Granted granted = granted_on({named_card(0, "A")});
   granted.duration = std::chrono::minutes(12);
   Notices notices(false, false, 1);
   EXPECT_FALSE(has(told([&] { notices.granted(granted); }), "after"));
@@ -217,7 +217,7 @@ TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {
 TEST_F(Notice, OfTheEndSaysWhereAnInheritedVariableNarrowedTheChoice) {
   Notices notices(false, false, 1);
   notices.set_barred({Barred::no, Barred::excluded});
-  const auto text = [&] { return told([&] { notices.granted(granted_on({named(0, "A")})); }); };
+  const auto text = [&] { return told([&] { notices.granted(granted_on({named_card(0, "A")})); }); };
   EXPECT_FALSE(has(text(), "CUDA_VISIBLE_DEVICES")) << "that was the user's own --exclude";
   notices.set_barred({Barred::no, Barred::not_visible});
   EXPECT_TRUE(has(text(), "CUDA_VISIBLE_DEVICES"));
@@ -230,7 +230,7 @@ TEST_F(Notice, IsNeverGivenWhereItIsToBeQuiet) {
               notices.looked(report());
               notices.ticked();
               notices.mutex_delayed(::getpid());
-              notices.granted(granted_on({named(0, "A")}));
+              notices.granted(granted_on({named_card(0, "A")}));
               notices.clear();
             }),
             "");

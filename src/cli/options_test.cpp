@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/tables.h"
+#include "cli/test_text.h"
 
 namespace gpu_gate {
 namespace {
@@ -38,10 +39,6 @@ Words call(const std::string& verb, const Words& words) {
   all.insert(all.end(), words.begin(), words.end());
   if (verb == "run") all.insert(all.end(), {"--", "true"});
   return all;
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 TEST(Options, HaveTheDefaultsOfTheManual) {

@@ -30,7 +30,7 @@ Lines names_of(const OptionRow& option) {
   return {std::string("-") + option.letter, option.name};
 }
 
-Lines subcommands() {
+Lines verb_names() {
   Lines names;
   for (const VerbRow& verb : verb_rows()) {
     if (verb.verb != Verb::help) names.emplace_back(verb.name);
@@ -133,7 +133,7 @@ Lines bash_values() {
 }
 
 Lines bash_words() {
-  const std::string verbs = joined(subcommands(), " ");
+  const std::string verbs = joined(verb_names(), " ");
   Lines lines{"'') words='" + verbs + " help --help --version' ;;",
               "help) words='" + verbs + "' ;;"};
   for (const VerbRow& verb : verb_rows()) {
@@ -197,7 +197,7 @@ Lines fish_subcommands() {
     lines.push_back(std::string("complete -c gpu-gate -n __gpu_gate_first -a ") + verb.name +
                     " -d '" + verb.purpose + "'");
   }
-  lines.push_back("complete -c gpu-gate -n '__gpu_gate_in help' -a '" + joined(subcommands(), " ") +
+  lines.push_back("complete -c gpu-gate -n '__gpu_gate_in help' -a '" + joined(verb_names(), " ") +
                   "'");
   return lines;
 }

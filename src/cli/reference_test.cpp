@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cli/tables.h"
+#include "cli/test_text.h"
 
 namespace gpu_gate {
 namespace {
@@ -14,10 +15,6 @@ std::string filled(const std::string& text) {
   const Result<std::string> result = filled_in(text);
   EXPECT_TRUE(result) << (result ? "" : result.error().text);
   return result.value_or("");
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 /// The part of `text` from the line that begins with `start` (spaces in front not counted) up to

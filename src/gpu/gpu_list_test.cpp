@@ -5,7 +5,7 @@
 namespace gpu_gate {
 namespace {
 
-Snapshot machine() {
+Snapshot two_domains() {
   Snapshot snapshot;
   const char* uuids[] = {"GPU-3f2a11", "GPU-3f2b22", "GPU-aa0000"};
   const char* addresses[] = {"00000000:17:00.0", "00000000:65:00.0", "00000001:17:00.0"};
@@ -20,7 +20,7 @@ Snapshot machine() {
 }
 
 std::vector<std::size_t> resolved(const char* text) {
-  return *resolve_gpu_list(*parse_gpu_list(text), machine());
+  return *resolve_gpu_list(*parse_gpu_list(text), two_domains());
 }
 
 using Positions = std::vector<std::size_t>;
@@ -54,13 +54,13 @@ TEST(GpuList, RefusesWhatIsNoList) {
 TEST(GpuList, AnIndexTooLargeForAnyMachineIsMissingNotMalformed) {
   const auto list = parse_gpu_list("99999999999999999999");
   ASSERT_TRUE(list);
-  EXPECT_EQ(resolve_gpu_list(*list, machine()).error().kind, ErrorKind::impossible);
+  EXPECT_EQ(resolve_gpu_list(*list, two_domains()).error().kind, ErrorKind::impossible);
 }
 
 TEST(GpuList, SaysWhatTheMachineLacksAndWhatIsAmbiguous) {
-  EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("0-3"), machine()).error().text,
+  EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("0-3"), two_domains()).error().text,
             "there is no GPU 0-3 on this machine (it has GPUs 0-2)");
-  EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("GPU-3f2"), machine()).error().text,
+  EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("GPU-3f2"), two_domains()).error().text,
             "GPU-3f2 names 2 GPUs of this machine: write more of the UUID");
 }
 
@@ -111,14 +111,14 @@ TEST(GpuList, ItemsMayOverlap) {
 }
 
 TEST(GpuList, ARangeWithoutEndIsMissingAndDoesNotOverflow) {
-  EXPECT_EQ(unresolved("0-99999999999999999999", machine()),
+  EXPECT_EQ(unresolved("0-99999999999999999999", two_domains()),
             "there is no GPU 0-99999999999999999999 on this machine (it has GPUs 0-2)");
-  EXPECT_EQ(unresolved("2147483647", machine()),
+  EXPECT_EQ(unresolved("2147483647", two_domains()),
             "there is no GPU 2147483647 on this machine (it has GPUs 0-2)");
 }
 
 TEST(GpuList, SaysWhatASmallMachineHas) {
-  Snapshot one = machine();
+  Snapshot one = two_domains();
   one.devices.resize(1);
   EXPECT_EQ(unresolved("1", one), "there is no GPU 1 on this machine (it has GPU 0)");
   EXPECT_EQ(unresolved("0", {}), "there is no GPU 0 on this machine (it has none)");
@@ -126,7 +126,7 @@ TEST(GpuList, SaysWhatASmallMachineHas) {
 
 TEST(GpuList, AUuidThatNoCardHasIsMissing) {
   for (const char* text : {"GPU-3f2c", "GPU-3f2a110"}) {
-    EXPECT_EQ(unresolved(text, machine()),
+    EXPECT_EQ(unresolved(text, two_domains()),
               "there is no GPU " + std::string(text) + " on this machine (it has GPUs 0-2)");
   }
 }
@@ -138,12 +138,12 @@ TEST(GpuList, ADomainIsTheSameHoweverManyZerosItHas) {
   for (const char* text : {"0:17:00.0", "0000:17:00.0", "00000000:17:00.0"}) {
     EXPECT_EQ(resolved(text), Positions{0}) << text;
   }
-  EXPECT_EQ(unresolved("0002:17:00.0", machine()),
+  EXPECT_EQ(unresolved("0002:17:00.0", two_domains()),
             "there is no GPU 0002:17:00.0 on this machine (it has GPUs 0-2)");
 }
 
 TEST(GpuList, AnAddressMayBeInEitherCase) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = two_domains();
   snapshot.devices[1].pci_bus_id = "0000BEEF:AB:0C.0";
   for (const char* text : {"beef:ab:0c.0", "BEEF:AB:0C.0", "0000Beef:aB:0c.0"}) {
     EXPECT_EQ(*resolve_gpu_list(*parse_gpu_list(text), snapshot), Positions{1}) << text;
@@ -151,7 +151,7 @@ TEST(GpuList, AnAddressMayBeInEitherCase) {
 }
 
 TEST(GpuList, AnAddressIsTheWholeOfIt) {
-  EXPECT_EQ(unresolved("17:00.1", machine()),
+  EXPECT_EQ(unresolved("17:00.1", two_domains()),
             "there is no GPU 17:00.1 on this machine (it has GPUs 0-2)");
   for (const char* text : {"17:00.a", "1:00.0", "17:0.0", ":17:00.0", "g:17:00.0", "17:00.00"}) {
     EXPECT_FALSE(parse_gpu_list(text)) << text;
@@ -159,7 +159,7 @@ TEST(GpuList, AnAddressIsTheWholeOfIt) {
 }
 
 TEST(GpuList, ACardOfWhichNothingCanBeReadIsNamedByItsIndexOnly) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = two_domains();
   snapshot.devices[1].uuid.clear();
   snapshot.devices[1].pci_bus_id.clear();
   EXPECT_EQ(*resolve_gpu_list(*parse_gpu_list("1"), snapshot), Positions{1});
@@ -168,7 +168,7 @@ TEST(GpuList, ACardOfWhichNothingCanBeReadIsNamedByItsIndexOnly) {
   }
 }
 
-TEST(GpuList, AnEmptyListNamesNothing) { EXPECT_EQ(*resolve_gpu_list({}, machine()), Positions{}); }
+TEST(GpuList, AnEmptyListNamesNothing) { EXPECT_EQ(*resolve_gpu_list({}, two_domains()), Positions{}); }
 
 }  // namespace
 }  // namespace gpu_gate

@@ -5,7 +5,7 @@
 namespace gpu_gate {
 namespace {
 
-Snapshot machine() {
+Snapshot similar_uuids() {
   Snapshot snapshot;
   for (int i = 0; i < 4; ++i) {
     Device device;
@@ -19,60 +19,60 @@ Snapshot machine() {
 using Positions = std::vector<std::size_t>;
 
 TEST(VisibleDevices, NamesBySortedIndexOrUuid) {
-  EXPECT_EQ(visible_devices("2,0", machine()), (Positions{0, 2}));
-  EXPECT_EQ(visible_devices("GPU-3a,GPU-1a0", machine()), (Positions{1, 3}));
+  EXPECT_EQ(visible_devices("2,0", similar_uuids()), (Positions{0, 2}));
+  EXPECT_EQ(visible_devices("GPU-3a,GPU-1a0", similar_uuids()), (Positions{1, 3}));
 }
 
 TEST(VisibleDevices, NoneMeansNone) {
   for (const char* value : {"", " ", "-1", "NoDevFiles", "none", ","}) {
-    EXPECT_TRUE(visible_devices(value, machine()).empty()) << value;
+    EXPECT_TRUE(visible_devices(value, similar_uuids()).empty()) << value;
   }
 }
 
 TEST(VisibleDevices, AnInvalidEntryHidesItselfAndAllAfterIt) {
-  EXPECT_EQ(visible_devices("1,9,2", machine()), Positions{1});
-  EXPECT_EQ(visible_devices("1,-1,2", machine()), Positions{1});
-  EXPECT_EQ(visible_devices("1,,2", machine()), Positions{1});
-  EXPECT_EQ(visible_devices("0-2", machine()), Positions{});
-  EXPECT_EQ(visible_devices("GPU-1a,GPU-", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("1,9,2", similar_uuids()), Positions{1});
+  EXPECT_EQ(visible_devices("1,-1,2", similar_uuids()), Positions{1});
+  EXPECT_EQ(visible_devices("1,,2", similar_uuids()), Positions{1});
+  EXPECT_EQ(visible_devices("0-2", similar_uuids()), Positions{});
+  EXPECT_EQ(visible_devices("GPU-1a,GPU-", similar_uuids()), Positions{1});
 }
 
 TEST(VisibleDevices, ADeviceNamedTwiceLeavesNone) {
-  EXPECT_EQ(visible_devices("1,1", machine()), Positions{});
-  EXPECT_EQ(visible_devices("GPU-1a,GPU-1a0", machine()), Positions{});
+  EXPECT_EQ(visible_devices("1,1", similar_uuids()), Positions{});
+  EXPECT_EQ(visible_devices("GPU-1a,GPU-1a0", similar_uuids()), Positions{});
 }
 
 TEST(VisibleDevices, IndicesAndUuidsDoNotMix) {
-  EXPECT_EQ(visible_devices("1,GPU-2a", machine()), Positions{1});
-  EXPECT_EQ(visible_devices("GPU-2a,1", machine()), Positions{2});
+  EXPECT_EQ(visible_devices("1,GPU-2a", similar_uuids()), Positions{1});
+  EXPECT_EQ(visible_devices("GPU-2a,1", similar_uuids()), Positions{2});
 }
 
 TEST(VisibleDevices, AllowsSpacesAroundEntries) {
-  EXPECT_EQ(visible_devices(" 2 ,\t0 ", machine()), (Positions{0, 2}));
+  EXPECT_EQ(visible_devices(" 2 ,\t0 ", similar_uuids()), (Positions{0, 2}));
 }
 
 TEST(VisibleDevices, AUuidMayBeInEitherCase) {
-  EXPECT_EQ(visible_devices("gpu-1A,GPU-2a", machine()), (Positions{1, 2}));
+  EXPECT_EQ(visible_devices("gpu-1A,GPU-2a", similar_uuids()), (Positions{1, 2}));
 }
 
 TEST(VisibleDevices, AUuidPrefixOfSeveralHidesItselfAndAllAfterIt) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = similar_uuids();
   snapshot.devices[2].uuid = "GPU-1a7";
   EXPECT_EQ(visible_devices("GPU-0,GPU-1a,GPU-3", snapshot), Positions{0});
   EXPECT_EQ(visible_devices("GPU-0,GPU-1a7,GPU-3", snapshot), (Positions{0, 2, 3}));
 }
 
 TEST(VisibleDevices, AUuidOfAnotherMachineHidesItselfAndAllAfterIt) {
-  EXPECT_EQ(visible_devices("GPU-2a,GPU-ff,GPU-1a", machine()), Positions{2});
+  EXPECT_EQ(visible_devices("GPU-2a,GPU-ff,GPU-1a", similar_uuids()), Positions{2});
 }
 
 TEST(VisibleDevices, AnIndexTooLargeForAnyNumberHidesItselfAndAllAfterIt) {
-  EXPECT_EQ(visible_devices("1,99999999999999999999,2", machine()), Positions{1});
-  EXPECT_EQ(visible_devices("1,4,2", machine()), Positions{1});
+  EXPECT_EQ(visible_devices("1,99999999999999999999,2", similar_uuids()), Positions{1});
+  EXPECT_EQ(visible_devices("1,4,2", similar_uuids()), Positions{1});
 }
 
 TEST(VisibleDevices, WhatCudaDoesNotKnowIsInvalidEvenWhereAListOfOursTakesIt) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = similar_uuids();
   snapshot.devices[2].pci_bus_id = "00000000:17:00.0";
   EXPECT_EQ(visible_devices("0000:17:00.0", snapshot), Positions{});
   EXPECT_EQ(visible_devices("1,0000:17:00.0,3", snapshot), Positions{1});
@@ -80,8 +80,8 @@ TEST(VisibleDevices, WhatCudaDoesNotKnowIsInvalidEvenWhereAListOfOursTakesIt) {
 }
 
 TEST(VisibleDevices, ADeviceNamedTwiceCountsOnlyUpToTheFirstInvalidEntry) {
-  EXPECT_EQ(visible_devices("1,9,1", machine()), Positions{1});
-  EXPECT_EQ(visible_devices("1,1,9", machine()), Positions{});
+  EXPECT_EQ(visible_devices("1,9,1", similar_uuids()), Positions{1});
+  EXPECT_EQ(visible_devices("1,1,9", similar_uuids()), Positions{});
 }
 
 TEST(VisibleDevices, AMachineWithoutDevicesShowsNone) {
@@ -90,7 +90,7 @@ TEST(VisibleDevices, AMachineWithoutDevicesShowsNone) {
 }
 
 TEST(VisibleDevices, ReadsBackWhatADeviceListSays) {
-  const Snapshot snapshot = machine();
+  const Snapshot snapshot = similar_uuids();
   const std::vector<Device> devices{snapshot.devices[1], snapshot.devices[3]};
   for (const Ids ids : {Ids::index, Ids::uuid}) {
     EXPECT_EQ(visible_devices(device_list(devices, ids), snapshot), (Positions{1, 3}));
@@ -103,19 +103,19 @@ TEST(DeviceList, OfNothingIsEmpty) {
 }
 
 TEST(DeviceList, KeepsTheOrderItIsGiven) {
-  const Snapshot snapshot = machine();
+  const Snapshot snapshot = similar_uuids();
   EXPECT_EQ(device_list({snapshot.devices[3], snapshot.devices[0]}, Ids::index), "3,0");
 }
 
 TEST(DeviceList, IsWhatCudaReads) {
-  const Snapshot snapshot = machine();
+  const Snapshot snapshot = similar_uuids();
   const std::vector<Device> devices{snapshot.devices[0], snapshot.devices[2]};
   EXPECT_EQ(device_list(devices, Ids::index), "0,2");
   EXPECT_EQ(device_list(devices, Ids::uuid), "GPU-0a0,GPU-2a0");
 }
 
 TEST(VisibleDevices, ARangeOfOneIsARangeAndHidesWhatFollows) {
-  EXPECT_EQ(visible_devices("0,1-1,2", machine()), Positions{0});
+  EXPECT_EQ(visible_devices("0,1-1,2", similar_uuids()), Positions{0});
 }
 
 }  // namespace

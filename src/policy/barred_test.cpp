@@ -5,7 +5,7 @@
 namespace gpu_gate {
 namespace {
 
-Snapshot machine() {
+Snapshot four_devices() {
   Snapshot snapshot;
   for (int i = 0; i < 4; ++i) {
     Device device;
@@ -22,7 +22,7 @@ std::vector<GpuRef> list(const char* text) { return *parse_gpu_list(text); }
 using Bars = std::vector<Barred>;
 
 TEST(BarDevices, EverythingIsAllowedByDefault) {
-  EXPECT_EQ(*bar_devices({}, machine()), Bars(4, Barred::no));
+  EXPECT_EQ(*bar_devices({}, four_devices()), Bars(4, Barred::no));
 }
 
 TEST(BarDevices, EachBarIsToldByItsOwnReason) {
@@ -30,19 +30,19 @@ TEST(BarDevices, EachBarIsToldByItsOwnReason) {
   selection.only = list("0-2");
   selection.exclude = list("1");
   selection.visible_devices = "0,1";
-  EXPECT_EQ(*bar_devices(selection, machine()),
+  EXPECT_EQ(*bar_devices(selection, four_devices()),
             (Bars{Barred::no, Barred::excluded, Barred::not_visible, Barred::not_in_only}));
 }
 
 TEST(BarDevices, AJobChoosesAmongItsOwnCards) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
-  EXPECT_EQ(*bar_devices(selection, machine()), (Bars{Barred::outside_claim, Barred::outside_claim,
+  EXPECT_EQ(*bar_devices(selection, four_devices()), (Bars{Barred::outside_claim, Barred::outside_claim,
                                                       Barred::no, Barred::outside_claim}));
 }
 
 TEST(BarDevices, ACardThatIsLostForNowMayBeTheJobsOwn) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = four_devices();
   snapshot.devices[2].uuid.clear();
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
@@ -50,7 +50,7 @@ TEST(BarDevices, ACardThatIsLostForNowMayBeTheJobsOwn) {
 }
 
 TEST(BarDevices, ACardThatCannotBeOpenedIsBarred) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = four_devices();
   snapshot.devices[3].accessible = false;
   EXPECT_EQ((*bar_devices({}, snapshot))[3], Barred::no_access);
 }
@@ -58,19 +58,19 @@ TEST(BarDevices, ACardThatCannotBeOpenedIsBarred) {
 TEST(BarDevices, OnlyWhatTheMachineLacksCanNeverBe) {
   Selection selection;
   selection.only = list("4");
-  EXPECT_EQ(bar_devices(selection, machine()).error().kind, ErrorKind::impossible);
+  EXPECT_EQ(bar_devices(selection, four_devices()).error().kind, ErrorKind::impossible);
   selection.only = std::vector<GpuRef>{GpuRef{GpuRef::Kind::uuid, 0, 0, "GPU-"}};
-  EXPECT_EQ(bar_devices(selection, machine()).error().kind, ErrorKind::impossible);  // ambiguous
+  EXPECT_EQ(bar_devices(selection, four_devices()).error().kind, ErrorKind::impossible);  // ambiguous
 }
 
 TEST(BarDevices, ExcludingWhatTheMachineLacksIsHarmless) {
   Selection selection;
   selection.exclude = list("7,GPU-ff,0000:99:00.0");
-  EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::no));
+  EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::no));
 }
 
 TEST(BarDevices, WithSeveralBarsTheFirstOfAFixedOrderIsTold) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = four_devices();
   for (Device& device : snapshot.devices) device.accessible = false;
   Selection selection;
   selection.only = list("0");
@@ -94,24 +94,24 @@ TEST(BarDevices, AnEmptyListOfVisibleDevicesBarsAll) {
   for (const char* value : {"", "-1", "none", ","}) {
     Selection selection;
     selection.visible_devices = value;
-    EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::not_visible)) << value;
+    EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::not_visible)) << value;
   }
 }
 
 TEST(BarDevices, AClaimOfNothingBarsAll) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{};
-  EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::outside_claim));
+  EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::outside_claim));
 }
 
 TEST(BarDevices, TheJobsOwnCardsAreKnownByTheirWholeUuid) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2", "gpu-1a"};
-  EXPECT_EQ(*bar_devices(selection, machine()), Bars(4, Barred::outside_claim));
+  EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::outside_claim));
 }
 
 TEST(BarDevices, AUuidToExcludeThatNamesSeveralExcludesThemAll) {
-  Snapshot snapshot = machine();
+  Snapshot snapshot = four_devices();
   snapshot.devices[3].uuid = "GPU-1b";
   Selection selection;
   selection.exclude = list("GPU-1");
@@ -123,14 +123,14 @@ TEST(BarDevices, ExcludingGoesBeforeOnly) {
   Selection selection;
   selection.only = list("1,2");
   selection.exclude = list("GPU-1a,0000:12:00.0");
-  EXPECT_EQ(*bar_devices(selection, machine()),
+  EXPECT_EQ(*bar_devices(selection, four_devices()),
             (Bars{Barred::not_in_only, Barred::excluded, Barred::excluded, Barred::not_in_only}));
 }
 
 TEST(BarDevices, TheErrorOfOnlyNamesTheOption) {
   Selection selection;
   selection.only = list("2,4");
-  EXPECT_EQ(bar_devices(selection, machine()).error().text,
+  EXPECT_EQ(bar_devices(selection, four_devices()).error().text,
             "--only: there is no GPU 4 on this machine (it has GPUs 0-3)");
 }
 
@@ -138,7 +138,7 @@ TEST(BarDevices, AnOnlyIsCheckedAlsoWhereEverythingElseIsBarred) {
   Selection selection;
   selection.only = list("4");
   selection.visible_devices = "";
-  EXPECT_FALSE(bar_devices(selection, machine()));
+  EXPECT_FALSE(bar_devices(selection, four_devices()));
 }
 
 TEST(BarDevices, AMachineWithoutCardsHasNothingToBar) { EXPECT_EQ(*bar_devices({}, {}), Bars{}); }
