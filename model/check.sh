@@ -71,6 +71,7 @@ prove 'three waiters, all may end (a-d)' "$safety" ''
 prove 'three and an outsider on card 0, all may end (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=1
 prove 'three and an outsider on card 1, all may end (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=2
 prove 'four waiters, the second and third may end (a-d)' "$safety" '' -DLONG_LINE
+prove 'three waiters, two may end, jobs close their descriptors (a-d)' "$safety" '' -DCLOSES -DHARM=2
 # Only the end of the process, which it never comes to.
 if ! grep -q -e '-end-' unreached || grep -v -e '-end-' unreached >out; then
   report FAILED 'reached: every step of a waiter'
@@ -86,6 +87,8 @@ find_error b NO_RING "$sooner" '' -DSTRANGER -DOUTSIDER=1 -DHARM=0
 find_error b RING_LATE "$sooner" '' -DSTRANGER -DOUTSIDER=1 -DHARM=1
 find_error b HANGUP_DROPPED "$sooner" '' -DLONG_LINE
 find_error b JOINS_UNSEEN "$sooner" '' -DSTRANGER -DOUTSIDER=2 -DHARM=0
+find_error a CLOSED_IS_ENDED '-DSAFETY -O0' '' -DCLOSES -DHARM=0
+find_error b PROCESS_UNWATCHED "$sooner" '' -DCLOSES -DHARM=0
 find_error a NO_MUTEX "$sooner" '' -DHARM=1
 find_error c NO_RESERVE '-DSAFETY -O0' '' -DHARM=1
 find_error d NO_ANSWER '-DNP -DREVERSE -O0' -l -DLIVELOCK -DHARM=1

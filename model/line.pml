@@ -33,6 +33,14 @@
 #define OUTSIDER_MAY_GO true
 #endif
 
+#ifdef CLOSES                  /* jobs may close the descriptors of their claims before they end, and do not */
+#define MAY_CLOSE(i) !IN(ended, i)
+#define SHOWS(cards) 0         /* show on their cards, as before they begin to use them */
+#else
+#define MAY_CLOSE(i) false
+#define SHOWS(cards) (cards)
+#endif
+
 #define NONE N                 /* no waiter */
 #define MUTE (N + 1)           /* a read end that never reports POLLHUP (PROBE_BEFORE_OPEN) */
 #define BIT(i) (1 << (i))
@@ -53,6 +61,8 @@ unsigned bell : N;             /* whose bell has an unread byte, */
 unsigned looking : N;          /* that have read the number of claims made, */
 unsigned moved : N;            /* and since whose reading it has grown (Counters::grants, without numbers) */
 byte claims;                   /* claims/UUID@T with a writer: bit 2 * waiter + card */
+byte kept;                     /* the same without one, as long as the process lives that became the command */
+unsigned ended : N;            /* waiters whose command's process has ended */
 unsigned outside : 2 = OUTSIDER;      /* cards that the outsider occupies */
 unsigned busy : 2;             /* cards that show a job to NVML; free again when the claim ends */
 
@@ -60,7 +70,8 @@ unsigned busy : 2;             /* cards that show a job to NVML; free again when
 unsigned awake : N;            /* waiters that are about to do something by themselves */
 byte pred[N] = NONE;           /* the predecessor */
 unsigned leads : N;            /* waiters that take themselves for the leader */
-byte watch[N];                 /* the claims that the leader watches */
+byte watch[N];                 /* the claims whose FIFO the leader watches */
+byte watch_process[N];         /* and those whose process */
 unsigned pidfds : N;           /* waiters that watch the outsider */
 
 byte harm;                     /* how many were killed or gave up */
@@ -70,12 +81,22 @@ hidden byte t, usable, taken, cand, upper, was;
 
 #define CARDS(c) (((c) | ((c) >> 2) | ((c) >> 4) | ((c) >> 6)) & 3)
 #define MINE(cards) ((cards) << (2 * I))
+#ifdef CLOSED_IS_ENDED         /* as if nobody asked for the process */
+#define LIVE claims
+#else
+#define LIVE (claims | kept)   /* what Claims::scan finds alive */
+#endif
 #define VISIBLE(i) IN(live & named, i)                /* open_if_held finds it */
 #define IN_LINE(i) IN(live & named & written, i)      /* and its record can be read */
 #define ENOUGH(cards, n) ((n) == 1 -> (cards) != 0 : (cards) == 3)
 #define BEST(cards, n) ((n) == 1 -> ((cards) & 1 -> 1 : (cards)) : (cards))
 #define PRED_LEFT(i) (pred[i] < N && !IN(live, pred[i]))
-#define RELEASED(i) (IN(leads, i) && ((watch[i] & ~claims) || (IN(pidfds, i) && !outside)))
+#ifdef PROCESS_UNWATCHED
+#define PROCESS_ENDED(i) 0
+#else
+#define PROCESS_ENDED(i) (watch_process[i] & ~kept)
+#endif
+#define RELEASED(i) (IN(leads, i) && ((watch[i] & ~claims) || PROCESS_ENDED(i) || (IN(pidfds, i) && !outside)))
 #define READY(i) (IN(bell, i) || PRED_LEFT(i) || RELEASED(i))
 
 /* SIGKILL at this point. */
@@ -206,10 +227,15 @@ inline closed() {
   STEP(DROP(named, ME)); \
   STEP(d_step { hang_up() })
 
+/* A job closes the descriptor of a card, or the kernel does as the last process of it ends. */
+#define CLOSE(card) d_step { \
+    DROP(claims, MINE(card)); \
+    if :: MAY_CLOSE(I) -> kept = kept | MINE(card) :: else -> DROP(busy, card) fi }
+
 /* What the process knew goes with it. */
 inline forget() {
-  pred[I] = NONE; watch[I] = 0; DROP(pidfds, ME); DROP(leads, ME); DROP(looking, ME); DROP(moved, ME);
-    leader = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; granted = 0; awaited = 0;
+  pred[I] = NONE; watch[I] = 0; watch_process[I] = 0; DROP(pidfds, ME); DROP(leads, ME); DROP(looking, ME); DROP(moved, ME);
+    leader = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; by_process = 0; granted = 0; awaited = 0;
   another = false; fresh = false; stale = false; look_now = false
 }
 
@@ -224,7 +250,7 @@ active [N] proctype Waiter() {
   unsigned ticket : 3;         /* OwnPlace, 0: not in line */
   unsigned before : 2;         /* cards that were claimed before the look */
   unsigned snapshot : 2;       /* cards that NVML shows as busy */
-  byte seen;                   /* Look::claims */
+  byte seen, by_process;       /* Look::claims, and those of them without a writer */
   unsigned granted : 2;        /* Decision::granted */
   unsigned awaited : 2;        /* cards that only need time, as seen last */
   bool another;                /* its predecessor is another than before */
@@ -236,8 +262,8 @@ active [N] proctype Waiter() {
 look:                          /* Waiter::look */
   UNSEEN(d_step { looking = looking | ME; DROP(moved, ME) });        /* Mutex::peek */
 counted:
-  UNSEEN(before = CARDS(claims) & 1);                   /* Claims::scan, card by card */
-  UNSEEN(before = before | (CARDS(claims) & 2));
+  UNSEEN(before = CARDS(LIVE) & 1);                     /* Claims::scan, card by card */
+  UNSEEN(before = before | (CARDS(LIVE) & 2));
   UNSEEN(snapshot = (busy | outside) & 1);              /* GpuSource::read, card by card */
   UNSEEN(snapshot = snapshot | ((busy | outside) & 2));
 #ifdef ANSWER_LATE
@@ -248,15 +274,16 @@ counted:
    * before, since what others do in between without it they can as well do before or after. */
   if
 #ifdef NO_MUTEX
-  :: atomic { true -> mutex = mutex | ME; seen = claims & 85 }
+  :: atomic { true -> mutex = mutex | ME; seen = LIVE & 85; by_process = kept & 85 }
 #else
-  :: atomic { mutex == 0 -> mutex = ME; seen = claims & 85 }         /* Claims::scan */
+  :: atomic { mutex == 0 -> mutex = ME; seen = LIVE & 85; by_process = kept & 85 } /* Claims::scan */
 #endif
   DIE
   GIVE_UP
   fi;
   UNSEEN(d_step {
-      seen = seen | (claims & 170);
+      seen = seen | (LIVE & 170);
+      by_process = by_process | (kept & 170);
       fresh = !IN(moved, I) && !(before & ~CARDS(seen));             /* Look::fresh */
 #ifdef NO_STALE_CHECK
       fresh = true;
@@ -281,9 +308,9 @@ placed:
       stale = (!granted && !fresh)
     };
     if
-    :: granted && fresh -> d_step { fresh = false; seen = 0; snapshot = 0 }; goto take
+    :: granted && fresh -> d_step { fresh = false; seen = 0; by_process = 0; snapshot = 0 }; goto take
     :: granted && !fresh ->
-       d_step { granted = 0; seen = 0; snapshot = 0; leader = NONE; DROP(mutex, ME) };
+       d_step { granted = 0; seen = 0; by_process = 0; snapshot = 0; leader = NONE; DROP(mutex, ME) };
        goto look
     :: !granted && ticket -> d_step { fresh = false; DROP(mutex, ME) }; goto after_look
     :: else -> fresh = false
@@ -297,7 +324,7 @@ after_look:                    /* Waiter::settle_down */
   UNSEEN(if
     :: IN(leads, I) -> goto call_others
     :: else ->
-       d_step { watch[I] = 0; DROP(pidfds, ME) };
+       d_step { watch[I] = 0; watch_process[I] = 0; DROP(pidfds, ME) };
        if :: JOINS -> skip :: else -> goto settled fi
     fi);
   RING(leader, settled);       /* it has to know that somebody waits for what runs there to end */
@@ -309,7 +336,8 @@ call_others:
     taken = (ENOUGH(cand, WANTS(I)) -> BEST(cand, WANTS(I)) : cand);
     upper = last;
     apply_rule(ticket + 1, 3, true);
-    watch[I] = seen
+    watch[I] = seen & ~by_process;                      /* Claims::watch */
+    watch_process[I] = by_process
   });
   UNSEEN(d_step {              /* one that cannot be watched any more has it look again */
     DROP(pidfds, ME);
@@ -321,7 +349,8 @@ call_others:
   });
 settled:
   UNSEEN(d_step {
-      awaited = snapshot & CAN(I) & ~CARDS(seen); leader = NONE; seen = 0; snapshot = 0;
+      awaited = snapshot & CAN(I) & ~CARDS(seen); leader = NONE; seen = 0; by_process = 0;
+      snapshot = 0;
       if :: stale -> skip :: else -> DROP(awake, ME) fi
     };
     if :: stale -> stale = false; goto look :: else fi);
@@ -359,8 +388,8 @@ rung:
   STEP(moved = moved | looking);
 #endif
   STEP(d_step {
-      assert(!(CARDS(claims) & granted));               /* (a) no card has two owners */
-      usable = 3 & ~CARDS(claims) & ~outside;
+      assert(!(CARDS(claims | kept) & granted));        /* (a) no card has two owners */
+      usable = 3 & ~CARDS(claims | kept) & ~outside;
       taken = 0;
       upper = (ticket == 0 -> last : ticket - 1);
       apply_rule(1, 3, false);
@@ -378,11 +407,13 @@ made:
 #endif
   LEAVE(left_line);
 left_line:
-  STEP(d_step { DROP(mutex, ME); busy = busy | granted; DROP(awake, ME); forget() });
-end_command:                   /* its end and that of the claim, one descriptor after the other, is up to it */
+  STEP(d_step { DROP(mutex, ME); busy = busy | SHOWS(granted); DROP(awake, ME); forget() });
+end_command:                   /* it, or what it leaves behind, closes its descriptors, and it ends, in any order */
   if
-  :: atomic { claims & MINE(1) -> d_step { DROP(claims, MINE(1)); DROP(busy, 1) } }
-  :: atomic { claims & MINE(2) -> d_step { DROP(claims, MINE(2)); DROP(busy, 2) } }
+  :: atomic { claims & MINE(1) -> CLOSE(1) }
+  :: atomic { claims & MINE(2) -> CLOSE(2) }
+  :: atomic { MAY_CLOSE(I) && ((claims | kept) & MINE(3)) ->
+       d_step { ended = ended | ME; busy = busy & ~CARDS(kept & MINE(3)); DROP(kept, MINE(3)) } }
   fi;
   goto end_command;
 
@@ -420,7 +451,7 @@ active proctype Check() {
 end:
   do
   :: d_step { QUIET && live ->
-       usable = 3 & ~CARDS(claims) & ~outside;
+       usable = 3 & ~CARDS(claims | kept) & ~outside;
        taken = 0;
        t = 1;
        do

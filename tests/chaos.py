@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Everything at once, for as long as you like: the gate must not break.
 
-Jobs of three users come in bursts to a few cards. Waiters and holders are killed, stopped and sent on;
+Jobs of three users come in bursts to a few cards; a tenth of them close all descriptors at their start. Waiters and holders are killed, stopped and sent on;
 others use cards without asking; cards get lost and return; memory drains slowly; the disk of the lock
 directory is full for moments. Each job is its own judge: it takes a lock of its own on every card that it
 was given. What the jobs wrote down is checked at the end:
@@ -48,6 +48,12 @@ USERS = (ALICE, BOB, User("www-data"))
 # taken is judged later: did its holder's end come first?
 JUDGE = r"""
 kind=$1 number=$2 count=$3 length=$4 fate=$5 status=$6
+if [ -n "$CLOSES" ]; then
+    for fd in /proc/$$/fd/*; do
+        fd=${fd##*/}
+        [ $fd -le 2 ] || eval "exec $fd>&-"
+    done
+fi
 say() { local IFS=' '; echo "$* $EPOCHREALTIME" >>"$JUDGE/log"; }
 cards=$CUDA_VISIBLE_DEVICES
 IFS=,
@@ -63,13 +69,14 @@ for card in "$@"; do
         flock -w 0.2 $fd || say overlap $number $card ${holder:-?}
     fi
     echo $number >"$JUDGE/$kind/$card.holder"
+    [ -z "$CLOSES" ] || alone="$alone $fd>&-"  # what outlives such a job has no claim, and no lock
     fd=$((fd + 1))
 done
 unset IFS
 [ $kind = job ] && say start $number $GPU_GATE_CLAIM $cards
 case $fate in
-sleep) sleep $length ;;
-memory) "$SIM_JOB" --quiet --memory 3000 --for ${length#0.} 2>/dev/null ;;
+sleep) eval "sleep $length $alone" ;;
+memory) eval '"$SIM_JOB" --quiet --memory 3000 --for ${length#0.} 2>/dev/null' "$alone" ;;
 die) sleep $length; say end $number; kill -KILL $$ ;;
 parts)
     part=0
@@ -144,6 +151,7 @@ class Job:
     fate: str     # what the judge does
     code: int     # its exit status
     shot: float | None  # how long after its start as a holder it is killed
+    closes: bool = False  # all its descriptors, at its start
     spawned: float = 0
     popen: subprocess.Popen = None
     ended: float = 0
@@ -284,6 +292,7 @@ class Run:
             fate=chance.choices(["sleep", "memory", "die", "parts"], [80, 10, 5, 5])[0],
             code=chance.choice([0, 0, 0, 7, 124, 255]),
             shot=chance.uniform(0, 0.05) if chance.random() < 0.06 else None)
+        job.closes = job.kind == "run" and job.fate != "parts" and chance.random() < 0.1
         words = [job.kind, "--poll", "1000", "-n", count]
         if only != everything:
             words += ["--only", ",".join(map(str, sorted(only)))]
@@ -296,7 +305,7 @@ class Run:
         if job.kind == "run":
             length = chance.uniform(0.2, 0.6) if chance.random() < 0.03 else chance.uniform(0, 0.05)
             words += ["--", "bash", "-c", JUDGE, "judge", "job", job.number, count, f"{length:.3f}", job.fate, job.code]
-        env = self.box.env(JUDGE=self.judge, SIM_JOB=self.box.sim_job, GATE=self.box.gate, SCRIPT=JUDGE)
+        env = self.box.env(JUDGE=self.judge, SIM_JOB=self.box.sim_job, GATE=self.box.gate, SCRIPT=JUDGE, CLOSES="yes" if job.closes else None)
         job.spawned = time.time()
         with open(self.judge / f"{job.number}.err", "wb") as errors, open(self.judge / f"{job.number}.out", "wb") as out:
             job.popen = subprocess.Popen([self.box.gate, *map(str, words)], env=env, stdin=subprocess.DEVNULL,
@@ -616,6 +625,7 @@ def fault_in_its_end(run, job):
     if not job.claim:
         return "never ran"
     run.figures["ran"] += 1
+    run.figures["closed all descriptors"] += job.closes
     expected = -signal.SIGKILL if job.fate == "die" else job.code
     if job.status != expected:
         return f"ended with {job.status}, not {expected}"

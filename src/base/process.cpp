@@ -1,15 +1,18 @@
 #include "base/process.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-
-#include "base/unique_fd.h"
+#include <csignal>
+#include <memory>
 
 namespace gpu_gate {
 
@@ -27,11 +30,17 @@ std::optional<std::string> read_small_file(const std::string& path, std::size_t 
 
 namespace {
 
-/// /proc/<pid>/stat (proc(5)) from the third field on: the name before may itself hold brackets and
-/// spaces. "" where the process is gone or hidden.
-std::string stat_from_state(pid_t pid, const std::string& proc) {
-  const std::string text =
-      read_small_file(proc + "/" + std::to_string(pid) + "/stat", 4096).value_or("");
+// Fields of /proc/<pid>/stat (proc(5)), counted from the state on, which is the third.
+constexpr int kParent = 1;
+constexpr int kSession = 3;
+constexpr int kFlags = 6;
+constexpr int kThreads = 17;
+constexpr int kStart = 19;
+
+/// The line of a process or thread in proc(5), from its folder, from the third field on: the name
+/// before may itself hold brackets and spaces. "" where it is gone or hidden.
+std::string stat_from_state(const std::string& folder) {
+  const std::string text = read_small_file(folder + "/stat", 4096).value_or("");
   const std::size_t name_end = text.rfind(')');
   return name_end == std::string::npos || name_end + 2 >= text.size() ? std::string()
                                                                       : text.substr(name_end + 2);
@@ -50,23 +59,89 @@ std::uint64_t stat_number(const std::string& stat, int n) {
   return number;
 }
 
+std::string folder_of(pid_t pid, const std::string& proc) {
+  return proc + "/" + std::to_string(pid);
+}
+
+/// Has the thread with this line ended, or begun to end?
+bool is_ending(const std::string& stat) {
+  constexpr std::uint64_t kExiting = 0x4;  // PF_EXITING in include/linux/sched.h of the kernel
+  return stat.empty() || stat[0] == 'Z' || stat[0] == 'X' ||
+         (stat_number(stat, kFlags) & kExiting) != 0;
+}
+
+/// Is there a thread that has not begun to end? Where they cannot be listed, for all one knows.
+bool any_thread_lives(const std::string& folder) {
+  const std::string tasks = folder + "/task";
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(tasks.c_str()), &::closedir);
+  if (!listing) return errno != ENOENT;
+  while (const struct dirent* entry = ::readdir(listing.get())) {
+    if (entry->d_name[0] != '.' && !is_ending(stat_from_state(tasks + "/" + entry->d_name))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool hidden_process_lives(pid_t pid) {
+  if (::kill(pid, 0) != 0 && errno == ESRCH) return false;
+  const ProcessEnd end = watch_process(pid);
+  if (!end.fd) return !end.gone;
+  struct pollfd ended{.fd = end.fd.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&ended, 1, 0) != 1;
+}
+
 }  // namespace
 
 std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& proc) {
   struct stat info{};
-  if (::stat((proc + "/" + std::to_string(pid)).c_str(), &info) != 0) return std::nullopt;
-  const std::string stat = stat_from_state(pid, proc);
+  const std::string folder = folder_of(pid, proc);
+  if (::stat(folder.c_str(), &info) != 0) return std::nullopt;
+  const std::string stat = stat_from_state(folder);
   if (stat.empty() || stat[0] == 'Z' || stat[0] == 'X') return std::nullopt;
-  constexpr int kStart = 19;  // proc(5): state is field 3, starttime field 22
   return ProcessIdentity{.pid = pid, .start_ticks = stat_number(stat, kStart), .uid = info.st_uid};
 }
 
+bool process_lives(pid_t pid, std::uint64_t start_ticks, const std::string& proc) {
+  const std::string folder = folder_of(pid, proc);
+  const std::string stat = stat_from_state(folder);
+  if (stat.empty()) return hidden_process_lives(pid);
+  if (stat_number(stat, kStart) != start_ticks) return false;
+  if (!is_ending(stat)) return true;
+  // The first thread may end before the others.
+  return stat_number(stat, kThreads) > 1 && any_thread_lives(folder);
+}
+
+bool may_be_process_of(uid_t uid, pid_t pid, const std::string& proc) {
+  const std::string stat = stat_from_state(folder_of(pid, proc));
+  if (stat.empty()) return true;
+  const auto is_of_user = [&](std::uint64_t other) {
+    struct stat info{};
+    return ::stat(folder_of(static_cast<pid_t>(other), proc).c_str(), &info) == 0 &&
+           info.st_uid == uid;
+  };
+  const std::uint64_t parent = stat_number(stat, kParent);
+  const std::uint64_t leader = stat_number(stat, kSession);
+  if (is_of_user(static_cast<std::uint64_t>(pid)) || is_of_user(parent) || is_of_user(leader)) {
+    return true;
+  }
+  // A daemon leads its own session, and a thread of the kernel is in none.
+  return parent == 1 && leader != 0 &&
+         ::access(folder_of(static_cast<pid_t>(leader), proc).c_str(), F_OK) != 0;
+}
+
+ProcessEnd watch_process(pid_t pid) {
+  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const bool gone = !fd && (errno == ESRCH || errno == EINVAL || errno == ENOENT);
+  return {.fd = std::move(fd), .gone = gone};
+}
+
 pid_t parent_of(pid_t pid, const std::string& proc) {
-  return static_cast<pid_t>(stat_number(stat_from_state(pid, proc), 1));
+  return static_cast<pid_t>(stat_number(stat_from_state(folder_of(pid, proc)), kParent));
 }
 
 std::string process_command(pid_t pid, std::size_t limit, const std::string& proc) {
-  const std::string folder = proc + "/" + std::to_string(pid);
+  const std::string folder = folder_of(pid, proc);
   std::string words = read_small_file(folder + "/cmdline", limit).value_or("");
   while (!words.empty() && words.back() == '\0') words.pop_back();
   std::replace(words.begin(), words.end(), '\0', ' ');

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/unique_fd.h"
+
 namespace gpu_gate {
 
 /// What the kernel tells of a process; every function takes the folder that proc(5) is mounted on.
@@ -18,6 +20,28 @@ struct ProcessIdentity {
 
 /// The identity of a live process (a zombie is dead), or nothing where it is gone or hidden.
 std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& proc = "/proc");
+
+/// Does the process that had this pid and this start time still live? It does as long as a thread
+/// of it has not begun to end: a zombie, and one that the kernel is taking down, count as ended
+/// (PF_EXITING in its flags, field 9 of proc(5)). One that cannot be looked at (hidepid=, another
+/// user) lives if signal 0 and a pidfd say that the pid does; whose it is cannot be told then.
+bool process_lives(pid_t pid, std::uint64_t start_ticks, const std::string& proc = "/proc");
+
+/// Could that user have started the process, as far as one can tell? It is the user's, or was
+/// started by a process of the user's (its parent, or the leader of its session, which sudo(8) and
+/// doas(1) leave as they are), or both have ended. One that cannot be looked at: yes.
+bool may_be_process_of(uid_t uid, pid_t pid, const std::string& proc = "/proc");
+
+/// What to sleep on until a process has ended.
+struct ProcessEnd {
+  UniqueFd fd;        // readable (POLLIN) when it has; none where the kernel gives none
+  bool gone = false;  // there is no such process
+};
+
+/// By pidfd_open(2), which any process may ask for any other. ESRCH alone says that it is gone, or
+/// that its pid has become that of a thread (EINVAL; ENOENT from Linux 6.9 on); where the kernel
+/// has no such call or a filter forbids it, it lives for all one knows.
+ProcessEnd watch_process(pid_t pid);
 
 /// The parent of a live process; 0 where it cannot be told.
 pid_t parent_of(pid_t pid, const std::string& proc = "/proc");

@@ -1,6 +1,7 @@
 #include "base/process.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,10 +19,25 @@ class FakeProc : public testing::Test {
  protected:
   /// A stat file as proc(5) has it, of a process with this name.
   void set_stat(const std::string& name, char state = 'S', const char* start = "987654") const {
-    proc_.write("42/stat", "42 (" + name + ") " + state +
-                               " 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 " + start +
-                               " 1000 200 18446744073709551615\n");
+    proc_.write("42/stat", stat_of(name, state, kLiving, 1, start));
   }
+  /// The same of a process whose first thread is in this state, with so many threads.
+  void set_threads(char state, unsigned flags, int threads) const {
+    proc_.write("42/stat", stat_of("python", state, flags, threads, "987654"));
+  }
+  void set_thread(int tid, char state, unsigned flags) const {
+    proc_.write("42/task/" + std::to_string(tid) + "/stat",
+                stat_of("python", state, flags, 2, "1"));
+  }
+  static std::string stat_of(const std::string& name, char state, unsigned flags, int threads,
+                             const char* start) {
+    return "42 (" + name + ") " + state + " 7 42 42 0 -1 " + std::to_string(flags) +
+           " 1 2 3 4 5 6 7 8 20 0 " + std::to_string(threads) + " 0 " + start +
+           " 1000 200 18446744073709551615\n";
+  }
+  static constexpr unsigned kLiving = 4194560;
+  static constexpr unsigned kExiting = kLiving | 4;
+  bool lives(std::uint64_t start = 987654) const { return process_lives(42, start, proc_.path()); }
   std::optional<ProcessIdentity> identity() const { return process_identity(42, proc_.path()); }
   pid_t parent() const { return parent_of(42, proc_.path()); }
   std::string command(std::size_t limit = 4096) const {
@@ -76,6 +92,112 @@ TEST_F(FakeProc, EveryOtherStateIsAlive) {
     set_stat("python", state);
     EXPECT_TRUE(identity()) << state;
   }
+}
+
+TEST_F(FakeProc, AProcessLivesUntilItBeginsToEnd) {
+  for (const char state : {'R', 'S', 'D', 'T', 't', 'I', 'P'}) {
+    set_threads(state, kLiving, 1);
+    EXPECT_TRUE(lives()) << state;
+    set_threads(state, kExiting, 1);
+    EXPECT_FALSE(lives()) << state;
+  }
+  for (const char state : {'Z', 'X'}) {
+    set_threads(state, kExiting, 1);
+    EXPECT_FALSE(lives()) << state;
+  }
+}
+
+TEST_F(FakeProc, OneWithAnotherStartTimeIsAnother) {
+  set_stat("python");
+  EXPECT_FALSE(lives(987653));
+}
+
+TEST_F(FakeProc, AProcessWhoseFirstThreadHasEndedLivesWithTheOthers) {
+  set_threads('Z', kExiting, 2);
+  set_thread(42, 'Z', kExiting);
+  set_thread(43, 'S', kLiving);
+  EXPECT_TRUE(lives());
+  set_thread(43, 'R', kExiting);
+  EXPECT_FALSE(lives());
+}
+
+/// A process 42 of parent 7 and session 5; who else is there and whose they are is the test's.
+class MayBeProcessOf : public FakeProc {
+ protected:
+  void process(int pid, uid_t uid, const std::string& stat = "") const {
+    const std::string name = std::to_string(pid);
+    proc_.write(name + "/stat", stat);
+    if (::chown(proc_.path(name).c_str(), uid, uid) != 0) GTEST_SKIP() << "only root can give";
+  }
+  void SetUp() override { set_parent(7); }
+  void set_parent(int pid) const {
+    process(42, 0, "42 (sudo) S " + std::to_string(pid) + " 42 5 0 -1 4194560 1");
+  }
+  bool is_of(uid_t uid) const { return may_be_process_of(uid, 42, proc_.path()); }
+};
+
+TEST_F(MayBeProcessOf, TheUserWhoseItIs) {
+  process(5, 12345);
+  EXPECT_TRUE(is_of(0));
+  EXPECT_FALSE(is_of(1));
+}
+
+TEST_F(MayBeProcessOf, TheUserWhoseParentOrSessionItHas) {
+  process(7, 1000);
+  process(5, 1001);
+  EXPECT_TRUE(is_of(1000));
+  EXPECT_TRUE(is_of(1001));
+  EXPECT_FALSE(is_of(1002));
+}
+
+TEST_F(MayBeProcessOf, AnybodyOnceItsParentAndTheLeaderOfItsSessionHaveEnded) {
+  process(7, 0);
+  EXPECT_FALSE(is_of(1000));
+  process(1, 0);
+  set_parent(1);
+  EXPECT_TRUE(is_of(1000));
+  process(5, 0);
+  EXPECT_FALSE(is_of(1000));
+}
+
+TEST_F(MayBeProcessOf, NobodyWhereItIsAThreadOfTheKernel) {
+  process(42, 0, "42 (kworker) S 2 0 0 0 -1 69238880 0");
+  process(2, 0);
+  EXPECT_FALSE(is_of(1000));
+}
+
+TEST_F(MayBeProcessOf, AnybodyWhereItCannotBeLookedAt) {
+  EXPECT_TRUE(may_be_process_of(1000, 43, proc_.path()));
+}
+
+TEST(ProcessLives, WhereItCannotBeLookedAtIfItsPidDoes) {
+  const std::string nowhere = "/nonexistent";
+  EXPECT_TRUE(process_lives(::getpid(), 1, nowhere));
+  EXPECT_TRUE(process_lives(1, 1, nowhere));
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(process_lives(child, 1, nowhere)) << "a zombie";
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_FALSE(process_lives(child, 1, nowhere)) << "gone";
+}
+
+TEST(WatchProcess, WakesAtItsEnd) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  const ProcessEnd end = watch_process(child);
+  ASSERT_TRUE(end.fd);
+  EXPECT_FALSE(end.gone);
+  struct pollfd wait{.fd = end.fd.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&wait, 1, 0), 0);
+  ::kill(child, SIGKILL);
+  EXPECT_EQ(::poll(&wait, 1, 10000), 1);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(watch_process(child).gone);
 }
 
 TEST_F(FakeProc, AProcessThatIsGoneHasNothing) {

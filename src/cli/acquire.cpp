@@ -21,9 +21,11 @@ namespace {
 
 constexpr const char* kVisibleDevices = variables_of(Vendor::nvidia).visible_devices;
 
-/// $GPU_GATE_CLAIM as a ticket; 0 where it is none.
-Ticket outer_claim() {
-  const std::string text = env_variable(environ, env::kClaim).value_or("");
+/// $GPU_GATE_CLAIM as a ticket, 0 where it is none; empty where it is not set.
+std::optional<Ticket> outer_claim() {
+  const std::optional<std::string> variable = env_variable(environ, env::kClaim);
+  if (!variable) return std::nullopt;
+  const std::string& text = *variable;
   Ticket ticket = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), ticket);
   return problem == std::errc{} && end == text.data() + text.size() ? ticket : 0;

@@ -14,7 +14,8 @@ Status run_command(const Options& options) {
   const Result<std::string> file = find_command(options.command.front(), std::getenv(env::kPath));
   if (!file) return fail(file.error());
   reserve_descriptors(static_cast<std::size_t>(options.criteria.count));
-  Result<Granted> granted = acquire(options, {.owner = this_process(options.command)});
+  Result<Granted> granted =
+      acquire(options, {.owner = this_process(options.command), .with_process = true});
   if (!granted) return fail(granted.error());
 
   if (Status handed = hand_over(granted->held); !handed) return handed;

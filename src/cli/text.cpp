@@ -31,7 +31,10 @@ std::string human_duration(std::chrono::seconds duration) {
                             : fmt::format("{}d{}h", s / 86400, s / 3600 % 24);
 }
 
-std::string gpus(int count) { return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count); }
+std::string gpus(int count) {
+  if (count == kEveryDevice) return "all GPUs";
+  return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count);
+}
 
 std::string claimant_text(const Claimant& claimant, std::int64_t now) {
   std::string user = printable(claimant.user);

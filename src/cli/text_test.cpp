@@ -101,7 +101,7 @@ TEST(Gpus, AreOneOrMany) {
   EXPECT_EQ(gpus(1), "1 GPU");
   EXPECT_EQ(gpus(0), "0 GPUs");
   EXPECT_EQ(gpus(2), "2 GPUs");
-  EXPECT_EQ(gpus(std::numeric_limits<int>::max()), "2147483647 GPUs");
+  EXPECT_EQ(gpus(kEveryDevice), "all GPUs");
 }
 
 TEST(ClaimantText, NamesUserJobAndTime) {

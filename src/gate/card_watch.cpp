@@ -1,7 +1,6 @@
 #include "gate/card_watch.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "base/process.h"
 
 namespace gpu_gate {
 namespace {
@@ -44,7 +43,7 @@ bool CardWatch::watch_processes(const Snapshot& snapshot, const std::vector<Occu
   for (const pid_t pid : listed) {
     if (processes_.contains(pid) || unwatchable_.contains(pid)) continue;
     if (processes_.size() >= kMaxProcesses) break;
-    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    UniqueFd pidfd = watch_process(pid).fd;
     if (pidfd) {
       processes_[pid].fd = std::move(pidfd);
     } else {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,10 +38,12 @@ ClaimNames parse_names(const std::vector<std::string>& names) {
   return found;
 }
 
-/// Does the process that a record names live?
-bool process_lives(const Owner& owner) {
-  const auto identity = process_identity(owner.pid);
-  return identity && identity->start_ticks == owner.start_ticks && identity->uid == owner.uid;
+/// Does the process that a record names live? One in another pid namespace cannot be told, and does
+/// not; nor does one that a record names though it is another user's. (But a command may become
+/// another user, as with sudo.)
+bool owner_lives(const Owner& owner) {
+  return owner.pid > 0 && owner.pid_namespace == pid_namespace() &&
+         process_lives(owner.pid, owner.start_ticks) && may_be_process_of(owner.uid, owner.pid);
 }
 
 }  // namespace
@@ -54,47 +55,49 @@ Result<ClaimScan> Claims::scan() const {
 
   ClaimScan scan;
   scan.last_ticket = found.last_ticket;
-  std::map<Ticket, FifosOfClaim> fifos;
+  std::map<Ticket, Files> claims;
   for (const ClaimName& name : found.fifos) {
-    FifosOfClaim& claim = fifos[name.ticket];
-    claim.uuids.insert(name.uuid);
+    Files& files = claims[name.ticket];
     const Result<std::optional<HeldFifo>> fifo = open_if_held(dir_.claims(), claim_name(name));
     if (!fifo) return fail(fifo.error());
-    if (!*fifo) continue;
-    claim.any_held = true;
+    if (!*fifo) {
+      files.dead.insert(name.uuid);
+      continue;
+    }
+    files.held.insert(name.uuid);
     scan.live.push_back({.ticket = name.ticket, .uuid = name.uuid, .uid = (*fifo)->owner});
   }
-  for (const ClaimName& name : found.fifos) {
-    if (!fifos[name.ticket].any_held) scan.dead_fifos.push_back(name);
-  }
-  for (const Ticket ticket : found.records) {
-    const FifosOfClaim& claim = fifos[ticket];
-    const bool ended = !claim.uuids.empty() && !claim.any_held;
-    if (ended) continue;
-    Removed removed = scan_removed_fifos(ticket, claim);
-    std::move(removed.live.begin(), removed.live.end(), std::back_inserter(scan.live));
-    if (removed.dead_record) scan.dead_records.push_back(ticket);
-  }
+  for (const Ticket ticket : found.records) claims[ticket].record = true;
+  for (const auto& [ticket, files] : claims) sort_in(ticket, files, scan);
   std::sort(scan.live.begin(), scan.live.end(), [](const Claim& a, const Claim& b) {
     return a.ticket != b.ticket ? a.ticket < b.ticket : a.uuid < b.uuid;
   });
   return scan;
 }
 
-/// Such a device is held as long as the claim's process lives. A record of another pid namespace
-/// says nothing about a process here.
-Claims::Removed Claims::scan_removed_fifos(Ticket ticket, const FifosOfClaim& fifos) const {
-  const std::optional<ClaimRecord> record = read_record(ticket, std::nullopt);
-  if (!record || record->owner.pid_namespace != pid_namespace()) return {};
-  std::vector<Claim> removed;
-  for (const std::string& uuid : record->devices) {
-    if (fifos.uuids.contains(uuid)) continue;
-    removed.push_back(
+/// What becomes of the devices of a claim whose FIFO has no writer. Those of a job are held as long
+/// as its process lives, and so are those of anybody whose FIFO somebody has removed. A FIFO that
+/// is there and dead keeps the record until all devices of the claim are let go.
+void Claims::sort_in(Ticket ticket, const Files& files, ClaimScan& scan) const {
+  const auto record = files.record ? read_record(ticket, std::nullopt) : std::nullopt;
+  std::vector<Claim> by_process;
+  bool names_removed = false;
+  for (const std::string& uuid : record ? record->devices : std::vector<std::string>()) {
+    const bool removed = !files.dead.contains(uuid);
+    if (files.held.contains(uuid) || (!removed && !record->with_process)) continue;
+    names_removed = names_removed || removed;
+    by_process.push_back(
         {.ticket = ticket, .uuid = uuid, .uid = record->owner.uid, .by_process = true});
   }
-  if (removed.empty()) return {};
-  if (process_lives(record->owner)) return {.live = std::move(removed)};
-  return {.live = {}, .dead_record = fifos.uuids.empty()};
+  const bool by_owner = !by_process.empty() && owner_lives(record->owner);
+  if (by_owner) std::move(by_process.begin(), by_process.end(), std::back_inserter(scan.live));
+  if (by_owner || !files.held.empty()) {
+    if (record) scan.records.emplace(ticket, *record);
+  } else {
+    for (const std::string& uuid : files.dead) scan.dead_fifos.push_back({uuid, ticket});
+    const bool here = names_removed && record->owner.pid_namespace == pid_namespace();
+    if (files.dead.empty() && here) scan.dead_records.push_back(ticket);
+  }
 }
 
 // The record goes first: a record without its FIFO means something else (see scan).
@@ -124,6 +127,13 @@ std::optional<ClaimRecord> Claims::record(const Claim& claim) const {
   return read_record(claim.ticket, claim.uid);
 }
 
+bool Claims::is_fifo_of(const Claim& claim, const struct stat& file) const {
+  struct stat info{};
+  const std::string name = claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
+  return ::fstatat(dir_.claims(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+         info.st_ino == file.st_ino && info.st_dev == file.st_dev;
+}
+
 Result<std::optional<ClaimWatch>> Claims::watch(const Claim& claim) const {
   if (!claim.by_process) {
     Result<std::optional<HeldFifo>> held =
@@ -134,14 +144,14 @@ Result<std::optional<ClaimWatch>> Claims::watch(const Claim& claim) const {
   }
   const std::optional<ClaimRecord> owned = record(claim);
   if (!owned) return std::nullopt;
-  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, owned->owner.pid, 0)));
-  if (!pidfd && errno == ESRCH) return std::nullopt;
-  // Where the kernel has no pidfd, or does not give one, the poll finds out.
-  return ClaimWatch{.fd = std::move(pidfd), .events = POLLIN};
+  ProcessEnd end = watch_process(owned->owner.pid);
+  if (end.gone) return std::nullopt;
+  // Where the kernel gives no pidfd, the look after --poll finds out.
+  return ClaimWatch{.fd = std::move(end.fd), .events = POLLIN};
 }
 
-Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan,
-                              const ClaimRecord& record) const {
+Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan, const ClaimRecord& record,
+                              Recording recording) const {
   Counters counters = guard.counters();
   counters.last_ticket = std::max(counters.last_ticket, scan.last_ticket);
   // Counted when it can be seen: a reader that got the number before must find the claim gone or
@@ -149,7 +159,7 @@ Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan,
   ++counters.grants;
   for (int tries = 0;; ++tries) {
     const Ticket ticket = ++counters.last_ticket;
-    Result<std::vector<UniqueFd>> held = make_files(ticket, record);
+    Result<std::vector<UniqueFd>> held = make_files(ticket, record, recording);
     if (!held && held.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
     if (!held) return fail(creation_error(held.error()));
     if (Status counted = guard.write(counters); !counted) {
@@ -163,7 +173,8 @@ Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan,
 
 /// A FIFO for each device, in the order of the record, and then the record. Nothing is left of them
 /// where that fails.
-Result<std::vector<UniqueFd>> Claims::make_files(Ticket ticket, const ClaimRecord& record) const {
+Result<std::vector<UniqueFd>> Claims::make_files(Ticket ticket, const ClaimRecord& record,
+                                                 Recording recording) const {
   std::vector<UniqueFd> held;
   Status done;
   for (const std::string& uuid : record.devices) {
@@ -175,7 +186,10 @@ Result<std::vector<UniqueFd>> Claims::make_files(Ticket ticket, const ClaimRecor
     }
     held.push_back(std::move(*fifo));
   }
-  if (done) done = write_record_file(dir_.claims(), claim_record_name(ticket), to_json(record));
+  if (done) {
+    done = write_record_file(dir_.claims(), claim_record_name(ticket), to_json(record));
+    if (!done && recording == Recording::if_possible && lacks_room(done.error())) return held;
+  }
   if (done) return held;
   remove_fifos(ticket, std::span(record.devices).first(held.size()));
   return fail(done.error());

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/stat.h>
+
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -18,10 +21,11 @@ namespace gpu_gate {
 
 /// What a scan of the claims found.
 struct ClaimScan {
-  std::vector<Claim> live;            // by ticket, then by UUID
-  std::vector<ClaimName> dead_fifos;  // of claims of which no device is held any more
-  std::vector<Ticket> dead_records;   // of claims whose FIFOs and process are gone
-  Ticket last_ticket = 0;             // the highest in any name
+  std::vector<Claim> live;                // by ticket, then by UUID
+  std::vector<ClaimName> dead_fifos;      // of claims of which no device is held any more
+  std::vector<Ticket> dead_records;       // of claims whose FIFOs and process are gone
+  std::map<Ticket, ClaimRecord> records;  // of live claims, whoever wrote them
+  Ticket last_ticket = 0;                 // the highest in any name
 };
 
 /// What to sleep on until a claim on a device may have ended: poll `fd` for `events`. Without `fd`
@@ -31,11 +35,16 @@ struct ClaimWatch {
   short events = 0;  // 0 for a FIFO (POLLHUP), POLLIN for a pidfd
 };
 
-/// A claim just made. It lasts as long as any copy of a descriptor in `held` is open.
+/// A claim just made. It lasts as long as any copy of a descriptor in `held` is open, and as its
+/// record says.
 struct NewClaim {
   Ticket ticket = 0;
   std::vector<UniqueFd> held;  // close-on-exec
 };
+
+/// Must a claim have its record? It holds its devices without one, but only as long as a descriptor
+/// is open, and nobody can tell more than the user.
+enum class Recording { required, if_possible };
 
 /// The claims in a lock directory. Nothing read from it is trusted: names and records that do not
 /// parse are skipped, and a claim belongs to the owner of its FIFO. Functions that take a
@@ -54,30 +63,29 @@ class Claims {
   /// The record of a claim; nothing unless the claim's owner wrote it.
   std::optional<ClaimRecord> record(const Claim& claim) const;
 
+  /// Is the file with this status the FIFO of the claim?
+  bool is_fifo_of(const Claim& claim, const struct stat& file) const;
+
   /// A watch on a claim; nothing if it has ended meanwhile.
   Result<std::optional<ClaimWatch>> watch(const Claim& claim) const;
 
   /// Makes a claim on the record's devices, all or none, and counts it as granted. `scan` is of the
   /// same critical section. ErrorKind::replaced: the directory is being removed.
-  Result<NewClaim> make(MutexGuard& guard, const ClaimScan& scan, const ClaimRecord& record) const;
+  Result<NewClaim> make(MutexGuard& guard, const ClaimScan& scan, const ClaimRecord& record,
+                        Recording recording = Recording::required) const;
 
  private:
-  /// The FIFOs that a scan met of one claim. One that is there and dead says that its device is
-  /// free, and keeps its record until all of the claim's devices are let go.
-  struct FifosOfClaim {
-    std::set<std::string> uuids;
-    bool any_held = false;
+  /// The files that a scan met of one claim.
+  struct Files {
+    std::set<std::string> held;  // devices whose FIFO has a writer
+    std::set<std::string> dead;  // devices whose FIFO has none
+    bool record = false;
   };
 
   std::optional<ClaimRecord> read_record(Ticket ticket, std::optional<uid_t> owner) const;
-  /// What becomes of the devices of a claim whose FIFOs somebody removed.
-  struct Removed {
-    std::vector<Claim> live;
-    bool dead_record = false;  // nothing is left but the record
-  };
-
-  Removed scan_removed_fifos(Ticket ticket, const FifosOfClaim& fifos) const;
-  Result<std::vector<UniqueFd>> make_files(Ticket ticket, const ClaimRecord& record) const;
+  void sort_in(Ticket ticket, const Files& files, ClaimScan& scan) const;
+  Result<std::vector<UniqueFd>> make_files(Ticket ticket, const ClaimRecord& record,
+                                           Recording recording) const;
   void remove_fifos(Ticket ticket, std::span<const std::string> uuids) const;
 
   const LockDir& dir_;

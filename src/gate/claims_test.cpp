@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "gate/test_lock_dir.h"
 #include "gate/test_process.h"
 
@@ -37,6 +38,25 @@ class ClaimsTest : public testing::Test {
     NewClaim claim = box_.claim({"GPU-1"}, owner);
     remove(claim_name({.uuid = "GPU-1", .ticket = claim.ticket}));
     return claim;
+  }
+  /// A claim of a job on GPU-1 and GPU-2.
+  NewClaim claim_of(const Child& job) {
+    return box_.claim_record({.owner = other_process(job.pid()).value(),
+                              .devices = {"GPU-1", "GPU-2"},
+                              .with_process = true});
+  }
+  /// The same, of one that has closed its descriptors.
+  NewClaim closed_claim_of(const Child& job) {
+    NewClaim claim = claim_of(job);
+    claim.held.clear();
+    return claim;
+  }
+  /// Makes its record one of the next version.
+  void make_newer(Ticket ticket) const {
+    const std::string path = box_.claims_path(claim_record_name(ticket));
+    std::string text = read_small_file(path, kMaxRecordBytes).value();
+    text.replace(text.find("\"version\":1"), 11, "\"version\":2");
+    write_text(path, text);
   }
   std::size_t files() const { return TestLockDir::files_in(box_.dir.claims()); }
   TestLockDir box_;
@@ -132,20 +152,89 @@ TEST_F(ClaimsTest, ARecordFromAnotherPidNamespaceNeitherKeepsNorIsDead) {
   EXPECT_TRUE(scan().dead_records.empty());
 }
 
-TEST_F(ClaimsTest, ARecordAboutAnotherUsersProcessKeepsNothing) {
+TEST_F(ClaimsTest, TheProcessMayBecomeAnotherUser) {
   NEEDS_ROOT();
-  const Child victim([](const Child::Self& self) {
+  const Child command([](const Child::Self& self) {
     become_nobody();
     self.tell(1);
     Child::Self::stay();
   });
-  victim.hear();
-  const NewClaim claim = claim_without_fifo(other_process(victim.pid()).value());
-  EXPECT_TRUE(live().empty());
+  command.hear();
+  const NewClaim claim = claim_without_fifo(other_process(command.pid()).value());
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+}
+
+TEST_F(ClaimsTest, ARecordAboutAnotherUsersProcessKeepsNothing) {
+  NEEDS_ROOT();
+  const NewClaim claim = claim_without_fifo(this_process({}));
+  EXPECT_EQ(live(), Devices{"GPU-1"});
   ASSERT_EQ(
       ::fchownat(box_.dir.claims(), claim_record_name(claim.ticket).c_str(), kNobody, kNobody, 0),
       0);
-  EXPECT_EQ(live(), Devices{"GPU-1"});  // as its own user's record it counts
+  EXPECT_TRUE(live().empty());
+}
+
+TEST_F(ClaimsTest, AJobThatClosedItsDescriptorKeepsItsDevicesWhileItLives) {
+  Idler job;
+  const NewClaim claim = closed_claim_of(job);
+  const std::vector<Claim> found = box_.live_claims();
+  ASSERT_EQ(found.size(), 2U);
+  for (const Claim& device : found) {
+    EXPECT_TRUE(device.by_process);
+    EXPECT_EQ(device.ticket, claim.ticket);
+    EXPECT_EQ(device.uid, ::geteuid());
+  }
+  clear();
+  EXPECT_EQ(files(), 3U);
+  job.end();
+  EXPECT_TRUE(live().empty());
+  clear();
+  EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(ClaimsTest, AJobThatClosedOneOfItsDescriptorsKeepsBothDevices) {
+  Idler job;
+  NewClaim claim = claim_of(job);
+  claim.held[0].reset();
+  EXPECT_EQ(live(), (Devices{"GPU-1", "GPU-2"}));
+}
+
+TEST_F(ClaimsTest, AJobThatHasEndedKeepsNothingThoughNobodyWaitedForIt) {
+  Idler job;
+  const NewClaim claim = closed_claim_of(job);
+  job.signal(SIGKILL);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(job.pid()), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_TRUE(live().empty());
+}
+
+TEST_F(ClaimsTest, AnotherProcessWithThePidOfTheJobKeepsNothing) {
+  Idler job;
+  Owner earlier = other_process(job.pid()).value();
+  --earlier.start_ticks;
+  box_.claim_record({.owner = earlier, .devices = {"GPU-1"}, .with_process = true});
+  EXPECT_TRUE(live().empty());
+}
+
+TEST_F(ClaimsTest, AWatchOnAJobThatClosedItsDescriptorWakesAtItsEnd) {
+  Idler job;
+  const NewClaim claim = closed_claim_of(job);
+  const auto watch = box_.claims.watch(box_.live_claims().at(0)).value();
+  ASSERT_TRUE(watch);
+  EXPECT_FALSE(wakes(watch->fd.get(), watch->events, 0));
+  job.end();
+  EXPECT_TRUE(wakes(watch->fd.get(), watch->events));
+}
+
+TEST_F(ClaimsTest, OneOfANewerVersionLastsAsLongAsItsProcess) {
+  Idler job;
+  NewClaim claim = box_.claim({"GPU-1"}, other_process(job.pid()).value());
+  make_newer(claim.ticket);
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+  claim.held.clear();
+  EXPECT_EQ(live(), Devices{"GPU-1"});
+  job.end();
+  EXPECT_TRUE(live().empty());
 }
 
 TEST_F(ClaimsTest, ABrokenRecordFreesNoDevice) {
@@ -313,6 +402,18 @@ TEST_F(ClaimsTest, WithoutRoomForItsRecordNothingIsMade) {
   ASSERT_FALSE(claim);
   EXPECT_EQ(claim.error().kind, ErrorKind::lock_file);
   EXPECT_EQ(files(), before);
+}
+
+TEST_F(ClaimsTest, WithoutRoomForItsRecordItIsMadeWhereThatIsEnough) {
+  box_.claim({});
+  const Result<NewClaim> claim = [&] {
+    const FullFileSystem full(60);
+    MutexGuard guard = box_.lock();
+    return box_.claims.make(guard, scan(), {.owner = this_process({}), .devices = {"GPU-1"}},
+                            Recording::if_possible);
+  }();
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(live(), Devices{"GPU-1"});
 }
 
 TEST_F(ClaimsTest, InADirectoryThatIsBeingRemovedThereIsNoneToMake) {

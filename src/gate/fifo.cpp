@@ -45,6 +45,10 @@ Result<UniqueFd> create_fifo(int dir, const std::string& name, mode_t mode) {
     return undo("open");
   }
   if (::fchmod(fd.get(), mode) != 0) return undo("fchmod");
+  // One page instead of sixteen: all pipes of a user together may have 16384, beyond which new ones
+  // get two, or none (pipe(7), /proc/sys/fs/pipe-user-pages-soft and -hard). Where the kernel
+  // refuses, it is as large as before.
+  ::fcntl(fd.get(), F_SETPIPE_SZ, 1);
   return fd;
 }
 
@@ -151,11 +155,15 @@ Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) 
 }
 
 void answer_bell(int bell) {
-  std::array<char, 512> bytes{};
-  for (;;) {
+  // Whoever opens it can make it larger, up to this (pipe(7), /proc/sys/fs/pipe-max-size), and can
+  // write faster than one reads. A ring that comes during the reading may stay.
+  constexpr std::size_t kMostPending = std::size_t{1} << 20;
+  std::array<char, 4096> bytes{};
+  for (std::size_t done = 0; done < kMostPending;) {
     const ssize_t got = ::read(bell, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < static_cast<ssize_t>(bytes.size())) return;
+    done += bytes.size();
   }
 }
 

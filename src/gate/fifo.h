@@ -54,7 +54,7 @@ std::optional<BellState> ring(int dir, const std::string& name);
 /// one that this user may not ring. Errors: lock_file, system.
 Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name);
 
-/// Reads all pending rings of one's own bell, which shows others that they are answered.
+/// Reads all rings that are pending on one's own bell, which shows others that they are answered.
 void answer_bell(int bell);
 
 }  // namespace gpu_gate

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,6 +91,7 @@ TEST_F(Fifo, AnAnswerEmptiesABellHoweverMuchSomebodyHasWritten) {
   UniqueFd bell = create_bell(dir(), "b").value();
   {
     const UniqueFd write_end(::openat(dir(), "b", O_WRONLY | O_NONBLOCK));
+    ASSERT_GE(::fcntl(write_end.get(), F_SETPIPE_SZ, 1 << 16), 0);  // as anybody may who opens it
     const std::string noise(5000, 'a');
     ASSERT_EQ(::write(write_end.get(), noise.data(), noise.size()), 5000);
   }
@@ -175,6 +177,46 @@ TEST_F(Fifo, ManyRingsAreOneByte) {
   int bytes = 0;
   ASSERT_EQ(::ioctl(bell.get(), FIONREAD, &bytes), 0);
   EXPECT_EQ(bytes, 1);
+}
+
+TEST_F(Fifo, AFloodedBellIsReadToAnEnd) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  const Child flood([&](const Child::Self& self) {
+    const int fd = ::openat(dir(), "b", O_WRONLY);
+    ::fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+    const std::string bytes(1 << 16, 'l');
+    for (bool told = false;; told = true) {
+      if (::write(fd, bytes.data(), bytes.size()) < 0) ::_exit(1);
+      if (!told) self.tell(1);
+    }
+  });
+  flood.hear();
+  answer_bell(bell.get());  // returns, whatever comes meanwhile
+}
+
+TEST_F(Fifo, ThousandsTakeNothingOfWhatAUsersPipesMayHave) {
+  NEEDS_ROOT();
+  struct rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  constexpr int kWaiters = 1200;
+  if (limit.rlim_max < 2 * kWaiters + 100) GTEST_SKIP() << "too few descriptors may be open";
+  ASSERT_EQ(::fchmod(dir(), 0777), 0);
+  const Child user([&](const Child::Self& self) {
+    const struct rlimit all{.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &all);
+    become_nobody();
+    std::vector<UniqueFd> fifos;
+    for (int i = 0; i < kWaiters; ++i) {
+      for (const auto& fifo : {&create_held_fifo, &create_bell}) {
+        auto made = fifo(dir(), std::to_string(fifos.size()));
+        if (!made) ::_exit(1);
+        fifos.push_back(std::move(*made));
+      }
+    }
+    const Pipe another;
+    self.tell(static_cast<std::uint64_t>(::fcntl(another.write_end.get(), F_GETPIPE_SZ)));
+  });
+  EXPECT_EQ(user.hear(), 65536U);
 }
 
 TEST_F(Fifo, WhatIsNoBellIsNeitherRungNorWrittenTo) {

@@ -57,20 +57,21 @@ std::optional<pid_t> lock_holder(int fd) {
   return holder;
 }
 
-/// Interrupts a blocking flock(2) once a second, by a signal to this thread that only does that.
-/// The kernel's queue for flock is fair and wakes at once; polling LOCK_NB would be neither.
+/// Interrupts a blocking flock(2) once a second, by a signal to this thread that only does that:
+/// the last real-time signal, since SIGALRM may be due from the caller's alarm(2), which outlasts
+/// exec. The kernel's queue for flock is fair and wakes at once; polling LOCK_NB would be neither.
 class Ticker {
  public:
   explicit Ticker(sigset_t let_through) {
     struct sigaction action{};
     action.sa_handler = [](int) {};  // without SA_RESTART: flock returns EINTR
-    ::sigaction(kSignal, &action, &before_);
+    ::sigaction(signal_, &action, &before_);
     struct sigevent event{};
     event.sigev_notify = SIGEV_THREAD_ID;
-    event.sigev_signo = kSignal;
+    event.sigev_signo = signal_;
     event._sigev_un._tid = static_cast<pid_t>(::syscall(SYS_gettid));
     made_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
-    ::sigaddset(&let_through, kSignal);
+    ::sigaddset(&let_through, signal_);
     ::sigprocmask(SIG_UNBLOCK, &let_through, &mask_);
   }
   Ticker(const Ticker&) = delete;
@@ -78,7 +79,7 @@ class Ticker {
   ~Ticker() {
     if (made_) ::timer_delete(timer_);
     ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
-    ::sigaction(kSignal, &before_, nullptr);
+    ::sigaction(signal_, &before_, nullptr);
   }
 
   /// First tick after `first`, then one a second (a tick just before flock begins would be missed).
@@ -92,7 +93,7 @@ class Ticker {
   }
 
  private:
-  static constexpr int kSignal = SIGALRM;
+  const int signal_ = SIGRTMAX;
   timer_t timer_{};
   bool made_ = false;
   struct sigaction before_{};

@@ -237,9 +237,11 @@ TEST_F(MutexTest, TheWaitForItChangesNoSignal) {
   for (int signal = 1; signal < NSIG; ++signal) {
     EXPECT_EQ(::sigismember(&held, signal), ::sigismember(&after, signal)) << signal;
   }
-  struct sigaction alarm{};
-  ::sigaction(SIGALRM, nullptr, &alarm);
-  EXPECT_EQ(alarm.sa_handler, SIG_DFL);
+  for (const int signal : {SIGALRM, SIGRTMAX}) {
+    struct sigaction action{};
+    ::sigaction(signal, nullptr, &action);
+    EXPECT_EQ(action.sa_handler, SIG_DFL) << signal;
+  }
 }
 
 /// Whom the callback names, where a child has taken the lock in this mode.

@@ -60,15 +60,18 @@ std::optional<std::vector<std::string>> uuids(const Json& json, const char* key)
 Json parse(std::string_view text) {
   if (text.size() > kMaxRecordBytes) return Json(Json::value_t::discarded);
   Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() || integer(json, "version", kVersion, kVersion) != kVersion) {
+  if (!json.is_object() || !integer(json, "version", kVersion, std::numeric_limits<int>::max())) {
     return Json(Json::value_t::discarded);
   }
   return json;
 }
 
+/// Is a record of a version that this program does not know?
+bool is_newer(const Json& json) { return *json.find("version") != kVersion; }
+
 std::optional<Owner> parse_owner(const Json& json, uid_t uid) {
   constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
-  const auto pid = integer(json, "pid", 1, std::numeric_limits<pid_t>::max());
+  const auto pid = integer(json, "pid", 0, std::numeric_limits<pid_t>::max());
   const auto start = integer(json, "start", 0, kMax);
   const auto pid_namespace = integer(json, "pid_namespace", 0, kMax);
   const auto since = integer(json, "since", 0, kMax);
@@ -85,6 +88,13 @@ std::optional<Owner> parse_owner(const Json& json, uid_t uid) {
   owner.since = *since;
   owner.command = command->get<std::string>().substr(0, kMaxCommandBytes);
   return owner;
+}
+
+/// The same of a record of a newer version, whatever it says.
+Owner parse_newer_owner(const Json& json, uid_t uid) {
+  Owner nobody;
+  nobody.uid = uid;
+  return parse_owner(json, uid).value_or(std::move(nobody));
 }
 
 }  // namespace
@@ -132,12 +142,18 @@ std::string to_json(const WaiterRecord& record) {
 std::string to_json(const ClaimRecord& record) {
   Json json = owner_json(record.owner);
   json["devices"] = record.devices;
+  if (record.with_process) json["with_process"] = true;
   return dump(json);
 }
 
 std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
   const Json json = parse(text);
   if (json.is_discarded()) return std::nullopt;
+  if (is_newer(json)) {
+    WaiterRecord record{.owner = parse_newer_owner(json, owner), .request = {}};
+    record.request.criteria.count = kEveryDevice;
+    return record;
+  }
   std::optional<Owner> who = parse_owner(json, owner);
   const auto count = integer(json, "count", 1, std::numeric_limits<int>::max());
   std::optional<std::vector<std::string>> barred = uuids(json, "barred");
@@ -162,10 +178,18 @@ std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
 std::optional<ClaimRecord> parse_claim(std::string_view text, uid_t owner) {
   const Json json = parse(text);
   if (json.is_discarded()) return std::nullopt;
-  std::optional<Owner> who = parse_owner(json, owner);
   std::optional<std::vector<std::string>> devices = uuids(json, "devices");
+  if (is_newer(json)) {
+    return ClaimRecord{.owner = parse_newer_owner(json, owner),
+                       .devices = std::move(devices).value_or(std::vector<std::string>{}),
+                       .with_process = true};
+  }
+  std::optional<Owner> who = parse_owner(json, owner);
   if (!who || !devices) return std::nullopt;
-  return ClaimRecord{.owner = std::move(*who), .devices = std::move(*devices)};
+  const auto with_process = json.find("with_process");
+  return ClaimRecord{.owner = std::move(*who),
+                     .devices = std::move(*devices),
+                     .with_process = with_process != json.end() && *with_process == true};
 }
 
 }  // namespace gpu_gate

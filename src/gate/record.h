@@ -20,7 +20,7 @@ constexpr std::size_t kMaxCommandBytes = 256;
 /// Who stands behind a place in line or a claim.
 struct Owner {
   uid_t uid = 0;  // of the record's file: not part of its text, which anybody could have written
-  pid_t pid = 0;
+  pid_t pid = 0;  // 0: not known
   std::uint64_t start_ticks = 0;    // with the pid, names one process for ever
   std::uint64_t pid_namespace = 0;  // where the pid means something
   std::int64_t since = 0;           // seconds since 1970, when it began to wait or to hold
@@ -34,7 +34,8 @@ struct WaiterRecord {
 
 struct ClaimRecord {
   Owner owner;
-  std::vector<std::string> devices;  // UUIDs
+  std::vector<std::string> devices = {};  // UUIDs
+  bool with_process = false;  // the claim also lasts as long as the owner's process lives
 };
 
 /// This process as an owner, with the given command line.
@@ -46,8 +47,9 @@ std::optional<Owner> other_process(pid_t pid);
 std::string to_json(const WaiterRecord& record);
 std::string to_json(const ClaimRecord& record);
 
-/// Reads a record that somebody wrote: nothing unless it is whole, of a version this program knows,
-/// and within bounds. `owner` is the owner of its file.
+/// Reads a record that somebody wrote: nothing unless it is whole and within bounds. `owner` is the
+/// owner of its file. Of a newer version it takes what it knows and the most for the rest: such a
+/// waiter wants every device, such a claim lasts as long as its process.
 std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner);
 std::optional<ClaimRecord> parse_claim(std::string_view text, uid_t owner);
 

@@ -91,6 +91,10 @@ Result<std::vector<std::string>> names_in(int dir) {
   }
 }
 
+bool lacks_room(const Error& error) {
+  return error.errnum == ENOSPC || error.errnum == EDQUOT || error.errnum == EFBIG;
+}
+
 Error creation_error(Error error) {
   if (error.errnum == ENOENT) error.kind = ErrorKind::replaced;
   return error;

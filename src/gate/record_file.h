@@ -29,6 +29,9 @@ Status write_record_file(int dir, const std::string& name, const std::string& te
 Status replace_record_file(int dir, const std::string& name, const std::string& new_name,
                            const std::string& text);
 
+/// Is it that there is no room left, for anybody or for this user?
+bool lacks_room(const Error& error);
+
 /// The error of a file that could not be made: ErrorKind::replaced where the directory itself has
 /// vanished.
 Error creation_error(Error error);

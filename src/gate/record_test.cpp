@@ -54,8 +54,8 @@ TEST(Record, ACommandOfArbitraryBytesCanBeWritten) {
 TEST(Record, WhatIsNotARecordIsNothing) {
   const std::string good = to_json(WaiterRecord{somebody(), {}});
   ASSERT_TRUE(parse_waiter(good, 0));
-  std::string other_version = good;
-  other_version.replace(other_version.find("\"version\":1"), 11, "\"version\":2");
+  std::string older = good;
+  older.replace(older.find("\"version\":1"), 11, "\"version\":0");
   const std::string bad[] = {
       "",
       "null",
@@ -66,7 +66,7 @@ TEST(Record, WhatIsNotARecordIsNothing) {
       "\"x\"",
       std::string(70000, '['),
       good.substr(0, good.size() / 2),
-      other_version,
+      older,
       R"({"version":1})",
       std::string("\0\0", 2),
       R"({"version":1,"pid":-1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"barred":[]})",
@@ -79,6 +79,40 @@ TEST(Record, WhatIsNotARecordIsNothing) {
       R"({"version":1,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,"barred":[],"min_free_mib":"8"})",
   };
   for (const std::string& text : bad) EXPECT_FALSE(parse_waiter(text, 0)) << text.substr(0, 120);
+}
+
+TEST(Record, AWaiterOfANewerVersionWantsEveryDevice) {
+  for (const char* text :
+       {R"({"version":2,"pid":1,"start":0,"pid_namespace":0,"since":0,"command":"","count":1,)"
+        R"("barred":["GPU-1"]})",
+        R"({"version":3})", R"({"version":2147483647,"count":"all","barred":7})"}) {
+    const auto read = parse_waiter(text, 1000);
+    ASSERT_TRUE(read) << text;
+    EXPECT_EQ(read->owner.uid, 1000U);
+    EXPECT_EQ(read->request.criteria.count, kEveryDevice);
+    EXPECT_TRUE(read->request.barred.empty());
+  }
+}
+
+TEST(Record, AClaimOfANewerVersionLastsWithItsProcess) {
+  const auto whole = parse_claim(
+      R"({"version":2,"pid":7,"start":8,"pid_namespace":9,"since":0,"command":"x","devices":["A"]})",
+      1000);
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(whole->with_process);
+  EXPECT_EQ(whole->owner.pid, 7);
+  EXPECT_EQ(whole->devices, std::vector<std::string>{"A"});
+  const auto odd = parse_claim(R"({"version":2,"owner":{"pid":7}})", 1000);
+  ASSERT_TRUE(odd);
+  EXPECT_EQ(odd->owner.pid, 0);
+  EXPECT_EQ(odd->owner.uid, 1000U);
+}
+
+TEST(Record, AClaimLastsWithItsProcessWhereItSaysSo) {
+  ClaimRecord record{somebody(), {"GPU-1"}};
+  EXPECT_FALSE(parse_claim(to_json(record), 0)->with_process);
+  record.with_process = true;
+  EXPECT_TRUE(parse_claim(to_json(record), 0)->with_process);
 }
 
 TEST(Record, AHugeRecordIsNotRead) {

@@ -48,9 +48,12 @@ struct TestLockDir {
   /// The place of a waiter that has died.
   Place dead_place(const Request& request = wish(1)) { return join(request).place; }
 
-  NewClaim claim(const std::vector<std::string>& devices, const Owner& owner = this_process({})) {
+  NewClaim claim_record(const ClaimRecord& record) {
     MutexGuard guard = lock();
-    return claims.make(guard, claims.scan().value(), {.owner = owner, .devices = devices}).value();
+    return claims.make(guard, claims.scan().value(), record).value();
+  }
+  NewClaim claim(const std::vector<std::string>& devices, const Owner& owner = this_process({})) {
+    return claim_record({.owner = owner, .devices = devices});
   }
 
   std::vector<Claim> live_claims() const { return claims.scan().value().live; }

@@ -12,6 +12,8 @@
 #include "base/wait_set.h"
 #include "gate/follower.h"
 #include "gate/leader.h"
+#include "gate/outer_claim.h"
+#include "gate/record_file.h"
 #include "gate/timing.h"
 
 namespace gpu_gate {
@@ -47,7 +49,8 @@ class Waiter {
         options_(options),
         observer_(observer),
         dir_(std::move(dir)),
-        within_(options.within),
+        within_(options.within.value_or(0)),
+        knows_outer_(options.within.has_value()),
         began_(began),
         deadline_(deadline_of(options, began)) {}
 
@@ -106,6 +109,9 @@ class Waiter {
     Reading reading{.look = {}, .grants_before = mutex_.peek().grants, .occupancy_before = {}};
     const Result<ClaimScan> scan = claims_.scan();
     if (!scan) return fail(scan.error());
+    if (!std::exchange(knows_outer_, true)) {
+      within_ = find_outer_claim(claims_, *scan);
+    }
     const std::vector<std::string> outer = devices_of_outer_claim(scan->live);
 
     Result<Snapshot> snapshot = read_devices();
@@ -262,13 +268,18 @@ class Waiter {
       granted_.devices.push_back(look.snapshot.devices[i]);
     }
     if (options_.keep_devices) {
-      ClaimRecord record{.owner = options_.owner, .devices = {}};
+      ClaimRecord record{
+          .owner = options_.owner, .devices = {}, .with_process = options_.with_process};
       record.owner.since = std::time(nullptr);
       for (const Device& device : granted_.devices) record.devices.push_back(device.uuid);
       // The leader sleeps on the claims it knows; this one is new to it. Rung before: if this
       // process is killed in between, its mutex may be let go before its claim.
       if (follower() != nullptr) line_.ring_bell(follower()->leader());
-      Result<NewClaim> made = claims_.make(guard, scan, record);
+      Result<NewClaim> made = claims_.make(guard, scan, record, Recording::required);
+      if (!made && lacks_room(made.error())) {
+        leave();  // what its place took up may be the room that is lacking
+        made = claims_.make(guard, scan, record, Recording::if_possible);
+      }
       if (!made) return fail(made.error());
       granted_.claim = made->ticket;
       granted_.held = std::move(made->held);
@@ -282,16 +293,20 @@ class Waiter {
   Status stand_in_line(MutexGuard& guard, Ticket last_ticket, const Request& request) {
     const WaiterRecord record{.owner = options_.owner, .request = request};
     const bool changed = request.barred != barred_;
-    barred_ = request.barred;
     if (!place_) {
       Result<OwnPlace> place = line_.join(guard, last_ticket, record);
       if (!place) return fail(place.error());
       place_ = std::move(*place);
+      barred_ = request.barred;
       waited_ = true;
       return {};
     }
     if (!changed) return {};
-    if (Status written = line_.rewrite(place_->place, record); !written) return written;
+    if (Status written = line_.rewrite(place_->place, record); !written) {
+      // The old record still says the truth of all but what the machine has changed.
+      return lacks_room(written.error()) ? Status() : written;
+    }
+    barred_ = request.barred;
     // What it does not keep any more may be for one behind.
     if (follower() != nullptr) line_.ring_bell(follower()->leader());
     return {};
@@ -462,6 +477,7 @@ class Waiter {
   Mutex mutex_{dir_};
 
   Ticket within_;
+  bool knows_outer_;  // else it has still to look for the claim that it asks in
   const Clock::time_point began_;
   const std::optional<Clock::time_point> deadline_;
   Clock::time_point last_look_;

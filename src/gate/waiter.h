@@ -55,10 +55,12 @@ struct Lifeline {
 struct WaitOptions {
   std::chrono::nanoseconds poll = std::chrono::seconds(5);
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;  // 0: one try
-  bool keep_devices = true;  // false: only wait, claim nothing
-  Owner owner = {};          // for the records
+  bool keep_devices = true;   // false: only wait, claim nothing
+  Owner owner = {};           // for the records
+  bool with_process = false;  // the claim also lasts as long as the owner's process lives
   Lifeline lifeline = {};
-  Ticket within = 0;  // $GPU_GATE_CLAIM, 0 if none
+  std::optional<Ticket> within =
+      0;  // the claim that it asks in, 0 for none; empty: to be found out
 };
 
 /// Makes the request for a machine that looks like this. `claim_devices`: the UUIDs of the claim

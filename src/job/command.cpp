@@ -15,7 +15,8 @@
 namespace gpu_gate {
 namespace {
 
-constexpr int kFirstDescriptor = 200;
+// Scripts use 3 to 9, 200 to 255 (flock(1), shells), 300 and 999; a soft limit of 1024 leaves room.
+constexpr int kFirstDescriptor = 720;
 constexpr std::size_t kMaxReserved = 1024;
 
 /// 0 if the file can be executed, else the errno that says why not.

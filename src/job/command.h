@@ -18,9 +18,9 @@ Result<std::string> find_command(const std::string& name, const char* path);
 /// kernel; 11 to 18 ms beside an H200). A limit that leaves no room is no error here.
 void reserve_descriptors(std::size_t count);
 
-/// Makes the claim's descriptors inheritable under numbers >= 200, out of the way of those that
-/// shells and programs use; under the highest (never 0-2) where the limit on open files leaves
-/// none.
+/// Makes the claim's descriptors inheritable under numbers >= 720, out of the way of those that
+/// shells, scripts and programs use; under the highest (never 0-2) where the limit on open files
+/// leaves none.
 Status hand_over(std::vector<UniqueFd>& held);
 
 /// Becomes the command: returns only on failure (not_executable, not_found). `file` is what

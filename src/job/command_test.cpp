@@ -118,7 +118,7 @@ std::vector<UniqueFd> claim_of(int count) {
   return held;
 }
 
-/// " 200 201": the numbers; " 200!" where one is closed or would not be inherited.
+/// " 720 721": the numbers; " 720!" where one is closed or would not be inherited.
 std::string numbers(const std::vector<UniqueFd>& held) {
   std::string text;
   for (const UniqueFd& fd : held) {
@@ -150,9 +150,9 @@ std::string handed_over(int count, rlim_t limit) {
       .said;
 }
 
-TEST(HandOver, PutsTheClaimFrom200OnInItsOrder) {
-  EXPECT_EQ(handed_over(1, 1024), " 200");
-  EXPECT_EQ(handed_over(3, 1024), " 200 201 202");
+TEST(HandOver, PutsTheClaimFrom720OnInItsOrder) {
+  EXPECT_EQ(handed_over(1, 1024), " 720");
+  EXPECT_EQ(handed_over(3, 1024), " 720 721 722");
   EXPECT_EQ(handed_over(0, 1024), "");
 }
 
@@ -161,11 +161,11 @@ TEST(HandOver, TakesTheNumbersThatAreFree) {
     close_others();
     std::vector<UniqueFd> held = claim_of(2);
     limit_files(1024);
-    ::dup2(0, 200);
-    ::dup2(0, 202);
+    ::dup2(0, 720);
+    ::dup2(0, 722);
     return hand_over(held) ? numbers(held) : std::string("failed");
   });
-  EXPECT_EQ(end.said, " 201 203");
+  EXPECT_EQ(end.said, " 721 723");
 }
 
 TEST(HandOver, ClosesTheNumbersOfBefore) {
@@ -175,12 +175,12 @@ TEST(HandOver, ClosesTheNumbersOfBefore) {
     limit_files(1024);
     if (!hand_over(held)) return std::string("failed");
     std::string open;
-    for (int fd = 3; fd < 256; ++fd) {
+    for (int fd = 3; fd < 1024; ++fd) {
       if (::fcntl(fd, F_GETFD) >= 0) open += " " + std::to_string(fd);
     }
     return open;
   });
-  EXPECT_EQ(end.said, " 200 201");
+  EXPECT_EQ(end.said, " 720 721");
 }
 
 TEST(HandOver, TheNumbersAreOfTheSameFiles) {
@@ -195,15 +195,15 @@ TEST(HandOver, TheNumbersAreOfTheSameFiles) {
       held.emplace_back(::open(folder.path(name).c_str(), O_RDONLY | O_CLOEXEC));
     }
     if (!hand_over(held)) return std::string("failed");
-    return read_all(200) + " " + read_all(201);
+    return read_all(720) + " " + read_all(721);
   });
   EXPECT_EQ(end.said, "first second");
 }
 
 TEST(HandOver, UnderALowLimitTakesTheHighestNumbersThatThereAre) {
-  EXPECT_EQ(handed_over(1, 201), " 200");
-  EXPECT_EQ(handed_over(2, 202), " 200 201");
-  EXPECT_EQ(handed_over(1, 200), " 199");
+  EXPECT_EQ(handed_over(1, 721), " 720");
+  EXPECT_EQ(handed_over(2, 722), " 720 721");
+  EXPECT_EQ(handed_over(1, 720), " 719");
   EXPECT_EQ(handed_over(3, 64), " 61 62 63");
   EXPECT_EQ(handed_over(3, 10), " 7 8 9");
 }
@@ -252,7 +252,7 @@ std::string open_after_reserving(std::size_t count, rlim_t limit) {
 
 TEST(ReserveDescriptors, LeavesNothingOpenWhateverTheCountAndTheLimit) {
   for (const std::size_t count : {0U, 1U, 8U, 1024U, ~0U}) {
-    for (const rlim_t limit : {3U, 10U, 201U, 1024U}) {
+    for (const rlim_t limit : {3U, 10U, 721U, 1024U}) {
       EXPECT_EQ(open_after_reserving(count, limit), "") << count << " " << limit;
     }
   }
@@ -268,8 +268,8 @@ int room_for_descriptors() {
 TEST(ReserveDescriptors, LeavesNoRoomToBeMadeByTheHandOver) {
   const ChildEnd end = in_child([] {
     close_others();
-    limit_files(1024);
-    std::vector<UniqueFd> held = claim_of(60);  // 200 to 259, and tables grow by powers of two
+    limit_files(2048);
+    std::vector<UniqueFd> held = claim_of(400);  // 720 to 1119, and tables grow by powers of two
     reserve_descriptors(held.size());
     const int before = room_for_descriptors();
     const bool done = hand_over(held).has_value();
@@ -364,7 +364,7 @@ TEST(ExecCommand, ADescriptorHandedOverReachesTheCommandAndOthersDoNot) {
     ::dup3(own.get(), 9, O_CLOEXEC);
     if (!hand_over(held)) return std::string("failed");
     const char* script =
-        "cat /proc/self/fd/200; [ -e /proc/$$/fd/200 ] && [ ! -e /proc/$$/fd/9 ] && echo ' only'";
+        "cat /proc/self/fd/720; [ -e /proc/$$/fd/720 ] && [ ! -e /proc/$$/fd/9 ] && echo ' only'";
     return exec_command("/bin/sh", {"sh", "-c", script}, {"PATH=/bin:/usr/bin"}).text;
   });
   EXPECT_EQ(end.said, "held only\n");

@@ -15,7 +15,7 @@ struct Claim {
   Ticket ticket = 0;
   std::string uuid;         // of the device
   uid_t uid = 0;            // the owner of its FIFO
-  bool by_process = false;  // its FIFO was removed: it lasts as long as its process lives
+  bool by_process = false;  // nobody has its FIFO open: it lasts as long as its process lives
 };
 
 }  // namespace gpu_gate

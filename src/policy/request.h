@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,9 @@
 #include "policy/criteria.h"
 
 namespace gpu_gate {
+
+/// As a count: however many devices there are.
+constexpr int kEveryDevice = std::numeric_limits<int>::max();
 
 /// What a waiter wants of the machine: all that others must know to decide whose turn it is.
 struct Request {

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -446,18 +447,18 @@ def test_a_call_inside_a_job_waits_while_the_jobs_own_card_is_lost(box):
     assert inner.finish() == 0 and inner.out == "inner\n"
 
 
-def test_a_job_that_lets_go_of_one_of_its_cards_keeps_the_other_and_its_record(make_box):
-    """Each card has a descriptor of its own; a job that closes one gives that card to the next."""
+def test_what_outlives_a_job_with_one_of_its_descriptors_keeps_that_card_and_its_record(make_box):
     box = make_box(cards=2)
-    job = box.start("run", "-n", 2, "--", "bash", "-c", "exec 200>&-; echo let go; exec sleep 1000", user=ALICE)
-    job.wait_for("^let go$", stdout=True)
+    script = "sleep 1000 720>&- >/dev/null 2>&1 & echo $!"
+    job = box.start("run", "-n", 2, "--", "bash", "-c", script, user=ALICE)
+    assert job.finish() == 0
     for user in (ALICE, BOB, ROOT):  # each of them clears away what is dead
         done = box.run("run", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES", user=user)
         assert done.out == "0\n", done
         free, kept = [gpu["claim"] for gpu in box.status()]
         assert free is None
-        assert kept is not None and kept["pid"] == job.pid, (user.name, kept)
-    job.kill()
+        assert kept is not None and kept["user"] == "games", (user.name, kept)
+    kill(int(job.out))
     assert box.run("run", "-n", 2, "--", "true").status == 0
 
 
@@ -469,3 +470,37 @@ def test_a_fifo_that_somebody_else_plants_under_a_claims_ticket_costs_it_nothing
     assert box.run("run", "--timeout", "0", "--", "true", user=ROOT).status == 124  # root may remove everything
     claim = box.status()[0]["claim"]
     assert claim["pid"] == job.pid and claim["command"], claim
+
+
+def test_a_job_without_its_environment_does_not_wait_for_itself(make_box):
+    """Seen: `env -i` and `sudo -i` take GPU_GATE_CLAIM away, and the job waited for the GPU that it held."""
+    keep = 'env -i PATH="$PATH" GPU_GATE_NVML="$GPU_GATE_NVML" GPU_SIM_MACHINE="$GPU_SIM_MACHINE" GPU_GATE_LOCK_DIR="$GPU_GATE_LOCK_DIR"'
+    inner = f'{keep} "$GATE" run --timeout 0 -- sh -c "echo got \\$CUDA_VISIBLE_DEVICES"'
+
+    def check(way):
+        box = make_box(cards=2)
+        box.hold("--only", 0, user=BOB)
+        job = box.run("run", "--", *way, inner, user=ALICE, env={"GATE": box.gate})
+        assert job.out == "got 1\n", job
+
+    each([["sh", "-c"],
+          ["python3", "-c", "import subprocess, sys; subprocess.run(['sh', '-c', sys.argv[1]])"],  # no descriptor
+          ["setsid", "sh", "-c"],
+          ["sh", "-c", 'setsid sh -c "$0" & wait']], check)
+
+
+def test_root_inside_a_users_job_is_a_part_of_it(box):
+    """As after sudo -i: descriptors closed, environment gone, another user."""
+    sudo = box.folder / "sudo"
+    shutil.copy("/usr/bin/python3", sudo)
+    sudo.chmod(0o4755)
+    script = ("import os, subprocess, sys; os.setresuid(0, 0, 0);"
+              "keep = {name: os.environ[name] for name in ('PATH', 'GPU_GATE_NVML', 'GPU_SIM_MACHINE', 'GPU_GATE_LOCK_DIR')};"
+              "subprocess.run([sys.argv[1], 'run', '--timeout', '0', '--', 'sh', '-c', 'id -u; echo got $CUDA_VISIBLE_DEVICES'],"
+              " env=keep)")
+    job = box.run("run", "--", sudo, "-c", script, box.gate, user=ALICE)
+    if "PermissionError" in job.err:
+        pytest.skip("no program can become root here")
+    assert job.out == "0\ngot 0\n", job
+
+

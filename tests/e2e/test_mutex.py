@@ -110,6 +110,17 @@ def test_a_mutex_held_by_a_stopped_process_is_told_and_waited_for(make_box):
 
 
 @at_once
+def test_an_alarm_that_the_caller_has_set_ends_it_while_it_waits_for_the_mutex(make_box):
+    """Seen: it was taken for the clock of the wait itself, and lost. alarm(2) outlasts exec."""
+    box = made_by_root(make_box)
+    evil = holds_mutex_and_is_stopped(box)
+    script = "import os, signal, sys; signal.alarm(1); os.execv(sys.argv[1], sys.argv[1:])"
+    held_up = box.start_plain("python3", "-c", script, box.gate, "run", "--", "true", user=ALICE)
+    assert held_up.finish() == -signal.SIGALRM
+    goes_on(evil)
+
+
+@at_once
 def test_who_locks_the_mutex_for_reading_is_told_as_well(make_box):
     box = made_by_root(make_box)
     evil = holds_mutex_and_is_stopped(box, "LOCK_SH")

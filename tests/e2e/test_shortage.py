@@ -4,7 +4,8 @@ directory, nothing may stay claimed, and the exit status is 125, as with timeout
 import os
 import pty
 
-from harness import ALICE, each, uuid, wait_until
+from fixtures import needs_mounts
+from harness import ALICE, NEVER, each, uuid, wait_until
 from traced import NO_LEAK_CHECK, STRACE, Traced, inject, run as run_traced
 
 
@@ -98,3 +99,54 @@ def test_waiting_on_a_terminal_does_not_count_the_line_anew_every_second(box):
     assert not any("openat" in line for line in between), between
     waiter.kill()
     os.close(master)
+
+
+class FullLockDirectory:
+    """A lock directory of its own small file system, in a mount namespace of its own."""
+
+    def __init__(self, box, pages):
+        self.box = box
+        box.lock.mkdir()
+        box.lock.chmod(0o1777)
+        self.keeper = box.start_plain("unshare", "-m", "sh", "-c", f"mount -t tmpfs -o mode=1777,size={pages * 4096} none {box.lock} && "
+                                      "echo mounted && exec sleep 1000")
+        self.keeper.wait_for("mounted", stdout=True)
+
+    def words(self, *words):
+        return ("nsenter", f"--mount=/proc/{self.keeper.pid}/ns/mnt", "--", *words)
+
+    def start(self, *words):
+        return self.box.start_plain(*self.words(self.box.gate, *words))
+
+    def run(self, *words):
+        return self.box.run_plain(*self.words(*words))
+
+    def fill(self):
+        self.run("sh", "-c", f"dd if=/dev/zero of={self.box.lock}/filler bs=4096 2>/dev/null")
+
+
+@needs_mounts
+def test_a_full_lock_directory_costs_a_waiter_neither_its_turn_nor_its_claim(box):
+    """Seen: the waiter whose turn it was ended with 5, however long it had waited."""
+    full = FullLockDirectory(box, 8)
+    outsider = box.outsider()
+    waiter = full.start("run", *NEVER, "--", "sh", "-c", "echo runs; exec sleep 1000")
+    waiter.wait_for("in line")
+    full.fill()
+    newcomer = full.run(box.gate, "run", *NEVER, "--", "true")
+    assert newcomer.status == 5 and "No space left" in newcomer.lines[-1], newcomer
+    assert newcomer.lines[-1].startswith("gpu-gate: "), newcomer
+    outsider.kill()
+    waiter.wait_for("^runs$", stdout=True)
+    second = full.run(box.gate, "run", "-q", "--timeout", 0, "--", "true")
+    assert second.status == 124, second
+
+
+@needs_mounts
+def test_a_claim_needs_no_room_but_that_of_its_fifo(box):
+    full = FullLockDirectory(box, 8)
+    full.run(box.gate, "run", "--", "true")  # makes the directory and the mutex,
+    full.run(box.gate, "wait")               # and clears away the claim
+    full.fill()
+    done = full.run(box.gate, "run", "-q", "--timeout", 0, "--", "sh", "-c", f"{box.gate} status; echo ran")
+    assert done.status == 0 and "ran" in done.out and "root" in done.out, done

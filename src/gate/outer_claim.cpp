@@ -1,0 +1,71 @@
+#include "gate/outer_claim.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+#include "base/process.h"
+#include "gate/record_file.h"
+
+namespace gpu_gate {
+namespace {
+
+bool is_mine(const Claim& claim) { return ::geteuid() == 0 || claim.uid == ::geteuid(); }
+
+/// The FIFOs that this process has open.
+std::vector<struct stat> open_fifos() {
+  std::vector<struct stat> fifos;
+  const UniqueFd folder(::open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) return fifos;
+  for (const std::string& name : names_in(folder.get()).value_or(std::vector<std::string>())) {
+    int fd = -1;
+    std::from_chars(name.data(), name.data() + name.size(), fd);
+    struct stat info{};
+    if (::fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode)) fifos.push_back(info);
+  }
+  return fifos;
+}
+
+/// The processes that this one comes from, nearest first, but for the first of all.
+std::vector<pid_t> ancestors() {
+  constexpr std::size_t kMost = 100;
+  std::vector<pid_t> pids;
+  for (pid_t pid = ::getppid(); pid > 1 && pids.size() < kMost; pid = parent_of(pid)) {
+    pids.push_back(pid);
+  }
+  return pids;
+}
+
+/// Is the process of that job among these ancestors?
+bool comes_from(const std::vector<pid_t>& ancestors, const ClaimRecord& job) {
+  const Owner& owner = job.owner;
+  return job.with_process && owner.pid_namespace == pid_namespace() &&
+         std::count(ancestors.begin(), ancestors.end(), owner.pid) > 0 &&
+         process_lives(owner.pid, owner.start_ticks);
+}
+
+}  // namespace
+
+Ticket find_outer_claim(const Claims& claims, const ClaimScan& scan) {
+  if (std::none_of(scan.live.begin(), scan.live.end(), is_mine)) return 0;
+  const std::vector<struct stat> open = open_fifos();
+  const std::vector<pid_t> came_from = ancestors();
+  Ticket newest = 0;
+  for (const Claim& claim : scan.live) {
+    if (!is_mine(claim)) continue;
+    const auto record = scan.records.find(claim.ticket);
+    const bool by_ancestor =
+        record != scan.records.end() && comes_from(came_from, record->second);
+    const bool by_descriptor = std::any_of(open.begin(), open.end(), [&](const struct stat& fifo) {
+      return claims.is_fifo_of(claim, fifo);
+    });
+    if (by_ancestor || by_descriptor) newest = std::max(newest, claim.ticket);
+  }
+  return newest;
+}
+
+}  // namespace gpu_gate
