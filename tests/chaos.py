@@ -59,8 +59,8 @@ cards=$CUDA_VISIBLE_DEVICES
 IFS=,
 set -- $cards
 [ $# -eq "$count" ] && [ "$cards" = "$GPU_GATE_INDICES" ] || say wrong $number "$cards" "$GPU_GATE_INDICES"
-fd=300
-[ $kind = job ] || fd=400
+fd=800
+[ $kind = job ] || fd=900
 for card in "$@"; do
     eval "exec $fd>>$JUDGE/$kind/$card"
     if ! flock -n $fd; then
