@@ -197,7 +197,7 @@ void set_defaults(int index, Gpu& gpu) {
   strcpy(gpu.name, "NVIDIA L40S");
   set_default_uuid(index, gpu.uuid);
   gpu.pci.bus = static_cast<uint32_t>(index) + 1;
-  gpu.minor = static_cast<uint32_t>(index);
+  gpu.minor = kNoMinor;
   gpu.memory_mib = 46068;
   gpu.reserved_mib = 600;
 }

@@ -24,12 +24,14 @@ struct PciAddress {
 
 enum class Mig { unsupported, disabled, enabled };
 
+inline constexpr uint32_t kNoMinor = UINT32_MAX;
+
 // Error members hold an nvmlReturn_t; 0 means that the query works.
 struct Gpu {
   char name[96];
   char uuid[96];
   PciAddress pci;
-  uint32_t minor;
+  uint32_t minor;  // of its device node; kNoMinor: it has none
   uint64_t memory_mib;
   uint64_t reserved_mib;
   uint64_t used_mib;

@@ -516,6 +516,7 @@ Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) 
 Return nvmlDeviceGetMinorNumber(nvml_sim::Device device, uint32_t* minor_number) {
   return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (minor_number == nullptr) return nvml_sim::kInvalidArgument;
+    if (gpu.minor == sim::kNoMinor) return nvml_sim::kNotSupported;
     *minor_number = gpu.minor;
     return nvml_sim::kSuccess;
   });

@@ -367,6 +367,11 @@ TEST_F(Nvml, WithoutTheControlNodeNoNodeIsMissing) {
   EXPECT_TRUE(device("gpu minor=3\n").accessible);
 }
 
+TEST_F(Nvml, ACardWithoutAMinorNumberHasNoNode) {
+  folder_.write("dev/nvidiactl", "");
+  EXPECT_TRUE(device("gpu\n").accessible);
+}
+
 TEST_F(Nvml, ACardIsAccessibleByTheNodeOfItsMinorNumber) {
   folder_.write("dev/nvidiactl", "");
   folder_.write("dev/nvidia1", "");
@@ -378,13 +383,13 @@ TEST_F(Nvml, ANodeWithoutTheRightToOpenItIsNotAccessible) {
   folder_.write("dev/nvidiactl", "");
   const std::string node = folder_.write("dev/nvidia0", "", 0);
   if (UniqueFd(::open(node.c_str(), O_RDWR | O_CLOEXEC))) GTEST_SKIP() << "root may open it";
-  EXPECT_FALSE(device("gpu\n").accessible);
+  EXPECT_FALSE(device("gpu minor=0\n").accessible);
 }
 
 TEST_F(Nvml, ANodeThatFailsToOpenForAnotherReasonIsNotRefused) {
   folder_.write("dev/nvidiactl", "");
   folder_.make_folder("dev/nvidia0");  // EISDIR, which no device cgroup and no mode says
-  EXPECT_TRUE(device("gpu\n").accessible);
+  EXPECT_TRUE(device("gpu minor=0\n").accessible);
 }
 
 TEST_F(Nvml, AFailingDriverIsToldWithItsRemedy) {

@@ -271,8 +271,8 @@ class Box:
         self.extra = []   # further lines of the machine file: "linger_ms 200"
         self.listed = []  # static entries of the process list
         self.cards = [
-            {"name": '"NVIDIA L40S"', "uuid": uuid(i), "pci": f"0000:{0x10 + i:02x}:00.0", "minor": i,
-             "memory": memory, "reserved": reserved}
+            {"name": '"NVIDIA L40S"', "uuid": uuid(i), "pci": f"0000:{0x10 + i:02x}:00.0", "memory": memory,
+             "reserved": reserved}
             for i in range(cards)
         ]
         self.processes = []

@@ -1,6 +1,7 @@
 """Which cards are eligible, which are taken first, and what can never be."""
 
 import itertools
+import pathlib
 
 import pytest
 
@@ -9,6 +10,7 @@ from harness import ALICE, each, uuid
 
 NOT_NOW = 124  # of --timeout 0
 IMPOSSIBLE = 3
+SOURCE = pathlib.Path(__file__).parents[2]
 
 
 def choose(box, *options, env=None):
@@ -217,21 +219,41 @@ def test_a_better_card_outside_only_is_not_taken(make_box):
     assert choose(box, "--only", "1") == "1"
 
 
-@needs_mounts
-def test_a_card_whose_device_node_may_not_be_opened_is_never_chosen(make_box):
-    box = make_box(cards=2)
+def where_these_are_the_devices(box, **modes):
+    """Words before a program that let an ordinary user run it where /dev has these files and null."""
     devices = box.folder / "dev"
     devices.mkdir()
-    for name, mode in (("null", 0o666), ("nvidiactl", 0o666), ("nvidia0", 0o600), ("nvidia1", 0o666)):
+    for name, mode in {"null": 0o666, **modes}.items():
         (devices / name).write_text("")
         (devices / name).chmod(mode)
     script = f'mount --bind {devices} /dev && exec setpriv --reuid {ALICE.uid} --regid {ALICE.gid} --clear-groups "$@"'
-    words = ["unshare", "-m", "sh", "-c", script, "name", box.gate, "run", "--timeout", "0"]
+    return ["unshare", "-m", "sh", "-c", script, "name"]
+
+
+@needs_mounts
+def test_a_card_whose_device_node_may_not_be_opened_is_never_chosen(make_box):
+    box = make_box(cards=2)
+    for card in (0, 1):
+        box.set(card, minor=card)
+    words = [*where_these_are_the_devices(box, nvidiactl=0o666, nvidia0=0o600, nvidia1=0o666), box.gate, "run", "--timeout", "0"]
     done = box.run_plain(*words, "--", "printenv", "GPU_GATE_INDICES")
     assert done.out == "1\n", done.err
     done = box.run_plain(*words, "-n", "2", "--", "true")
     assert done.status == IMPOSSIBLE
     assert "GPU 0: this user may not open its device node" in done.err
+
+
+@needs_mounts
+def test_a_simulated_card_is_not_judged_by_the_devices_of_the_machine_that_simulates_it(make_box):
+    box = make_box(cards=4)
+    words = where_these_are_the_devices(box, nvidiactl=0o666, nvidia0=0o600)
+    done = box.run_plain(*words, box.gate, "run", "-n", "4", "--", "printenv", "GPU_GATE_INDICES")
+    assert done.out == "0,1,2,3\n", done.err
+    for machine in sorted((SOURCE / "sim" / "machines").glob("*.txt")):
+        box.machine.write_text(machine.read_text())
+        done = box.run_plain(*words, box.gate, "run", "-n", "999", "--", "true")
+        assert done.status == IMPOSSIBLE and "GPU 0: could be used" in done.err, done
+        assert "device node" not in done.err, machine
 
 
 # What can never be is said at once, with the reason for each card.
