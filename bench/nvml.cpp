@@ -14,6 +14,7 @@ namespace {
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 constexpr uint32_t kMaxDevices = 64;
+constexpr uint32_t kRoom = 8;  // for processes on one card
 
 constexpr const char* kUsage =
     "usage: bench-nvml LIBRARY LOG\n"
@@ -71,10 +72,11 @@ void look(void* library, nvml_sim::Device device) {
   nvml_sim::MemoryV2 memory{};
   memory.version = nvml_sim::kMemoryV2Version;
   demand(FIND(nvmlDeviceGetMemoryInfo_v2)(device, &memory), "nvmlDeviceGetMemoryInfo_v2");
-  uint32_t compute_count = 0;
-  FIND(nvmlDeviceGetComputeRunningProcesses_v3)(device, &compute_count, nullptr);
-  uint32_t graphics_count = 0;
-  FIND(nvmlDeviceGetGraphicsRunningProcesses_v3)(device, &graphics_count, nullptr);
+  nvml_sim::ProcessV3 processes[kRoom];
+  uint32_t compute_count = kRoom;
+  FIND(nvmlDeviceGetComputeRunningProcesses_v3)(device, &compute_count, processes);
+  uint32_t graphics_count = kRoom;
+  FIND(nvmlDeviceGetGraphicsRunningProcesses_v3)(device, &graphics_count, processes);
   nvml_sim::Utilization utilization{};
   FIND(nvmlDeviceGetUtilizationRates)(device, &utilization);
   uint32_t compute_mode = 0;

@@ -170,6 +170,19 @@ bool parse_mig(Text text, Mig& mig) {
   return true;
 }
 
+bool parse_process_lists(Text text, ProcessLists& lists) {
+  if (text == "checked") {
+    lists = ProcessLists::checked;
+  } else if (text == "counted") {
+    lists = ProcessLists::counted;
+  } else if (text == "filled") {
+    lists = ProcessLists::filled;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 bool parse_memory_or_unknown(Text text, uint64_t& mib, bool& unknown) {
   unknown = text == "unknown";
   return unknown || parse_number(text, kMaxMib, mib);
@@ -307,6 +320,8 @@ bool parse_setting(Line& line, Text keyword, Machine& machine) {
     good = parse_number(value, kMaxMs, machine.delay_ms);
   } else if (keyword == "init_error") {
     good = parse_error_code(value, machine.init_error);
+  } else if (keyword == "process_lists") {
+    good = parse_process_lists(value, machine.process_lists);
   } else {
     return line.fail("unknown keyword", keyword);
   }
@@ -359,6 +374,7 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
   machine.linger_ms = 0;
   machine.delay_ms = 0;
   machine.init_error = 0;
+  machine.process_lists = ProcessLists::checked;
   machine.gpu_count = 0;
   machine.process_count = 0;
   error = MachineError{};

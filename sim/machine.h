@@ -26,6 +26,13 @@ enum class Mig { unsupported, disabled, enabled };
 
 inline constexpr uint32_t kNoMinor = UINT32_MAX;
 
+// How the queries of process lists treat the caller's array.
+enum class ProcessLists {
+  checked,  // as NVML: filled if there is room for all, else only the count is returned
+  counted,  // a null array is a question for the count, and that succeeds
+  filled,   // whatever room it has, and even if it is null
+};
+
 // Error members hold an nvmlReturn_t; 0 means that the query works.
 struct Gpu {
   char name[96];
@@ -65,6 +72,7 @@ struct Machine {
   uint32_t linger_ms;
   uint32_t delay_ms;
   int init_error;
+  ProcessLists process_lists;
   int gpu_count;
   int process_count;
   Gpu gpus[kMaxGpus];

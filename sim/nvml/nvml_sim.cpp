@@ -315,13 +315,18 @@ void fill(const Process& process, ProcessV1& record) {
 }
 
 // NVML's protocol for lists: `count` says for how many entries there is room, and returns how many
-// there are. Where the room is too small, only the count is returned.
+// there are. Where the room is too small, only the count is returned. Unless the machine file has
+// another protocol (sim::ProcessLists).
 template <typename Record>
 Return give_processes(uint32_t found, uint32_t& count, Record* records) {
   const uint32_t room = count;
   count = found;
-  if (room < found) return kInsufficientSize;
-  if (found > 0 && records == nullptr) return kInvalidArgument;
+  const sim::ProcessLists lists = library.machine.process_lists;
+  if (lists == sim::ProcessLists::counted && records == nullptr) return kSuccess;
+  if (lists != sim::ProcessLists::filled) {
+    if (room < found) return kInsufficientSize;
+    if (found > 0 && records == nullptr) return kInvalidArgument;
+  }
   for (uint32_t i = 0; i < found; ++i) fill(library.processes[i], records[i]);
   return kSuccess;
 }

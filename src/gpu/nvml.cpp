@@ -22,6 +22,7 @@ namespace {
 constexpr std::uint64_t kMiB = 1048576;
 constexpr unsigned kMaxDevices = 1024;    // a library that says more is broken
 constexpr unsigned kMaxProcesses = 4096;  // on one card, likewise
+constexpr unsigned kFirstRoom = 8;        // for processes on one card; more where there are more
 
 /// The entry points. Those of the second group may be missing in an old driver.
 struct Api {
@@ -312,16 +313,7 @@ class NvmlSource final : public GpuSource {
 
   void read_processes(nvml::ProcessesFn* query, nvml::DeviceHandle handle, bool graphics,
                       Device& device) {
-    if (query == nullptr) return;
-    unsigned count = 0;
-    nvml::Return code = query(handle, &count, nullptr);
-    while (code == nvml::kInsufficientSize && count <= kMaxProcesses) {
-      count += 8;  // more may start before the second call
-      // Room for the largest record whatever the library's: a wrong guess must not write past it.
-      records_.resize(count * sizeof(nvml::ProcessInfoR535));
-      code = query(handle, &count, records_.data());
-    }
-    if (code != nvml::kSuccess || count > kMaxProcesses) return;
+    const unsigned count = query != nullptr ? fetch_records(query, handle) : 0;
     for (unsigned i = 0; i < count; ++i) {
       nvml::ProcessInfoV1 record{};
       std::memcpy(&record, records_.data() + i * api_.process_record, sizeof record);
@@ -337,6 +329,24 @@ class NvmlSource final : public GpuSource {
                                   [&](const GpuProcess& p) { return p.pid == process.pid; });
       if (!listed) device.processes.push_back(process);
     }
+  }
+
+  /// Fetches a process list into `records_`; how many there are, 0 where the driver does not tell.
+  /// The array is never null: stand-ins of NVML answer a query of the size with success, or write.
+  unsigned fetch_records(nvml::ProcessesFn* query, nvml::DeviceHandle handle) {
+    for (unsigned room = kFirstRoom; room <= 2 * kMaxProcesses;) {
+      // Room for the largest record whatever the library's: a wrong guess must not write past it,
+      // nor must one that does not heed the room.
+      constexpr std::size_t kLeastBytes = 4096;
+      records_.assign(std::max(room * sizeof(nvml::ProcessInfoR535), kLeastBytes), std::byte{});
+      unsigned count = room;
+      const nvml::Return code = query(handle, &count, records_.data());
+      if (code == nvml::kSuccess && count <= room) return count;
+      if (code != nvml::kSuccess && code != nvml::kInsufficientSize) return 0;
+      if (count > kMaxProcesses) return 0;
+      room = std::max(count + kFirstRoom, 2 * room);  // more may start before the next call
+    }
+    return 0;
   }
 
   void read_health(nvml::DeviceHandle handle, Device& device) {

@@ -245,6 +245,35 @@ TEST_P(EveryNvml, ListsManyProcesses) {
   EXPECT_EQ(processes_of(device(machine)), expected);
 }
 
+TEST_F(Nvml, OneCallFetchesAListOfUpToEightProcesses) {
+  std::string machine = "gpu\n";
+  for (int i = 1; i <= 8; ++i) {
+    machine += "process gpu=0 pid=" + std::to_string(i) + " memory=1 type=compute\n";
+  }
+  EXPECT_EQ(device(machine).processes.size(), 8U);
+  EXPECT_EQ(calls("nvmlDeviceGetComputeRunningProcesses_v3"), 1);
+  EXPECT_EQ(calls("nvmlDeviceGetGraphicsRunningProcesses_v3"), 1);
+  EXPECT_EQ(device(machine + "process gpu=0 pid=9 memory=1 type=compute\n").processes.size(), 9U);
+  EXPECT_EQ(calls("nvmlDeviceGetComputeRunningProcesses_v3"), 3);
+}
+
+TEST_P(EveryNvml, ListsProcessesWhateverTheLibraryMakesOfTooLittleRoom) {
+  for (const char* lists : {"checked", "counted", "filled"}) {
+    for (const int count : {0, 1, 8, 9, 100}) {
+      std::string machine = std::string("process_lists ") + lists + "\ngpu\ngpu\n";
+      std::string expected;
+      for (int i = 1; i <= count; ++i) {
+        machine += "process gpu=0 pid=" + std::to_string(i) + " memory=1 type=compute\n";
+        expected += (i == 1 ? "" : " ") + std::to_string(i) + "c1";
+      }
+      set_machine(machine);
+      const std::vector<Device> found = devices();
+      EXPECT_EQ(processes_of(found.at(0)), expected) << lists << ' ' << count;
+      EXPECT_EQ(processes_of(found.at(1)), "") << lists << ' ' << count;
+    }
+  }
+}
+
 TEST_F(Nvml, AListOfProcessesDoesNotOutliveThem) {
   set_machine("gpu\nprocess gpu=0 pid=101 memory=300 type=compute\n");
   const auto source = nvml_source(paths_);

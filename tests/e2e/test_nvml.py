@@ -68,6 +68,21 @@ def test_many_processes_are_all_listed(any_driver):
     assert [(p["pid"], p["memory_mb"]) for p in found] == [(900000 + i, i) for i in range(200)]
 
 
+def test_a_library_that_answers_lists_otherwise_than_nvml_ends_no_waiter(any_driver):
+    box = any_driver
+    for lists in ("checked", "counted", "filled"):
+        box.extra = [f"process_lists {lists}"]
+        box.list_processes()
+        holder = box.hold("-n", "2")
+        waiter = box.wait_in_line("--poll", "0.05")
+        box.list_processes(*(f"gpu={card} pid={900001 + i} memory=100 type=compute" for card in (0, 1) for i in range(12)))
+        holder.kill()
+        waiter.wait_for(r"GPU 0: in use without gpu-gate by pid 900001")
+        assert [len(gpu["processes"]) for gpu in box.status()] == [12, 12], lists
+        box.list_processes()
+        assert waiter.finish() == 0, lists
+
+
 def test_a_waiter_is_served_with_every_driver(any_driver):
     box = any_driver
     holder = box.hold("-n", "2")
