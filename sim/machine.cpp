@@ -226,6 +226,7 @@ Assigned assign(Gpu& gpu, Text key, Text value) {
   if (key == "minor") return assigned(parse_number(value, uint32_t{1023}, gpu.minor));
   if (key == "memory") return assigned(parse_number(value, kMaxMib, gpu.memory_mib));
   if (key == "reserved") return assigned(parse_number(value, kMaxMib, gpu.reserved_mib));
+  if (key == "reserved_in_used") return assigned(parse_flag(value, gpu.reserved_in_used));
   if (key == "used") return assigned(parse_number(value, kMaxMib, gpu.used_mib));
   if (key == "util") return assigned(parse_number(value, uint32_t{100}, gpu.util_percent));
   if (key == "mode") return assigned(parse_compute_mode(value, gpu.compute_mode));

@@ -47,6 +47,7 @@ struct Gpu {
   uint32_t recovery_action;
   Mig mig;
   bool remap_pending;
+  bool reserved_in_used;
   bool lost;
   bool process_memory_unknown;
   int handle_error;

@@ -44,6 +44,7 @@ class Gpu:
     memory_total_mb: int
     memory_used_mb: int
     memory_free_mb: int
+    memory_reserved_mb: int | None  # by the driver; None: it does not tell, and this is part of memory_used_mb
     utilization_pct: int | None
     pci_bus_id: str
     processes: tuple[GpuProcess, ...]

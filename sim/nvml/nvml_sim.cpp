@@ -583,7 +583,7 @@ Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device, nvml_sim::MemoryV2* m
     memory->total = gpu.memory_mib * nvml_sim::kMib;
     memory->reserved = gpu.reserved_mib * nvml_sim::kMib;
     memory->free = (gpu.memory_mib - gpu.reserved_mib - used_mib) * nvml_sim::kMib;
-    memory->used = used_mib * nvml_sim::kMib;
+    memory->used = (used_mib + (gpu.reserved_in_used ? gpu.reserved_mib : 0)) * nvml_sim::kMib;
     return nvml_sim::kSuccess;
   });
 }

@@ -70,11 +70,13 @@ std::string status_json(const Board& board) {
               {"memory_total_mb", device.memory_total_mib},
               {"memory_used_mb", device.memory_used_mib},
               {"memory_free_mb", device.memory_free_mib},
+              {"memory_reserved_mb", nullptr},
               {"utilization_pct", nullptr},
               {"pci_bus_id", device.pci_bus_id},
               {"processes", Json::array()},
               {"claim", nullptr},
               {"health", health_word(device.health)}};
+    if (device.memory_reserved_mib) json["memory_reserved_mb"] = *device.memory_reserved_mib;
     if (device.utilization_pct) json["utilization_pct"] = *device.utilization_pct;
     for (const BoardProcess& process : row.processes) {
       json["processes"].push_back(process_json(process));

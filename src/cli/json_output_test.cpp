@@ -52,8 +52,8 @@ TEST(StatusJson, HasAnObjectForEachGpuInOrder) {
 TEST(StatusJson, HasEveryKeyWhateverIsKnown) {
   EXPECT_EQ(keys_of(status_of(board_row(Device{}))),
             (std::set<std::string>{"index", "name", "uuid", "memory_total_mb", "memory_used_mb",
-                                   "memory_free_mb", "utilization_pct", "pci_bus_id", "processes",
-                                   "claim", "health"}));
+                                   "memory_free_mb", "memory_reserved_mb", "utilization_pct",
+                                   "pci_bus_id", "processes", "claim", "health"}));
 }
 
 TEST(StatusJson, TellsWhatTheDriverTold) {
@@ -69,6 +69,7 @@ TEST(StatusJson, TellsWhatTheDriverTold) {
   EXPECT_EQ(json["memory_total_mb"], 46068);
   EXPECT_EQ(json["memory_used_mb"], device.memory_used_mib);
   EXPECT_EQ(json["memory_free_mb"], 1000);
+  EXPECT_EQ(json["memory_reserved_mb"], 600);
   EXPECT_EQ(json["utilization_pct"], 42);
   EXPECT_EQ(json["health"], "ok");
 }
@@ -77,8 +78,8 @@ TEST(StatusJson, HasNumbersAsNumbers) {
   Device device = card(0);
   device.memory_total_mib = 5'000'000'000;
   const Json json = status_of(board_row(device));
-  for (const char* key :
-       {"index", "memory_total_mb", "memory_used_mb", "memory_free_mb", "utilization_pct"}) {
+  for (const char* key : {"index", "memory_total_mb", "memory_used_mb", "memory_free_mb",
+                          "memory_reserved_mb", "utilization_pct"}) {
     EXPECT_TRUE(json[key].is_number_integer()) << key;
   }
   EXPECT_EQ(json["memory_total_mb"], 5'000'000'000) << "cut to 32 bits";
@@ -87,8 +88,10 @@ TEST(StatusJson, HasNumbersAsNumbers) {
 TEST(StatusJson, SaysNullWhereNothingIsKnown) {
   Device device = card(0);
   device.utilization_pct.reset();
+  device.memory_reserved_mib.reset();
   const Json json = status_of(board_row(device));
   EXPECT_TRUE(json["utilization_pct"].is_null());
+  EXPECT_TRUE(json["memory_reserved_mb"].is_null());
   EXPECT_TRUE(json["claim"].is_null());
   EXPECT_EQ(json["processes"], Json::array());
 }

@@ -43,8 +43,9 @@ struct Device {
   std::string pci_bus_id;                           // "00000000:17:00.0"
   std::int64_t memory_total_mib = 0;                // 0: unknown
   std::optional<std::int64_t> memory_reserved_mib;  // the driver's own; nothing: a part of `used`
-  std::int64_t memory_used_mib = 0;                 // allocated
+  std::int64_t memory_used_mib = 0;                 // what is neither free nor reserved
   std::int64_t memory_free_mib = 0;
+  bool shares_system_memory = false;   // what is in use may be anybody's, also without a GPU
   std::optional<int> utilization_pct;  // nothing where the driver cannot tell
   std::vector<GpuProcess> processes;
   bool accessible = true;  // this user may open its device node

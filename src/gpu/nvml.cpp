@@ -276,14 +276,12 @@ class NvmlSource final : public GpuSource {
     nvml::MemoryV2 v2{};
     v2.version = nvml::kMemoryV2Version;
     // The v2 query exists but fails on some drivers (13 on 510.39, 999 on WSL): any failure but a
-    // lost card means v1, where `used` includes what the driver reserves.
+    // lost card means v1, which does not tell what the driver reserves.
     if (api_.memory_v2 != nullptr) {
       const nvml::Return code = api_.memory_v2(handle, &v2);
       if (code == nvml::kSuccess && v2.total > 0) {
-        device.memory_total_mib = to_mib(v2.total);
         device.memory_reserved_mib = to_mib(v2.reserved);
-        device.memory_used_mib = to_mib(v2.used);
-        device.memory_free_mib = to_mib(v2.free);
+        set_memory(device, to_mib(v2.total), to_mib(v2.free));
         return true;
       }
       if (code == nvml::kGpuIsLost) return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
@@ -291,19 +289,26 @@ class NvmlSource final : public GpuSource {
     nvml::Memory v1{};
     const nvml::Return code = api_.memory(handle, &v1);
     if (code == nvml::kSuccess && v1.total > 0) {
-      device.memory_total_mib = to_mib(v1.total);
-      device.memory_used_mib = to_mib(v1.used);
-      device.memory_free_mib = to_mib(v1.free);
+      set_memory(device, to_mib(v1.total), to_mib(v1.free));
       return true;
     }
     if (code != nvml::kSuccess && code != nvml::kNotSupported) {
       return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
     }
     // A card that shares the system's memory (GB10, Jetson) has no memory of its own to report.
-    device.memory_total_mib = meminfo_mib(paths_.meminfo, "MemTotal");
-    device.memory_free_mib = meminfo_mib(paths_.meminfo, "MemAvailable");
-    device.memory_used_mib = 0;
+    device.shares_system_memory = true;
+    set_memory(device, meminfo_mib(paths_.meminfo, "MemTotal"),
+               meminfo_mib(paths_.meminfo, "MemAvailable"));
     return true;
+  }
+
+  /// What is in use is the rest: nvml.h has two opinions on whether its own `used` includes what
+  /// the driver reserves (nvmlMemory_v2_t, and a note at nvmlDeviceGetMemoryInfo since 12.9).
+  static void set_memory(Device& device, std::int64_t total_mib, std::int64_t free_mib) {
+    device.memory_total_mib = total_mib;
+    device.memory_free_mib = free_mib;
+    const std::int64_t rest_mib = total_mib - free_mib - device.memory_reserved_mib.value_or(0);
+    device.memory_used_mib = std::max<std::int64_t>(rest_mib, 0);
   }
 
   void read_processes(nvml::DeviceHandle handle, Device& device) {

@@ -25,10 +25,10 @@ constexpr unsigned kNameSize = 96;               // NVML_DEVICE_NAME_V2_BUFFER_S
 constexpr unsigned kFieldRecoveryAction = 230;   // NVML_FI_DEV_GET_GPU_RECOVERY_ACTION (R565+)
 constexpr std::uint64_t kUnknownMemory = ~0ULL;  // NVML_VALUE_NOT_AVAILABLE
 
-struct Memory {  // nvmlMemory_t: used includes what the driver reserves
+struct Memory {  // nvmlMemory_t
   std::uint64_t total, free, used;
 };
-struct MemoryV2 {  // nvmlMemory_v2_t: used is what is allocated, reserved apart
+struct MemoryV2 {  // nvmlMemory_v2_t
   std::uint32_t version;
   std::uint64_t total, reserved, free, used;
 };

@@ -125,6 +125,12 @@ TEST_F(Nvml, WhatTheDriverReservesIsToldApart) {
   EXPECT_EQ(found.memory_free_mib, 24576 - 400 - 1000);
 }
 
+TEST_F(Nvml, WhatIsReservedIsNoPartOfWhatIsUsedWhateverTheDriverSaysIsUsed) {
+  const Device found = device("gpu memory=24576 reserved=400 used=1000 reserved_in_used=1\n");
+  EXPECT_EQ(found.memory_reserved_mib, 400);
+  EXPECT_EQ(found.memory_used_mib, 1000);
+}
+
 TEST_F(Nvml, AnOldDriverCountsWhatItReservesAsUsed) {
   paths_.driver_library = driver("old");
   const Device found = device("gpu memory=24576 reserved=400 used=1000\n");
@@ -166,8 +172,9 @@ TEST_F(Nvml, ACardThatSharesTheSystemsMemoryIsMeasuredByThat) {
   EXPECT_EQ(found.health, Health::ok);
   EXPECT_EQ(found.memory_total_mib, 128000);
   EXPECT_EQ(found.memory_free_mib, 64000);
-  EXPECT_EQ(found.memory_used_mib, 0);
+  EXPECT_EQ(found.memory_used_mib, 64000);
   EXPECT_FALSE(found.memory_reserved_mib);
+  EXPECT_TRUE(found.shares_system_memory);
 }
 
 TEST_F(Nvml, SharedMemoryThatCannotBeReadIsOfUnknownSize) {

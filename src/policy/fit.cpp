@@ -21,6 +21,7 @@ Fit idle_fit(const Device& device, const Request& request) {
     if (!process.graphics) return Fit::occupied;
     graphics_mib += process.memory_mib.value_or(0);
   }
+  if (device.shares_system_memory) return Fit::usable;
   return device.memory_used_mib - graphics_mib > kIdleMemoryMib + hidden_reserve_mib(device)
              ? Fit::memory_held
              : Fit::usable;

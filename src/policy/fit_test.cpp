@@ -43,6 +43,15 @@ TEST(Fit, AGraphicsProcessAndItsMemoryDoNot) {
   EXPECT_EQ(fit(machine.devices[0], wish(1), {}), Fit::memory_held);
 }
 
+TEST(Fit, OnlyProcessesOccupyACardThatSharesTheSystemsMemory) {
+  Snapshot machine = idle_machine(1);
+  machine.devices[0].shares_system_memory = true;
+  machine.devices[0].memory_used_mib = 30000;
+  EXPECT_EQ(fit(machine.devices[0], wish(1), {}), Fit::usable);
+  machine.devices[0].processes = {{42, false, 100}};
+  EXPECT_EQ(fit(machine.devices[0], wish(1), {}), Fit::occupied);
+}
+
 TEST(Fit, WhatTheDriverReservesDoesNotCountAlsoWhereItDoesNotTell) {
   Snapshot machine = idle_machine(1);
   machine.devices[0].memory_reserved_mib.reset();

@@ -92,6 +92,21 @@ def test_a_waiter_is_served_with_every_driver(any_driver):
     assert waiter.out == f"{uuid(0)},{uuid(1)}\n"
 
 
+def test_the_memory_that_status_tells_adds_up(any_driver):
+    box = any_driver
+    box.set(0, used=5000, reserved=600)
+    box.set(1, used=5000, reserved=600, reserved_in_used=1)
+    for gpu in box.status():
+        told = gpu["memory_used_mb"], gpu["memory_free_mb"], gpu["memory_reserved_mb"]
+        assert told == ((5600, 40468, None) if box.variant == "old" else (5000, 40468, 600))
+        assert sum(number or 0 for number in told) == gpu["memory_total_mb"]
+
+
+def test_what_the_driver_reserves_keeps_no_card_out_whatever_it_says_is_used(box):
+    box.set(0, reserved=4000, used=512, reserved_in_used=1)
+    assert granted(box) == "0"
+
+
 # Queries that fail.
 
 def test_a_failing_new_memory_query_falls_back_to_the_first(box):
@@ -214,6 +229,7 @@ def test_a_card_that_shares_the_systems_memory_is_measured_by_that(box):
     gpu = box.status()[0]
     assert gpu["memory_total_mb"] == total
     assert 0 < gpu["memory_free_mb"] <= total
+    assert gpu["memory_used_mb"] == total - gpu["memory_free_mb"]
     assert granted(box) == "0"
     assert granted(box, "--min-free-mb", "1") == "0"
     assert box.run("run", "--min-free-mb", str(total + 1), "--", "true").status == 3
