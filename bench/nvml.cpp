@@ -75,6 +75,8 @@ void look(void* library, nvml_sim::Device device) {
   nvml_sim::ProcessV3 processes[kRoom];
   uint32_t compute_count = kRoom;
   FIND(nvmlDeviceGetComputeRunningProcesses_v3)(device, &compute_count, processes);
+  uint32_t mps_count = kRoom;
+  FIND(nvmlDeviceGetMPSComputeRunningProcesses_v3)(device, &mps_count, processes);
   uint32_t graphics_count = kRoom;
   FIND(nvmlDeviceGetGraphicsRunningProcesses_v3)(device, &graphics_count, processes);
   nvml_sim::Utilization utilization{};

@@ -170,6 +170,19 @@ bool parse_mig(Text text, Mig& mig) {
   return true;
 }
 
+bool parse_process_kind(Text text, ProcessKind& kind) {
+  if (text == "compute") {
+    kind = ProcessKind::compute;
+  } else if (text == "graphics") {
+    kind = ProcessKind::graphics;
+  } else if (text == "mps") {
+    kind = ProcessKind::mps;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 bool parse_process_lists(Text text, ProcessLists& lists) {
   if (text == "checked") {
     lists = ProcessLists::checked;
@@ -257,10 +270,7 @@ Assigned assign(StaticProcess& process, Text key, Text value) {
   if (key == "memory") {
     return assigned(parse_memory_or_unknown(value, process.memory_mib, process.memory_unknown));
   }
-  if (key == "type") {
-    process.graphics = value == "graphics";
-    return assigned(process.graphics || value == "compute");
-  }
+  if (key == "type") return assigned(parse_process_kind(value, process.kind));
   return Assigned::unknown_key;
 }
 

@@ -26,6 +26,10 @@ enum class Mig { unsupported, disabled, enabled };
 
 inline constexpr uint32_t kNoMinor = UINT32_MAX;
 
+// The list that a process is in. A client of an MPS server may be in that of compute processes,
+// too.
+enum class ProcessKind { compute, graphics, mps };
+
 // How the queries of process lists treat the caller's array.
 enum class ProcessLists {
   checked,  // as NVML: filled if there is room for all, else only the count is returned
@@ -63,7 +67,7 @@ struct StaticProcess {
   uint32_t pid;
   uint64_t memory_mib;
   bool memory_unknown;
-  bool graphics;
+  ProcessKind kind;
 };
 
 // All zero is a machine without a device: a global Machine costs no bytes in the library's file.

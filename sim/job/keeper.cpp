@@ -94,9 +94,10 @@ uint64_t free_mib(const Machine& machine, int gpu, const JobUse* jobs, int job_c
 bool has_compute_process(const Machine& machine, int gpu, const JobUse* jobs, int job_count) {
   return std::any_of(jobs, jobs + job_count,
                      [](const JobUse& job) { return job.running && !job.graphics; }) ||
-         std::any_of(
-             machine.processes, machine.processes + machine.process_count,
-             [&](const StaticProcess& process) { return process.gpu == gpu && !process.graphics; });
+         std::any_of(machine.processes, machine.processes + machine.process_count,
+                     [&](const StaticProcess& process) {
+                       return process.gpu == gpu && process.kind != ProcessKind::graphics;
+                     });
 }
 
 Taken check_device(const Machine& machine, int gpu, const Demand& demand, int state_folder) {

@@ -43,8 +43,6 @@ constexpr const char* kDefaultDriver = "535.54.03";
 constexpr const char* kDefaultDriver = "450.80.02";
 #endif
 
-enum class ProcessKind { compute, graphics };
-
 struct Process {
   uint32_t pid;
   uint64_t memory_bytes;
@@ -274,8 +272,7 @@ uint32_t util_percent(const sim::Gpu& gpu) {
 }
 
 // Fills library.processes; the caller holds the lock.
-uint32_t list_processes(int index, const sim::Gpu& gpu, ProcessKind kind) {
-  const bool graphics = kind == ProcessKind::graphics;
+uint32_t list_processes(int index, const sim::Gpu& gpu, sim::ProcessKind kind) {
   uint32_t count = 0;
   const auto add = [&](uint32_t pid, uint64_t mib, bool unknown) {
     const bool hidden = unknown || gpu.process_memory_unknown;
@@ -284,13 +281,15 @@ uint32_t list_processes(int index, const sim::Gpu& gpu, ProcessKind kind) {
   };
   for (int i = 0; i < library.machine.process_count; ++i) {
     const sim::StaticProcess& process = library.machine.processes[i];
-    if (process.gpu != index || process.graphics != graphics) continue;
+    if (process.gpu != index || process.kind != kind) continue;
     add(process.pid, process.memory_mib, process.memory_unknown);
   }
   const int job_count = read_jobs(gpu);
   for (int i = 0; i < job_count; ++i) {
     const sim::JobUse& job = library.jobs[i];
-    if (job.running && job.graphics == graphics) add(job.pid, job.memory_mib, false);
+    const sim::ProcessKind its_kind =
+        job.graphics ? sim::ProcessKind::graphics : sim::ProcessKind::compute;
+    if (job.running && its_kind == kind) add(job.pid, job.memory_mib, false);
   }
   return count;
 }
@@ -332,7 +331,7 @@ Return give_processes(uint32_t found, uint32_t& count, Record* records) {
 }
 
 template <typename Record>
-Return get_processes(const char* function, Device device, ProcessKind kind, uint32_t* count,
+Return get_processes(const char* function, Device device, sim::ProcessKind kind, uint32_t* count,
                      Record* records) {
   return ask_live(function, device, [&](int index, const sim::Gpu& gpu) {
     if (count == nullptr) return kInvalidArgument;
@@ -561,14 +560,17 @@ Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode) {
 
 Return nvmlDeviceGetComputeRunningProcesses(nvml_sim::Device device, uint32_t* count,
                                             nvml_sim::ProcessV1* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::compute, count,
-                                 processes);
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::compute, count, processes);
 }
 
 Return nvmlDeviceGetGraphicsRunningProcesses(nvml_sim::Device device, uint32_t* count,
                                              nvml_sim::ProcessV1* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::graphics, count,
-                                 processes);
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::graphics, count, processes);
+}
+
+Return nvmlDeviceGetMPSComputeRunningProcesses(nvml_sim::Device device, uint32_t* count,
+                                               nvml_sim::ProcessV1* processes) {
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::mps, count, processes);
 }
 
 #if NVML_SIM_RELEASE >= 535
@@ -590,37 +592,27 @@ Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device, nvml_sim::MemoryV2* m
 
 Return nvmlDeviceGetComputeRunningProcesses_v2(nvml_sim::Device device, uint32_t* count,
                                                nvml_sim::ProcessV2* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::compute, count,
-                                 processes);
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::compute, count, processes);
 }
 
 Return nvmlDeviceGetComputeRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
                                                nvml_sim::ProcessV3* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::compute, count,
-                                 processes);
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::compute, count, processes);
 }
 
 Return nvmlDeviceGetGraphicsRunningProcesses_v2(nvml_sim::Device device, uint32_t* count,
                                                 nvml_sim::ProcessV2* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::graphics, count,
-                                 processes);
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::graphics, count, processes);
 }
 
 Return nvmlDeviceGetGraphicsRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
                                                 nvml_sim::ProcessV3* processes) {
-  return nvml_sim::get_processes(__func__, device, nvml_sim::ProcessKind::graphics, count,
-                                 processes);
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::graphics, count, processes);
 }
 
-// The machine has no MPS server.
 Return nvmlDeviceGetMPSComputeRunningProcesses_v3(nvml_sim::Device device, uint32_t* count,
-                                                  nvml_sim::ProcessV3*) {
-  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
-    if (count == nullptr) return nvml_sim::kInvalidArgument;
-    if (gpu.process_error != 0) return static_cast<Return>(gpu.process_error);
-    *count = 0;
-    return nvml_sim::kSuccess;
-  });
+                                                  nvml_sim::ProcessV3* processes) {
+  return nvml_sim::get_processes(__func__, device, sim::ProcessKind::mps, count, processes);
 }
 
 Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current, uint32_t* pending) {
@@ -691,13 +683,11 @@ Return nvmlDeviceGetRunningProcessDetailList(nvml_sim::Device device,
     }
     if (list->mode > nvml_sim::kDetailMps) return nvml_sim::kInvalidArgument;
     if (gpu.process_error != 0) return static_cast<Return>(gpu.process_error);
-    uint32_t found = 0;
-    if (list->mode != nvml_sim::kDetailMps) {
-      found = nvml_sim::list_processes(index, gpu,
-                                       list->mode == nvml_sim::kDetailGraphics
-                                           ? nvml_sim::ProcessKind::graphics
-                                           : nvml_sim::ProcessKind::compute);
-    }
+    const sim::ProcessKind kind = list->mode == nvml_sim::kDetailGraphics
+                                      ? sim::ProcessKind::graphics
+                                  : list->mode == nvml_sim::kDetailMps ? sim::ProcessKind::mps
+                                                                       : sim::ProcessKind::compute;
+    const uint32_t found = nvml_sim::list_processes(index, gpu, kind);
     return nvml_sim::give_processes(found, list->entry_count, list->entries);
   });
 }

@@ -161,6 +161,8 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeRunningProcesses(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGraphicsRunningProcesses(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMPSComputeRunningProcesses(
+    nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
 
 #if NVML_SIM_RELEASE >= 535
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device,

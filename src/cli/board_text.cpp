@@ -37,8 +37,10 @@ std::vector<std::string> users(const BoardRow& row, std::int64_t now) {
   }
   for (const BoardProcess& process : row.processes) {
     if (process.claimed) continue;
-    const bool graphics = process.described.process.graphics;
-    lines.push_back(process_text(process.described) + (graphics ? " (graphics)" : " (no claim)"));
+    const GpuProcess& listed = process.described.process;
+    lines.push_back(process_text(process.described) + (listed.mps_server ? " (MPS server)"
+                                                       : listed.graphics ? " (graphics)"
+                                                                         : " (no claim)"));
   }
   if (lines.empty()) lines.push_back("-");
   return lines;
@@ -90,12 +92,9 @@ class Table {
 };
 
 const char* colour_of(const BoardRow& row) {
-  if (row.device.health != Health::ok) return "\x1b[31m";  // red
-  if (!row.claims.empty()) return "\x1b[33m";              // yellow
-  const bool others =
-      std::any_of(row.processes.begin(), row.processes.end(),
-                  [](const BoardProcess& p) { return !p.described.process.graphics; });
-  return others ? "\x1b[35m" : "\x1b[32m";  // magenta, green
+  if (row.device.health != Health::ok) return "\x1b[31m";          // red
+  if (!row.claims.empty()) return "\x1b[33m";                      // yellow
+  return occupants(row.device).empty() ? "\x1b[32m" : "\x1b[35m";  // green, magenta
 }
 
 /// What is known of the device itself: the cells of its first line but the last.

@@ -204,6 +204,14 @@ TEST(BoardText, MarksGraphicsAndBlamesItForNothing) {
   EXPECT_EQ(users, Texts{"root: Xorg (pid 7) (graphics)"});
 }
 
+TEST(BoardText, MarksAnMpsServerAndBlamesItForNothing) {
+  DeviceProcess server = seen_process(7, "root", "nvidia-cuda-mps-server");
+  server.process.mps_server = true;
+  const BoardRow row = board_row(card(0), {}, {{.described = server, .claimed = false}});
+  EXPECT_EQ(users_of(row), Texts{"root: nvidia-cuda-mps-server (pid 7) (MPS server)"});
+  EXPECT_TRUE(has(coloured(board_of({row})), "\x1b[32m"));
+}
+
 TEST(BoardText, NamesAProcessThatCannotBeSeenByItsPid) {
   const Texts users =
       users_of(board_row(card(0), {}, {{.described = hidden_process(77), .claimed = false}}));

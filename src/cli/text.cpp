@@ -124,9 +124,7 @@ std::string reason_key(const Device& device, Fit fit, const std::vector<Claim>& 
   }
   if (fit == Fit::occupied) {
     std::set<pid_t> pids;  // the driver lists them in any order
-    for (const GpuProcess& process : device.processes) {
-      if (!process.graphics) pids.insert(process.pid);
-    }
+    for (const GpuProcess& process : occupants(device)) pids.insert(process.pid);
     for (const pid_t pid : pids) key += "/" + std::to_string(pid);
   }
   return key;

@@ -47,7 +47,7 @@ std::string why_barred(Barred barred) {
                 kNow);
 }
 
-TEST(ReasonKey, IsThatOfTheComputeProcessesInAnyOrder) {
+TEST(ReasonKey, IsThatOfTheOccupantsInAnyOrder) {
   Device device = card(0);
   device.processes = {{.pid = 5, .graphics = false, .memory_mib = {}},
                       {.pid = 7, .graphics = false, .memory_mib = {}}};

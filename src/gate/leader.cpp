@@ -6,12 +6,12 @@
 namespace gpu_gate {
 namespace {
 
-/// Which of these are in use without a process that the driver shows. There a job has ended, and
-/// the driver is still freeing its memory (or it never will: the looks become seldom).
+/// Which of these are in use without anybody that the driver shows. There a job has ended, and the
+/// driver is still freeing its memory (or it never will: the looks become seldom).
 std::set<std::string> draining(const Snapshot& snapshot, const std::set<std::string>& devices) {
   std::set<std::string> uuids;
   for (const Device& device : snapshot.devices) {
-    if (devices.contains(device.uuid) && device.processes.empty()) uuids.insert(device.uuid);
+    if (devices.contains(device.uuid) && occupants(device).empty()) uuids.insert(device.uuid);
   }
   return uuids;
 }

@@ -17,6 +17,7 @@ struct GpuProcess {
   pid_t pid = 0;
   bool graphics = false;                   // a display or render client, not a compute one
   std::optional<std::int64_t> memory_mib;  // nothing where the driver cannot tell
+  bool mps_server = false;                 // computes for its clients, which are listed themselves
 };
 
 /// May this be a device's UUID? It becomes a part of file names: letters, digits and hyphens.

@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "base/printable.h"
+#include "base/process.h"
 #include "base/unique_fd.h"
 #include "gpu/nvml_abi.h"
 
@@ -23,6 +24,12 @@ constexpr std::uint64_t kMiB = 1048576;
 constexpr unsigned kMaxDevices = 1024;    // a library that says more is broken
 constexpr unsigned kMaxProcesses = 4096;  // on one card, likewise
 constexpr unsigned kFirstRoom = 8;        // for processes on one card; more where there are more
+
+/// A process list, in the newest version that the library has.
+struct ProcessList {
+  nvml::ProcessesFn* query = nullptr;
+  std::size_t record = 0;  // bytes
+};
 
 /// The entry points. Those of the second group may be missing in an old driver.
 struct Api {
@@ -42,9 +49,9 @@ struct Api {
   nvml::NumberFn* compute_mode = nullptr;
   nvml::MigModeFn* mig_mode = nullptr;
   nvml::FieldsFn* fields = nullptr;
-  nvml::ProcessesFn* compute_processes = nullptr;
-  nvml::ProcessesFn* graphics_processes = nullptr;
-  std::size_t process_record = 0;  // bytes of one record of the two functions above
+  ProcessList compute_processes;
+  ProcessList mps_processes;  // the clients of an MPS server
+  ProcessList graphics_processes;
 };
 
 /// What stays the same for a physical card as long as the library is open.
@@ -64,28 +71,23 @@ bool load(void* library, Function*& function, std::initializer_list<const char*>
   return false;
 }
 
-/// The newest process functions that this library has, and the size of their records. NVML changed
+/// The newest function of this name that the library has, and the size of its records. NVML changed
 /// the record twice without changing the name: see the comment at each size.
-void load_process_functions(void* library, Api& api) {
-  const bool versioned =
-      load(
-          library, api.compute_processes,
-          {"nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"}) &&
-      load(
-          library, api.graphics_processes,
-          {"nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2"});
-  if (!versioned) {
-    load(library, api.compute_processes, {"nvmlDeviceGetComputeRunningProcesses"});
-    load(library, api.graphics_processes, {"nvmlDeviceGetGraphicsRunningProcesses"});
-    api.process_record = sizeof(nvml::ProcessInfoV1);
-    return;
+ProcessList load_process_list(void* library, const std::string& name) {
+  ProcessList list;
+  if (load(library, list.query, {(name + "_v3").c_str()})) {
+    // The first R535 drivers have _v3 functions that write 32-byte records; they are known by
+    // having the confidential-computing query but not yet the process detail list (pynvml issue
+    // 50).
+    const bool early_r535 = ::dlsym(library, "nvmlDeviceGetConfComputeMemSizeInfo") != nullptr &&
+                            ::dlsym(library, "nvmlDeviceGetRunningProcessDetailList") == nullptr;
+    list.record = early_r535 ? sizeof(nvml::ProcessInfoR535) : sizeof(nvml::ProcessInfoV2);
+  } else if (load(library, list.query, {(name + "_v2").c_str()})) {
+    list.record = sizeof(nvml::ProcessInfoV2);
+  } else if (load(library, list.query, {name.c_str()})) {
+    list.record = sizeof(nvml::ProcessInfoV1);
   }
-  // The first R535 drivers have _v3 functions that write 32-byte records; they are known by having
-  // the confidential-computing query but not yet the process detail list (pynvml issue 50).
-  const bool early_r535 = ::dlsym(library, "nvmlDeviceGetComputeRunningProcesses_v3") != nullptr &&
-                          ::dlsym(library, "nvmlDeviceGetConfComputeMemSizeInfo") != nullptr &&
-                          ::dlsym(library, "nvmlDeviceGetRunningProcessDetailList") == nullptr;
-  api.process_record = early_r535 ? sizeof(nvml::ProcessInfoR535) : sizeof(nvml::ProcessInfoV2);
+  return list;
 }
 
 /// The name of the first required symbol that is missing, or null.
@@ -115,7 +117,9 @@ const char* load_api(void* library, Api& api) {
   load(library, api.compute_mode, {"nvmlDeviceGetComputeMode"});
   load(library, api.mig_mode, {"nvmlDeviceGetMigMode"});
   load(library, api.fields, {"nvmlDeviceGetFieldValues"});
-  load_process_functions(library, api);
+  api.compute_processes = load_process_list(library, "nvmlDeviceGetComputeRunningProcesses");
+  api.mps_processes = load_process_list(library, "nvmlDeviceGetMPSComputeRunningProcesses");
+  api.graphics_processes = load_process_list(library, "nvmlDeviceGetGraphicsRunningProcesses");
   return nullptr;
 }
 
@@ -127,6 +131,14 @@ bool node_accessible(const std::string& devices, unsigned minor) {
   const std::string node = devices + "/nvidia" + std::to_string(minor);
   const UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   return fd || (errno != EACCES && errno != EPERM && errno != ENOENT);
+}
+
+/// An MPS server stays on its cards for good. It is known by the name that it is started with.
+bool is_mps_server(pid_t pid, const std::string& proc) {
+  const std::string path = proc + "/" + std::to_string(pid) + "/cmdline";
+  std::string name = read_small_file(path, 4096).value_or("");
+  name.resize(std::min(name.find('\0'), name.size()));
+  return name.substr(name.rfind('/') + 1) == "nvidia-cuda-mps-server";
 }
 
 std::int64_t to_mib(std::uint64_t bytes) { return static_cast<std::int64_t>(bytes / kMiB); }
@@ -312,26 +324,31 @@ class NvmlSource final : public GpuSource {
   }
 
   void read_processes(nvml::DeviceHandle handle, Device& device) {
-    read_processes(api_.compute_processes, handle, false, device);
-    read_processes(api_.graphics_processes, handle, true, device);
+    add_processes(api_.compute_processes, handle, false, device);
+    add_processes(api_.mps_processes, handle, false, device);
+    for (GpuProcess& process : device.processes) {
+      process.mps_server = is_mps_server(process.pid, paths_.proc);
+    }
+    add_processes(api_.graphics_processes, handle, true, device);
   }
 
-  void read_processes(nvml::ProcessesFn* query, nvml::DeviceHandle handle, bool graphics,
-                      Device& device) {
-    const unsigned count = query != nullptr ? fetch_records(query, handle) : 0;
+  /// A process that is in several lists counts once, as in the first: one that draws and computes
+  /// is a compute process.
+  void add_processes(const ProcessList& list, nvml::DeviceHandle handle, bool graphics,
+                     Device& device) {
+    const unsigned count = list.query != nullptr ? fetch_records(list.query, handle) : 0;
+    const auto known = static_cast<std::ptrdiff_t>(device.processes.size());
     for (unsigned i = 0; i < count; ++i) {
       nvml::ProcessInfoV1 record{};
-      std::memcpy(&record, records_.data() + i * api_.process_record, sizeof record);
+      std::memcpy(&record, records_.data() + i * list.record, sizeof record);
       GpuProcess process;
       process.pid = static_cast<pid_t>(record.pid);
       process.graphics = graphics;
       if (record.used_memory != nvml::kUnknownMemory) {
         process.memory_mib = to_mib(record.used_memory);
       }
-      // A process that draws and computes is in both lists; it counts as a compute process.
-      const bool listed =
-          graphics && std::any_of(device.processes.begin(), device.processes.end(),
-                                  [&](const GpuProcess& p) { return p.pid == process.pid; });
+      const bool listed = std::any_of(device.processes.begin(), device.processes.begin() + known,
+                                      [&](const GpuProcess& p) { return p.pid == process.pid; });
       if (!listed) device.processes.push_back(process);
     }
   }

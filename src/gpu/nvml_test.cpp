@@ -232,6 +232,37 @@ TEST_P(EveryNvml, AProcessThatDrawsAndComputesCountsOnceAsACompute) {
             "101c300 102g20");
 }
 
+TEST_P(EveryNvml, ListsTheClientsOfAnMpsServerOnce) {
+  EXPECT_EQ(processes_of(device("gpu\n"
+                                "process gpu=0 pid=101 memory=28 type=compute\n"
+                                "process gpu=0 pid=102 memory=300 type=compute\n"
+                                "process gpu=0 pid=102 memory=300 type=mps\n"
+                                "process gpu=0 pid=103 memory=20 type=mps\n"
+                                "process gpu=0 pid=103 memory=20 type=graphics\n")),
+            "101c28 102c300 103c20");
+}
+
+TEST_F(Nvml, KnowsAnMpsServerByTheNameThatItWasStartedWith) {
+  paths_.proc = folder_.path("proc");
+  using namespace std::string_view_literals;
+  folder_.write("proc/101/cmdline", "nvidia-cuda-mps-server\0"sv);
+  folder_.write("proc/102/cmdline", "/usr/bin/nvidia-cuda-mps-server\0-f\0"sv);
+  folder_.write("proc/103/cmdline", "python\0/x/nvidia-cuda-mps-server\0"sv);
+  folder_.write("proc/104/cmdline", "");
+  std::string machine = "gpu\n";
+  for (const char* pid : {"101", "102", "103", "104", "105"}) {
+    machine += std::string("process gpu=0 pid=") + pid + " memory=28 type=compute\n";
+  }
+  folder_.write("proc/99/cmdline", "nvidia-cuda-mps-server\0"sv);
+  const Device found = device(machine +
+                              "process gpu=0 pid=101 memory=1 type=mps\n"
+                              "process gpu=0 pid=99 memory=1 type=mps\n");
+  EXPECT_EQ(processes_of(found), "101c28 102c28 103c28 104c28 105c28 99c1");
+  for (const GpuProcess& process : found.processes) {
+    EXPECT_EQ(process.mps_server, process.pid <= 102) << process.pid;
+  }
+}
+
 TEST_P(EveryNvml, MemoryThatTheDriverCannotTellIsUnknown) {
   EXPECT_EQ(processes_of(device("gpu\n"
                                 "process gpu=0 pid=101 memory=unknown type=compute\n"

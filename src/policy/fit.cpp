@@ -1,6 +1,7 @@
 #include "policy/fit.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace gpu_gate {
 namespace {
@@ -12,22 +13,36 @@ std::int64_t hidden_reserve_mib(const Device& device) {
   return device.memory_reserved_mib ? 0 : device.memory_total_mib / 50;
 }
 
+std::int64_t graphics_mib(const Device& device) {
+  std::int64_t mib = 0;
+  for (const GpuProcess& process : device.processes) {
+    if (process.graphics) mib += process.memory_mib.value_or(0);
+  }
+  return mib;
+}
+
 /// With neither memory nor utilisation asked for, nobody else may be on the device. Inside a claim
 /// the device is the job's own, so what runs there already is no stranger.
 Fit idle_fit(const Device& device, const Request& request) {
   if (request.within != 0) return Fit::usable;
-  std::int64_t graphics_mib = 0;
-  for (const GpuProcess& process : device.processes) {
-    if (!process.graphics) return Fit::occupied;
-    graphics_mib += process.memory_mib.value_or(0);
-  }
+  if (!occupants(device).empty()) return Fit::occupied;
   if (device.shares_system_memory) return Fit::usable;
-  return device.memory_used_mib - graphics_mib > kIdleMemoryMib + hidden_reserve_mib(device)
+  return device.memory_used_mib - graphics_mib(device) > kIdleMemoryMib + hidden_reserve_mib(device)
              ? Fit::memory_held
              : Fit::usable;
 }
 
 }  // namespace
+
+std::vector<GpuProcess> occupants(const Device& device) {
+  const bool is_rendering = graphics_mib(device) > kDesktopMemoryMib;
+  std::vector<GpuProcess> list;
+  std::copy_if(device.processes.begin(), device.processes.end(), std::back_inserter(list),
+               [&](const GpuProcess& process) {
+                 return process.graphics ? is_rendering : !process.mps_server;
+               });
+  return list;
+}
 
 bool could_ever(Fit fit) {
   return fit != Fit::not_allowed && fit != Fit::mig && fit != Fit::too_small;

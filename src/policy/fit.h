@@ -19,7 +19,7 @@ enum class Fit {
   // Not as it is now:
   unhealthy,    // Device::health says why
   claimed,      // a live claim has it
-  occupied,     // a compute process of others is on it
+  occupied,     // processes of others are on it
   memory_held,  // memory is in use that belongs to no visible process
   memory_low,   // less memory free than asked for
   busy,         // utilisation above what was asked for
@@ -37,6 +37,14 @@ bool needs_time(Fit fit);
 /// Memory that may be in use on a device that still counts as nobody's, besides what the driver
 /// reserves and graphics clients hold: contexts of monitoring tools and of a display server.
 constexpr std::int64_t kIdleMemoryMib = 512;
+
+/// Memory that the graphics processes of a device that still counts as nobody's may hold in all: a
+/// desktop. More is a renderer.
+constexpr std::int64_t kDesktopMemoryMib = 2048;
+
+/// The processes that make a device somebody's: those that compute, except an MPS server, and those
+/// that draw where they are more than a desktop.
+std::vector<GpuProcess> occupants(const Device& device);
 
 /// Is this device eligible for this request, with nobody else in line?
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy);

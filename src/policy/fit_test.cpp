@@ -246,11 +246,35 @@ TEST(Fit, AnIdleCardIsNotJudgedByItsUtilisation) {
 
 TEST(Fit, TheMemoryOfAllGraphicsProcessesIsTheirs) {
   Device device = card(0);
-  device.processes = {{42, true, 2000}, {43, true, 3000}};
-  device.memory_used_mib = 5000 + kIdleMemoryMib;
+  device.processes = {{42, true, 1000}, {43, true, 1000}};
+  device.memory_used_mib = 2000 + kIdleMemoryMib;
   EXPECT_EQ(fit(device, wish(1), {}), Fit::usable);
   device.memory_used_mib += 1;
   EXPECT_EQ(fit(device, wish(1), {}), Fit::memory_held);
+}
+
+TEST(Fit, ADesktopIsNobodyAndARendererIsSomebody) {
+  Device device = card(0);
+  device.processes = {{42, true, 48}, {43, true, kDesktopMemoryMib - 48}};
+  device.memory_used_mib = kDesktopMemoryMib;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::usable);
+  device.processes[0].memory_mib = 49;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::occupied);
+  EXPECT_EQ(occupants(device).size(), 2U);
+  Request request = wish(1);
+  request.criteria.min_free_mib = 1000;
+  EXPECT_EQ(fit(device, request, {}), Fit::usable) << "memory asked for is the only test";
+}
+
+TEST(Fit, AnMpsServerIsNobodyAndItsClientsAreSomebody) {
+  Device device = card(0);
+  device.processes = {{.pid = 42, .memory_mib = 28, .mps_server = true}};
+  device.memory_used_mib = 28;
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::usable);
+  EXPECT_TRUE(occupants(device).empty());
+  device.processes.push_back({.pid = 43, .memory_mib = 0});
+  EXPECT_EQ(fit(device, wish(1), {}), Fit::occupied);
+  EXPECT_EQ(occupants(device).at(0).pid, 43);
 }
 
 TEST(Fit, AGraphicsProcessOfUnknownMemoryExplainsNone) {

@@ -44,6 +44,9 @@ inline DeviceProcess hidden_process(pid_t pid) {
 
 inline BoardRow board_row(Device device, std::vector<BoardClaim> claims = {},
                           std::vector<BoardProcess> processes = {}) {
+  for (const BoardProcess& process : processes) {
+    device.processes.push_back(process.described.process);
+  }
   return {
       .device = std::move(device), .claims = std::move(claims), .processes = std::move(processes)};
 }

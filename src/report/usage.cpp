@@ -1,7 +1,7 @@
 #include "report/usage.h"
 
 #include "base/process.h"
-#include "policy/occupancy.h"
+#include "policy/fit.h"
 
 namespace gpu_gate {
 
@@ -33,9 +33,7 @@ DeviceUse use_of(const Device& device, const Claims& claims, const std::vector<C
       use.claimants.push_back(claimant_of(claims, claim));
     }
   }
-  for (const GpuProcess& process : device.processes) {
-    if (!process.graphics) use.processes.push_back(describe(process));
-  }
+  for (const GpuProcess& process : occupants(device)) use.processes.push_back(describe(process));
   return use;
 }
 

@@ -29,7 +29,7 @@ struct DeviceProcess {
 /// What keeps a device from others, by name.
 struct DeviceUse {
   std::vector<Claimant> claimants;       // the outermost first
-  std::vector<DeviceProcess> processes;  // compute processes
+  std::vector<DeviceProcess> processes;  // its occupants
 };
 
 /// Reads the claim's record; may ask a directory service for the user's name.
@@ -38,7 +38,7 @@ Claimant claimant_of(const Claims& claims, const Claim& claim);
 /// Reads /proc; may ask a directory service for the user's name.
 DeviceProcess describe(const GpuProcess& process);
 
-/// Who holds the device by claims made after `within`, and which compute processes are on it.
+/// Who holds the device by claims made after `within`, and whose processes are on it.
 DeviceUse use_of(const Device& device, const Claims& claims, const std::vector<Claim>& live,
                  Ticket within);
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "base/process.h"
+#include "policy/fit.h"
 #include "report/test_board.h"
 #include "report/test_shared_dir.h"
 
@@ -172,7 +173,7 @@ TEST(UseOf, LeavesOutTheClaimThatItIsInsideOf) {
   EXPECT_EQ(use.claimants[0].job->command, "inner");
 }
 
-TEST(UseOf, HasComputeProcessesOnly) {
+TEST(UseOf, HasThoseThatOccupyTheDevice) {
   SharedDir shared;
   Device device = card(0);
   device.processes = {{.pid = ::getpid(), .graphics = true, .memory_mib = {}},
@@ -180,6 +181,8 @@ TEST(UseOf, HasComputeProcessesOnly) {
   const DeviceUse use = use_of(device, shared.claims(), {}, 0);
   ASSERT_EQ(use.processes.size(), 1U);
   EXPECT_EQ(use.processes[0].process.pid, ::getppid());
+  device.processes[0].memory_mib = kDesktopMemoryMib + 1;
+  EXPECT_EQ(use_of(device, shared.claims(), {}, 0).processes.size(), 2U);
 }
 
 }  // namespace

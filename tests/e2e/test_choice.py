@@ -31,10 +31,42 @@ def test_up_to_512_mib_in_use_count_as_nobodys_whatever_the_driver_reserves(box)
 
 
 def test_memory_of_graphics_processes_does_not_count_and_the_rest_does(box):
-    box.list_processes("gpu=0 pid=900001 memory=1000 type=graphics", "gpu=0 pid=900002 memory=2000 type=graphics")
+    box.list_processes("gpu=0 pid=900001 memory=1000 type=graphics", "gpu=0 pid=900002 memory=900 type=graphics")
     for others, chosen in ((0, "0"), (512, "0"), (513, NOT_NOW)):
-        box.set(0, used=3000 + others)
+        box.set(0, used=1900 + others)
         assert choose(box) == chosen, others
+
+
+def test_a_desktop_is_nobody_and_a_renderer_is_somebody(box):
+    for memory, chosen in ((1048, "0"), (1049, NOT_NOW), (19000, NOT_NOW)):
+        box.list_processes("gpu=0 pid=900001 memory=1000 type=graphics", f"gpu=0 pid=900002 memory={memory} type=graphics")
+        assert choose(box) == chosen, memory
+        assert choose(box, "--min-free-mb", "20000") == "0", memory
+    waiter = box.wait_in_line("--poll", "0.05")
+    waiter.wait_for(r"GPU 0: in use without gpu-gate by pid 900001, 1000 MiB; pid 900002, 19000 MiB")
+    box.list_processes("gpu=0 pid=900001 memory=1000 type=graphics")
+    assert waiter.finish() == 0
+
+
+def mps_server(box):
+    """The entry of the process list of one that runs, and has no client."""
+    server = box.start_plain("nvidia-cuda-mps-server", "1000", executable="/bin/sleep")
+    return f"gpu=0 pid={server.pid} memory=28 type=compute"
+
+
+def test_an_idle_mps_server_is_nobody_and_its_clients_are_somebody(make_box):
+    for variant in ("current", "r535", "old"):
+        box = make_box(cards=1, variant=variant)
+        server = mps_server(box)
+        box.list_processes(server)
+        assert choose(box) == "0", variant
+        assert "(MPS server)" in box.run("status").out
+        box.list_processes(server, "gpu=0 pid=900001 memory=0 type=mps")
+        assert choose(box) == NOT_NOW, variant
+        waiter = box.wait_in_line("--poll", "0.05")
+        waiter.wait_for(r"GPU 0: in use without gpu-gate by pid 900001, 0 MiB$")
+        box.list_processes(server)
+        assert waiter.finish() == 0
 
 
 def test_any_compute_process_of_others_keeps_a_card_out(box):
