@@ -93,7 +93,9 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
       std::vector<std::string> others(unfit.use.processes.size());
       std::transform(unfit.use.processes.begin(), unfit.use.processes.end(), others.begin(),
                      process_text);
-      return "in use without gpu-gate by " + join(others, "; ");
+      return (request.within == 0 ? "in use without gpu-gate by " : "in use by ") +
+             join(others, "; ") +
+             (device.exclusive ? "; compute mode EXCLUSIVE_PROCESS admits no second process" : "");
     }
     case Fit::memory_held:
       return fmt::format("{} MiB in use by no visible process", device.memory_used_mib);

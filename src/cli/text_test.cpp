@@ -47,6 +47,22 @@ std::string why_barred(Barred barred) {
                 kNow);
 }
 
+TEST(Reason, TellsThatAnExclusiveGpuAdmitsNoSecondProcess) {
+  Device device = card(0);
+  device.exclusive = true;
+  const DeviceProcess process = hidden_process(5);
+  Unfit unfit{.device = device,
+              .fit = Fit::occupied,
+              .barred = Barred::no,
+              .use = {.claimants = {}, .processes = {process}}};
+  EXPECT_EQ(reason(unfit, wish(1), kNow),
+            "in use without gpu-gate by pid 5; compute mode EXCLUSIVE_PROCESS admits no second "
+            "process");
+  Request request = wish(1);
+  request.within = 7;
+  EXPECT_TRUE(reason(unfit, request, kNow).starts_with("in use by pid 5; "));
+}
+
 TEST(ReasonKey, IsThatOfTheOccupantsInAnyOrder) {
   Device device = card(0);
   device.processes = {{.pid = 5, .graphics = false, .memory_mib = {}},

@@ -50,6 +50,7 @@ struct Device {
   std::optional<int> utilization_pct;  // nothing where the driver cannot tell
   std::vector<GpuProcess> processes;
   bool accessible = true;  // this user may open its device node
+  bool exclusive = false;  // compute mode EXCLUSIVE_PROCESS: a second process cannot compute on it
   Health health = Health::ok;
   std::string error;  // why it is unreadable or lost, in words
 };

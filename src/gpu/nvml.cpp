@@ -373,9 +373,9 @@ class NvmlSource final : public GpuSource {
 
   void read_health(nvml::DeviceHandle handle, Device& device) {
     unsigned mode = 0;
-    if (api_.compute_mode != nullptr && api_.compute_mode(handle, &mode) == nvml::kSuccess &&
-        mode == nvml::kComputeModeProhibited) {
-      device.health = Health::prohibited;
+    if (api_.compute_mode != nullptr && api_.compute_mode(handle, &mode) == nvml::kSuccess) {
+      if (mode == nvml::kComputeModeProhibited) device.health = Health::prohibited;
+      device.exclusive = mode == nvml::kComputeModeExclusive;
     }
     unsigned current = 0;
     unsigned pending = 0;

@@ -403,7 +403,9 @@ TEST_F(Nvml, ARowRemappingThatIsPendingAsksForNoReset) {
 
 TEST_P(EveryNvml, OnlyTheProhibitedComputeModeKeepsEverybodyOff) {
   EXPECT_EQ(device("gpu mode=prohibited\n").health, Health::prohibited);
+  EXPECT_FALSE(device("gpu mode=prohibited\n").exclusive);
   EXPECT_EQ(device("gpu mode=exclusive\n").health, Health::ok);
+  EXPECT_TRUE(device("gpu mode=exclusive\n").exclusive);
   EXPECT_EQ(device("gpu mode=default\n").health, Health::ok);
 }
 

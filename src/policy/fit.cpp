@@ -13,6 +13,8 @@ std::int64_t hidden_reserve_mib(const Device& device) {
   return device.memory_reserved_mib ? 0 : device.memory_total_mib / 50;
 }
 
+bool computes(const GpuProcess& process) { return !process.graphics && !process.mps_server; }
+
 std::int64_t graphics_mib(const Device& device) {
   std::int64_t mib = 0;
   for (const GpuProcess& process : device.processes) {
@@ -39,7 +41,7 @@ std::vector<GpuProcess> occupants(const Device& device) {
   std::vector<GpuProcess> list;
   std::copy_if(device.processes.begin(), device.processes.end(), std::back_inserter(list),
                [&](const GpuProcess& process) {
-                 return process.graphics ? is_rendering : !process.mps_server;
+                 return computes(process) || (process.graphics && is_rendering);
                });
   return list;
 }
@@ -66,6 +68,9 @@ Fit fit(const Device& device, const Request& request, const Occupancy& occupancy
   }
   if (device.health != Health::ok) return Fit::unhealthy;
   if (occupancy.whole) return Fit::claimed;
+  if (device.exclusive && std::any_of(device.processes.begin(), device.processes.end(), computes)) {
+    return Fit::occupied;
+  }
   if (!criteria.min_free_mib && !criteria.max_util_pct) return idle_fit(device, request);
   if (criteria.min_free_mib && device.memory_free_mib < *criteria.min_free_mib) {
     return Fit::memory_low;

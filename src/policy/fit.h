@@ -19,7 +19,7 @@ enum class Fit {
   // Not as it is now:
   unhealthy,    // Device::health says why
   claimed,      // a live claim has it
-  occupied,     // processes of others are on it
+  occupied,     // processes of others are on it, or any where only one may be
   memory_held,  // memory is in use that belongs to no visible process
   memory_low,   // less memory free than asked for
   busy,         // utilisation above what was asked for

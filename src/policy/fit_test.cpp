@@ -277,6 +277,27 @@ TEST(Fit, AnMpsServerIsNobodyAndItsClientsAreSomebody) {
   EXPECT_EQ(occupants(device).at(0).pid, 43);
 }
 
+TEST(Fit, AnExclusiveCardWithAComputeProcessIsNotUsableWhateverIsAskedFor) {
+  Device device = card(0, 46068 - 600);
+  device.exclusive = true;
+  Request memory = wish(1);
+  memory.criteria.min_free_mib = 0;
+  Request utilisation = wish(1);
+  utilisation.criteria.max_util_pct = 100;
+  Request inside = wish(1);
+  inside.within = 7;
+  for (const Request& request : {wish(1), memory, utilisation, inside}) {
+    device.processes.clear();
+    EXPECT_EQ(fit(device, request, {}), Fit::usable);
+    device.processes = {{.pid = 42, .memory_mib = 28, .mps_server = true},
+                        {.pid = 43, .graphics = true, .memory_mib = 100}};
+    EXPECT_EQ(fit(device, request, {}), Fit::usable);
+    device.processes.push_back({.pid = 44, .memory_mib = {}});
+    EXPECT_EQ(fit(device, request, {}), Fit::occupied);
+    EXPECT_EQ(fit(device, request, {.whole = true}), Fit::claimed);
+  }
+}
+
 TEST(Fit, AGraphicsProcessOfUnknownMemoryExplainsNone) {
   Device device = card(0);
   device.processes = {{42, true, std::nullopt}};

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from fixtures import needs_mounts
-from harness import ALICE, each, uuid
+from harness import ALICE, NEVER, each, uuid
 
 NOT_NOW = 124  # of --timeout 0
 IMPOSSIBLE = 3
@@ -123,6 +123,26 @@ def test_with_either_test_the_processes_of_others_do_not_matter(box):
     box.list_processes("gpu=0 pid=900001 memory=3000 type=compute")
     for option in (("--min-free-mb", "1000"), ("--max-util", "50"), ("--min-free-mb", "0")):
         assert choose(box, *option) == "0", option
+
+
+def test_an_exclusive_card_with_a_compute_process_is_not_usable_whatever_the_options(box):
+    box.set(0, mode="exclusive")
+    server = mps_server(box)
+    anything = ((), ("--min-free-mb", "0"), ("--min-free-mb", "1000"), ("--max-util", "100"))
+    for listed, chosen in (([], "0"), (["gpu=0 pid=900001 memory=100 type=graphics"], "0"), ([server], "0"),
+                           (["gpu=0 pid=900001 memory=100 type=compute"], NOT_NOW)):
+        box.list_processes(*listed)
+        for options in anything:
+            assert choose(box, *options) == chosen, (listed, options)
+
+
+def test_the_end_of_the_process_on_an_exclusive_card_lets_the_next_one_on_it(box):
+    box.set(0, mode="exclusive")
+    outsider = box.outsider()
+    waiter = box.wait_in_line("--min-free-mb", "1000", *NEVER)
+    waiter.wait_for(r"GPU 0: in use without gpu-gate by root: .*; compute mode EXCLUSIVE_PROCESS admits no second process$")
+    outsider.kill()
+    assert waiter.finish() == 0
 
 
 def test_min_free_mb_0_means_any_unclaimed_card(box):
