@@ -42,7 +42,8 @@ std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>&
   for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
     const Device& device = snapshot.devices[i];
     const std::string never = never_reason(device, barred[i], fit(device, request, {}), request);
-    text += fmt::format("  GPU {}: {}\n", device.index, never.empty() ? "could be used" : never);
+    const std::string hope = possible == 0 ? unknown_size_text(device) : "could be used";
+    text += fmt::format("  GPU {}: {}\n", device.index, never.empty() ? hope : never);
     hidden = hidden || barred[i] == Barred::not_visible;
   }
   if (hidden) text += fmt::format("unset {} to choose among all GPUs\n", kVisibleDevices);

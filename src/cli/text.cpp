@@ -71,6 +71,11 @@ std::string health_text(const Device& device) {
   return "";
 }
 
+std::string unknown_size_text(const Device& device) {
+  const std::string health = device.health == Health::ok ? "" : health_text(device) + "; ";
+  return health + "how much memory it has is not known";
+}
+
 std::string reason(const Unfit& unfit, const Request& request, std::int64_t now) {
   const Device& device = unfit.device;
   const Criteria& criteria = request.criteria;

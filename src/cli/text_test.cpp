@@ -63,6 +63,14 @@ TEST(Reason, TellsThatAnExclusiveGpuAdmitsNoSecondProcess) {
   EXPECT_TRUE(reason(unfit, request, kNow).starts_with("in use by pid 5; "));
 }
 
+TEST(UnknownSizeText, TellsWhyTheSizeIsNotKnown) {
+  Device device = card(0);
+  EXPECT_EQ(unknown_size_text(device), "how much memory it has is not known");
+  device.health = Health::lost;
+  EXPECT_EQ(unknown_size_text(device),
+            "lost; it needs a reset or a reboot; how much memory it has is not known");
+}
+
 TEST(ReasonKey, IsThatOfTheOccupantsInAnyOrder) {
   Device device = card(0);
   device.processes = {{.pid = 5, .graphics = false, .memory_mib = {}},

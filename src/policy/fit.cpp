@@ -83,11 +83,17 @@ Fit fit(const Device& device, const Request& request, const Occupancy& occupancy
 
 int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
                      const Request& request) {
-  int count = 0;
+  int of_known_size = 0;
+  int of_unknown_size = 0;
+  bool any_too_small = false;
   for (std::size_t i = 0; i < barred.size(); ++i) {
-    if (barred[i] == Barred::no && could_ever(fit(snapshot.devices[i], request, {}))) ++count;
+    if (barred[i] != Barred::no) continue;
+    const Fit f = fit(snapshot.devices[i], request, {});
+    any_too_small = any_too_small || f == Fit::too_small;
+    if (!could_ever(f)) continue;
+    ++(snapshot.devices[i].memory_total_mib > 0 ? of_known_size : of_unknown_size);
   }
-  return count;
+  return of_known_size == 0 && any_too_small ? 0 : of_known_size + of_unknown_size;
 }
 
 }  // namespace gpu_gate

@@ -50,6 +50,7 @@ std::vector<GpuProcess> occupants(const Device& device);
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy);
 
 /// How many of the devices could ever be eligible for the request. `barred`: an entry for each.
+/// Where no device of known size has the memory asked for, those of unknown size are not hoped for.
 int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
                      const Request& request);
 

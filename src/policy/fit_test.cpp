@@ -376,6 +376,30 @@ TEST(CouldEver, CountsWhatIsTakenNowAndNotWhatIsTooSmall) {
   EXPECT_EQ(could_ever_count(machine, std::vector<Barred>(3, Barred::no), request), 2);
 }
 
+TEST(CouldEver, ACardOfUnknownSizeIsNotHopedForWhereEveryKnownOneIsTooSmall) {
+  Snapshot machine = idle_machine(3);
+  for (const std::size_t lost : {1U, 2U}) {
+    machine.devices[lost].health = Health::lost;
+    machine.devices[lost].memory_total_mib = 0;
+  }
+  const std::vector<Barred> barred(3, Barred::no);
+  Request request = wish(1);
+  EXPECT_EQ(could_ever_count(machine, barred, request), 3);
+  request.criteria.min_free_mib = 46068;
+  EXPECT_EQ(could_ever_count(machine, barred, request), 0);
+  request.criteria.min_free_mib = 40000;
+  EXPECT_EQ(could_ever_count(machine, barred, request), 3) << "one of known size is large enough";
+}
+
+TEST(CouldEver, ACardOfUnknownSizeIsHopedForWhereNoSizeIsKnown) {
+  Snapshot machine = idle_machine(2);
+  machine.devices[1].health = Health::lost;
+  machine.devices[1].memory_total_mib = 0;
+  Request request = wish(1);
+  request.criteria.min_free_mib = 46068;
+  EXPECT_EQ(could_ever_count(machine, {Barred::excluded, Barred::no}, request), 1);
+}
+
 TEST(CouldEver, EveryBarCounts) {
   const Snapshot machine = idle_machine(1);
   for (const Barred barred : {Barred::not_in_only, Barred::excluded, Barred::not_visible,

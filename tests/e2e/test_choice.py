@@ -403,6 +403,37 @@ def test_one_usable_and_one_unusable_card_are_two_to_wait_for(make_box):
     each(PASSING, check)
 
 
+UNKNOWN_SIZE = [{"lost": 1}, {"handle_error": 15}, {"handle_error": 4}, {"memory_error": 999, "memory_v2_error": 999}]
+
+
+def test_memory_that_no_known_card_has_is_3_with_a_word_about_the_card_of_unknown_size(make_box):
+    def check(trouble):
+        box = make_box(cards=2)
+        box.set(1, memory=81559, **trouble)
+        for verb in (("run", "--min-free-mb", "60000", "--", "true"), ("wait", "--min-free-mb", "60000")):
+            done = box.run(*verb)
+            assert done.status == IMPOSSIBLE, done
+            assert "GPU 0: has 45468 MiB in all, 60000 MiB asked for" in done.err
+            assert [line for line in done.lines if "GPU 1: " in line and "how much memory it has is not known" in line], done
+        assert choose(box, "--min-free-mb", "40000", "-n", "2") == NOT_NOW
+        assert choose(box, "--min-free-mb", "40000") == "0"
+        assert choose(box, "--min-free-mb", "60000", "--only", "1") == NOT_NOW
+
+    each(UNKNOWN_SIZE, check)
+
+
+def test_a_request_in_line_outlives_the_loss_of_the_only_card_that_can_hold_it(make_box):
+    box = make_box(cards=2)
+    box.set(1, memory=81559)
+    holder = box.hold("--only", "1")
+    waiter = box.wait_in_line("--min-free-mb", "60000", "--poll", "0.05", command=("printenv", "GPU_GATE_INDICES"))
+    box.set(1, lost=1)
+    holder.kill()
+    waiter.wait_for(r"GPU 1: .*lost")
+    box.set(1, lost=None)
+    assert waiter.finish() == 0 and waiter.out == "1\n"
+
+
 # All or nothing.
 
 def test_never_with_fewer_cards_than_asked_for(make_box):
