@@ -69,6 +69,9 @@ nvml_sim::Device identify(void* library, uint32_t index) {
 }
 
 void look(void* library, nvml_sim::Device device) {
+  uint32_t mig = 0;
+  uint32_t pending_mig = 0;
+  FIND(nvmlDeviceGetMigMode)(device, &mig, &pending_mig);
   nvml_sim::MemoryV2 memory{};
   memory.version = nvml_sim::kMemoryV2Version;
   demand(FIND(nvmlDeviceGetMemoryInfo_v2)(device, &memory), "nvmlDeviceGetMemoryInfo_v2");
@@ -83,9 +86,6 @@ void look(void* library, nvml_sim::Device device) {
   FIND(nvmlDeviceGetUtilizationRates)(device, &utilization);
   uint32_t compute_mode = 0;
   FIND(nvmlDeviceGetComputeMode)(device, &compute_mode);
-  uint32_t mig = 0;
-  uint32_t pending_mig = 0;
-  FIND(nvmlDeviceGetMigMode)(device, &mig, &pending_mig);
   nvml_sim::FieldValue field{};
   field.field_id = nvml_sim::kFieldRecoveryAction;
   FIND(nvmlDeviceGetFieldValues)(device, 1, &field);

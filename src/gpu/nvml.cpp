@@ -272,6 +272,7 @@ class NvmlSource final : public GpuSource {
   Device read_card(const Card& card) {
     Device device = card.identity;
     if (card.handle == nullptr || device.uuid.empty()) return device;
+    if (is_mig_on(card.handle)) device.health = Health::mig;
     if (!read_memory(card.handle, device)) return device;
     read_processes(card.handle, device);
     nvml::Utilization utilization{};
@@ -281,6 +282,13 @@ class NvmlSource final : public GpuSource {
     }
     read_health(card.handle, device);
     return device;
+  }
+
+  bool is_mig_on(nvml::DeviceHandle handle) const {
+    unsigned current = 0;
+    unsigned pending = 0;
+    return api_.mig_mode != nullptr &&
+           api_.mig_mode(handle, &current, &pending) == nvml::kSuccess && current == 1;
   }
 
   /// False if the card failed so badly that nothing more need be asked.
@@ -374,14 +382,10 @@ class NvmlSource final : public GpuSource {
   void read_health(nvml::DeviceHandle handle, Device& device) {
     unsigned mode = 0;
     if (api_.compute_mode != nullptr && api_.compute_mode(handle, &mode) == nvml::kSuccess) {
-      if (mode == nvml::kComputeModeProhibited) device.health = Health::prohibited;
+      if (mode == nvml::kComputeModeProhibited && device.health == Health::ok) {
+        device.health = Health::prohibited;
+      }
       device.exclusive = mode == nvml::kComputeModeExclusive;
-    }
-    unsigned current = 0;
-    unsigned pending = 0;
-    if (api_.mig_mode != nullptr && api_.mig_mode(handle, &current, &pending) == nvml::kSuccess &&
-        current == 1) {
-      device.health = Health::mig;
     }
     nvml::FieldValue field{};
     field.field = nvml::kFieldRecoveryAction;
@@ -400,6 +404,9 @@ class NvmlSource final : public GpuSource {
   }
 
   bool note_failure(Device& device, const char* call, nvml::Return code) {
+    // What a card in MIG mode holds is told only to those who may monitor all its instances
+    // (/proc/driver/nvidia/capabilities/mig/monitor), which a container may not.
+    if (device.health == Health::mig && code == nvml::kNoPermission) return false;
     device.health = code == nvml::kGpuIsLost       ? Health::lost
                     : code == nvml::kResetRequired ? Health::reset_required
                                                    : Health::unreadable;

@@ -418,6 +418,20 @@ TEST_F(Nvml, MigCountsOnlyWhereItIsOn) {
   }
 }
 
+TEST_F(Nvml, ACardInMigModeThatMayNotBeMonitoredIsNoFault) {
+  set_machine("gpu mig=1 memory_v2_error=4 memory_error=4 process_error=4 util_error=3\n");
+  const auto source = nvml_source(paths_);
+  for (int i = 0; i < 3; ++i) {
+    const Device found = devices_of(*source).at(0);
+    EXPECT_EQ(found.health, Health::mig);
+    EXPECT_EQ(found.error, "");
+    EXPECT_EQ(found.memory_total_mib, 0);
+  }
+  EXPECT_EQ(calls("nvmlInit_v2"), 1);
+  EXPECT_EQ(device("gpu mig=0 memory_v2_error=4 memory_error=4\n").health, Health::unreadable);
+  EXPECT_EQ(device("gpu mig=1 memory_v2_error=999 memory_error=999\n").health, Health::unreadable);
+}
+
 TEST_F(Nvml, AResetIsToldBeforeMigAndMigBeforeTheComputeMode) {
   EXPECT_EQ(device("gpu mode=prohibited mig=1\n").health, Health::mig);
   EXPECT_EQ(device("gpu mode=prohibited mig=1 recovery=1\n").health, Health::reset_required);

@@ -192,6 +192,16 @@ def test_a_card_with_mig_on_is_not_granted_and_mig_off_is_as_any(make_box):
     assert box.status()[0]["health"] == "mig"
 
 
+def test_a_card_with_mig_on_that_may_not_be_monitored_is_no_card_to_wait_for(make_box):
+    box = make_box(cards=2)
+    box.set(0, mig=1, memory_error=4, memory_v2_error=4, process_error=4, util_error=3)
+    assert granted(box) == "1"
+    gpu = box.status()[0]
+    assert gpu["health"] == "mig" and "error" not in gpu
+    done = box.run("run", "-n", "2", "--", "true")
+    assert done.status == 3 and "GPU 0: MIG is on" in done.err
+
+
 def test_a_card_with_mig_on_whose_utilisation_is_unsupported_is_listed(box):
     box.set(0, mig=1, util_error=3)
     assert box.status()[0]["utilization_pct"] is None
