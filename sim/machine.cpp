@@ -333,10 +333,24 @@ bool parse_setting(Line& line, Text keyword, Machine& machine) {
     good = parse_error_code(value, machine.init_error);
   } else if (keyword == "process_lists") {
     good = parse_process_lists(value, machine.process_lists);
+  } else if (keyword == "layouts") {
+    machine.old_layouts = value == "old";
+    good = machine.old_layouts || value == "new";
   } else {
     return line.fail("unknown keyword", keyword);
   }
   return good || line.fail("bad value for", keyword);
+}
+
+bool parse_failure(Line& line, Machine& machine) {
+  if (machine.failure_count == kMaxFailures) return line.fail("more than 64 fails lines");
+  Failure& failure = machine.failures[machine.failure_count];
+  if (line.at_end() || !copy_text(line.word(), failure.function)) return line.fail("fails what?");
+  if (line.at_end() || !parse_error_code(line.word(), failure.error) || !line.at_end()) {
+    return line.fail("expected one error for", failure.function);
+  }
+  ++machine.failure_count;
+  return true;
 }
 
 bool parse_line(Line& line, Machine& machine) {
@@ -344,6 +358,7 @@ bool parse_line(Line& line, Machine& machine) {
   const Text keyword = line.word();
   if (keyword == "gpu") return parse_gpu(line, machine);
   if (keyword == "process") return parse_process(line, machine);
+  if (keyword == "fails") return parse_failure(line, machine);
   return parse_setting(line, keyword, machine);
 }
 
@@ -386,6 +401,8 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
   machine.delay_ms = 0;
   machine.init_error = 0;
   machine.process_lists = ProcessLists::checked;
+  machine.old_layouts = false;
+  machine.failure_count = 0;
   machine.gpu_count = 0;
   machine.process_count = 0;
   error = MachineError{};

@@ -13,6 +13,7 @@ namespace sim {
 
 inline constexpr int kMaxGpus = 64;
 inline constexpr int kMaxProcesses = 1024;
+inline constexpr int kMaxFailures = 64;
 inline constexpr size_t kMaxMachineBytes = size_t{256} * 1024;
 
 struct PciAddress {
@@ -70,6 +71,12 @@ struct StaticProcess {
   ProcessKind kind;
 };
 
+// A function that returns `error` whatever it is asked.
+struct Failure {
+  char function[64];
+  int error;
+};
+
 // All zero is a machine without a device: a global Machine costs no bytes in the library's file.
 struct Machine {
   char driver[80];  // empty: the library's own release
@@ -78,8 +85,11 @@ struct Machine {
   uint32_t delay_ms;
   int init_error;
   ProcessLists process_lists;
+  bool old_layouts;  // of PCI addresses and process records
+  int failure_count;
   int gpu_count;
   int process_count;
+  Failure failures[kMaxFailures];
   Gpu gpus[kMaxGpus];
   StaticProcess processes[kMaxProcesses];
 };

@@ -170,6 +170,16 @@ void log_call(const char* function) {
   close(fd);
 }
 
+// What the machine file says that the function returns, or success.
+Return failure_of(const char* function) {
+  const sim::Failure* begin = library.machine.failures;
+  const sim::Failure* end = begin + library.machine.failure_count;
+  const sim::Failure* found = std::find_if(begin, end, [&](const sim::Failure& failure) {
+    return strcmp(failure.function, function) == 0;
+  });
+  return found == end ? kSuccess : static_cast<Return>(found->error);
+}
+
 void sleep_ms(uint32_t milliseconds) {
   if (milliseconds == 0) return;
   timespec left{.tv_sec = static_cast<time_t>(milliseconds / 1000),
@@ -203,6 +213,7 @@ Return ask_machine(const char* function, int subject, Answer answer) {
     note_question(function, subject);
   }
   log_call(function);
+  if (const Return failure = failure_of(function); failure != kSuccess) return failure;
   return answer(library.machine);
 }
 
@@ -326,7 +337,12 @@ Return give_processes(uint32_t found, uint32_t& count, Record* records) {
     if (room < found) return kInsufficientSize;
     if (found > 0 && records == nullptr) return kInvalidArgument;
   }
-  for (uint32_t i = 0; i < found; ++i) fill(library.processes[i], records[i]);
+  if (library.machine.old_layouts) {
+    ProcessV1* old_records = reinterpret_cast<ProcessV1*>(records);
+    for (uint32_t i = 0; i < found; ++i) fill(library.processes[i], old_records[i]);
+  } else {
+    for (uint32_t i = 0; i < found; ++i) fill(library.processes[i], records[i]);
+  }
   return kSuccess;
 }
 
@@ -511,6 +527,7 @@ Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) 
     snprintf(pci->bus_id_legacy, sizeof(pci->bus_id_legacy), "%04X:%02X:%02X.%X",
              gpu.pci.domain & 0xFFFF, gpu.pci.bus & 0xFF, gpu.pci.device & 0x1F,
              gpu.pci.function & 0x7);
+    if (nvml_sim::library.machine.old_layouts) return nvml_sim::kSuccess;
     snprintf(pci->bus_id, sizeof(pci->bus_id), "%08X:%02X:%02X.%X", gpu.pci.domain, gpu.pci.bus,
              gpu.pci.device, gpu.pci.function);
     return nvml_sim::kSuccess;

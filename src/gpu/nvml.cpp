@@ -251,6 +251,10 @@ class NvmlSource final : public GpuSource {
       card.pci_order = (std::uint64_t{pci.domain} << 16) | (std::uint64_t{pci.bus & 0xFF} << 8) |
                        (pci.device & 0xFF);
       device.pci_bus_id.assign(pci.bus_id, ::strnlen(pci.bus_id, sizeof pci.bus_id));
+      if (device.pci_bus_id.empty()) {  // older layouts have the short address only
+        device.pci_bus_id.assign(pci.bus_id_legacy,
+                                 ::strnlen(pci.bus_id_legacy, sizeof pci.bus_id_legacy));
+      }
     }
     device.name = text(api_.name, card.handle, nvml::kNameSize);
     device.uuid = text(api_.uuid, card.handle, nvml::kUuidSize);

@@ -101,6 +101,15 @@ TEST_F(Nvml, TheIndexIsThePositionInPciBusOrder) {
                                                      "00000000:A0:00.0", "00000001:00:00.0"}));
 }
 
+TEST_P(EveryNvml, TellsTheSameInOldLayouts) {
+  const Device found =
+      device("layouts old\ngpu pci=0000:17:00.0\nprocess gpu=0 pid=101 memory=300 type=compute\n");
+  EXPECT_EQ(found.pci_bus_id, "0000:17:00.0");
+  ASSERT_EQ(found.processes.size(), 1U);
+  EXPECT_EQ(found.processes[0].pid, 101);
+  EXPECT_EQ(found.processes[0].memory_mib, 300);
+}
+
 TEST_P(EveryNvml, TellsWhatTheCardIs) {
   const Device found = device("gpu name=\"NVIDIA Test 9000\" uuid=GPU-3f2a pci=0000:17:00.0\n");
   EXPECT_EQ(found.name, "NVIDIA Test 9000");

@@ -256,6 +256,32 @@ def test_a_card_whose_memory_cannot_be_read_is_listed_and_not_granted(make_box):
         assert granted(box, "--only", "0") is None, error
 
 
+# All that the driver need not answer.
+OPTIONAL = ["MemoryInfo_v2", "UtilizationRates", "MinorNumber", "ComputeMode", "MigMode", "FieldValues", "PciInfo_v3", "Name",
+            "ComputeRunningProcesses_v3", "MPSComputeRunningProcesses_v3", "GraphicsRunningProcesses_v3"]
+
+
+def test_a_function_that_fails_costs_no_card_that_can_be_told_free_without_it(make_box):
+    def check(name, error):
+        box = make_box(cards=2)
+        box.extra = [f"fails nvmlDeviceGet{name} {error}"]
+        box.write()
+        assert granted(box, "-n", "2") == "0,1"
+        assert all(gpu["health"] == "ok" for gpu in box.status())
+
+    each([(name, error) for name in OPTIONAL for error in (2, 3, 13, 999)], check)
+
+
+def test_a_library_with_old_layouts_is_read_all_the_same(any_driver):
+    box = any_driver
+    box.extra = ["layouts old"]
+    box.list_processes("gpu=0 pid=900001 memory=300 type=compute")
+    gpu = box.status()[0]
+    assert gpu["pci_bus_id"] == "0000:10:00.0"
+    assert [(p["pid"], p["memory_mb"]) for p in gpu["processes"]] == [(900001, 300)]
+    assert granted(box) == granted(box, "--only", "0000:11:00.0") == "1"
+
+
 # A card that goes and comes back.
 
 def test_a_card_that_is_lost_while_others_wait_comes_back_to_the_first_in_line(box):
