@@ -150,7 +150,13 @@ struct Candidate {
 };
 
 Result<Candidate> choose(const LockDirPaths& paths) {
-  if (paths.chosen) return Candidate{.path = *paths.chosen, .follow = true};
+  if (paths.chosen) {
+    if (paths.chosen->starts_with('/')) return Candidate{.path = *paths.chosen, .follow = true};
+    return fail(ErrorKind::usage,
+                "GPU_GATE_LOCK_DIR: '" + printable(*paths.chosen) +
+                    "' is not an absolute path: there would be a line for each working directory; "
+                    "begin it with /");
+  }
   struct stat info{};
   if (::stat(paths.administered.c_str(), &info) == 0)
     return Candidate{.path = paths.administered, .follow = true};

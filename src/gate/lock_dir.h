@@ -25,7 +25,8 @@ struct LockDirPaths {
 class LockDir {
  public:
   /// Opens the directory and makes what is missing of it, mode 1777 whatever the umask. Errors
-  /// (lock_dir): no permission, a network file system, a full one, something else in its place.
+  /// (lock_dir): no permission, a network file system, a full one, something else in its place;
+  /// usage where the chosen path is not absolute.
   static Result<LockDir> open(const LockDirPaths& paths);
 
   /// The same without making anything: nothing if there is no lock directory yet.

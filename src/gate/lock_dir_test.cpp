@@ -144,6 +144,17 @@ TEST_F(LockDirTest, AFileInItsPlaceIsNamedInTheError) {
   EXPECT_TRUE(contains(error, folder_ / "locks")) << error.text;
 }
 
+TEST_F(LockDirTest, ARelativePathIsABadInvocationAndNothingIsMade) {
+  for (const char* path : {"locks", "./locks", "../locks", "~/locks", "locks\x1b[2J"}) {
+    const Error error = error_of({.chosen = path});
+    EXPECT_EQ(error.kind, ErrorKind::usage) << path;
+    EXPECT_TRUE(contains(error, "not an absolute path")) << error.text;
+    EXPECT_FALSE(contains(error, "\x1b"));
+    EXPECT_FALSE(exists(path));
+    EXPECT_EQ(LockDir::open_existing({.chosen = path}).error().kind, ErrorKind::usage);
+  }
+}
+
 TEST_F(LockDirTest, WithoutAParentItIsNotMade) {
   const Error error = error_of({.chosen = folder_ / "gone/locks"});
   EXPECT_EQ(error.errnum, ENOENT);

@@ -121,6 +121,18 @@ for _ in range(200):
             assert len(job.lines) == 1 or job.status == 0, job
 
 
+def test_a_relative_path_is_refused_with_the_reason(box):
+    """It would make one line for each working directory."""
+    def check(path, words):
+        done = box.run(*words, user=ALICE, env={"GPU_GATE_LOCK_DIR": path}, cwd=box.folder)
+        assert (done.status, done.out, len(done.lines)) == (2, "", 1), done
+        assert f"GPU_GATE_LOCK_DIR: '{path}' is not an absolute path" in done.lines[0], done
+        assert not (box.folder / path).exists()
+
+    verbs = [("run", "--", "true"), ("wait",), ("hold", "--for", 1), ("status",), ("status", "--json")]
+    each([(path, words) for path in ("lock", "./lock", "~/lock") for words in verbs], check)
+
+
 # The directory goes away.
 
 
