@@ -2,45 +2,21 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <utility>
 
 #include "base/printable.h"
 #include "base/process.h"
 #include "base/umask.h"
+#include "gate/file_system.h"
 
 namespace gpu_gate {
 namespace {
 
 constexpr mode_t kDirMode = 01777;
-
-/// File systems that other machines write to as well: a lock there would promise what it cannot
-/// keep. Numbers from statfs(2), linux/magic.h and the file systems' own sources.
-bool is_network_file_system(const struct statfs& info) {
-  constexpr std::array<std::uint32_t, 14> kNetwork{
-      0x6969,      // NFS
-      0x517B,      // SMB
-      0xFF534D42,  // CIFS
-      0xFE534D42,  // SMB2
-      0x01021997,  // 9P
-      0x5346414F,  // AFS
-      0x6B414653,  // kAFS
-      0x73757245,  // Coda
-      0x00C36400,  // Ceph
-      0x0BD00BD0,  // Lustre
-      0x47504653,  // GPFS
-      0x19830326,  // BeeGFS
-      0x7461636F,  // OCFS2
-      0x01161970,  // GFS2
-  };
-  const auto type = static_cast<std::uint32_t>(info.f_type);
-  return std::find(kNetwork.begin(), kNetwork.end(), type) != kNetwork.end();
-}
 
 /// What helps. `denied`: what this user may not use.
 std::string remedy(int errnum, const std::string& denied) {
@@ -119,13 +95,13 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
   }
   if (!dir.root_) return unusable("open", path, errno);
 
-  struct statfs info{};
-  if (::fstatfs(dir.root_.get(), &info) != 0) return unusable("fstatfs", path, errno);
   if (::fstat(dir.root_.get(), &dir.opened_) != 0) return unusable("fstat", path, errno);
-  if (is_network_file_system(info)) {
+  const Result<std::optional<std::string>> network = network_file_system(dir.root_.get());
+  if (!network) return fail(explain_lock_error(network.error(), path));
+  if (*network) {
     return fail(ErrorKind::lock_dir, std::string(kUnusable) + " " + printable(path) +
-                                         ": it is on a network file system, which other machines "
-                                         "share; set GPU_GATE_LOCK_DIR to "
+                                         ": it is on " + **network +
+                                         ", which other machines share; set GPU_GATE_LOCK_DIR to "
                                          "a local directory");
   }
   for (auto [part, name] : {std::pair(&dir.queue_, "queue"), std::pair(&dir.claims_, "claims")}) {

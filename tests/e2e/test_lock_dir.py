@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+import fuse
 import harness
 from fixtures import needs_mounts
 from harness import ALICE, BOB, NEVER, ROOT, compile_library, each, wait_until
@@ -294,7 +295,8 @@ def test_a_file_system_without_inodes_is_refused_at_any_step(box):
 NETWORK = {
     "nfs": 0x6969, "smb": 0x517B, "cifs": 0xFF534D42, "smb2": 0xFE534D42, "9p": 0x01021997, "afs": 0x5346414F,
     "coda": 0x73757245, "ceph": 0x00C36400, "lustre": 0x0BD00BD0, "gpfs": 0x47504653, "beegfs": 0x19830326,
-    "ocfs2": 0x7461636F, "gfs2": 0x01161970,
+    "ocfs2": 0x7461636F, "gfs2": 0x01161970, "orangefs": 0x20030528, "panfs": 0xAAD7AAEA, "stornext": 0xBEEFDEAD,
+    "virtualbox": 0x786F4256, "vmware": 0xBACBACBC,
 }
 
 
@@ -335,6 +337,46 @@ def test_a_local_file_system_passes_the_same_check(box, fake_file_system):
     for number in (0xEF53, 0x01021994, 0x58465342, 0x9123683E):  # ext, tmpfs, XFS, btrfs
         done = box.run("run", "--", "true", user=ALICE, env={"LD_PRELOAD": fake_file_system, "FAKE_TYPE": number})
         assert done.status == 0, done
+
+
+@contextlib.contextmanager
+def mounted_fuse(box, kind):
+    """A file system in user space of this type, in place of the lock directory."""
+    box.lock.mkdir()
+    server = box.start_plain("python3", fuse.__file__, box.lock, kind)
+    server.wait_for("mounted", stdout=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", box.lock], check=True)
+        server.kill()
+
+
+needs_fuse = pytest.mark.skipif(not fuse.may_serve(), reason="no FUSE file system may be mounted here")
+
+
+@needs_fuse
+def test_a_file_system_in_user_space_is_refused_as_one_of_a_network(make_box):
+    def check(kind):
+        box = make_box(cards=1)
+        with mounted_fuse(box, kind):
+            for words in (("run", "--", "true"), ("hold", "--for", 1), ("status",)):
+                done = box.run(*words, user=ALICE)
+                refused(done)
+                assert f"a FUSE file system ({kind})" in done.err and "network file system" in done.err, done
+
+    each(["fuse.sshfs", "fuse.glusterfs", "fuse.juicefs", "fuse"], check)
+
+
+@needs_fuse
+def test_a_file_system_in_user_space_that_is_known_to_be_local_is_used(make_box):
+    """This one has no files, which is the error then."""
+    box = make_box(cards=1)
+    with mounted_fuse(box, "fuse.fuse-overlayfs"):
+        done = box.run("run", "--", "true", user=ALICE)
+        refused(done)
+        assert "mkdir(" in done.err and "network" not in done.err, done
+        assert box.run("status", user=ALICE).status == 0
 
 
 # Too few descriptors.
