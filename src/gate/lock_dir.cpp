@@ -18,26 +18,34 @@ namespace {
 
 constexpr mode_t kDirMode = 01777;
 
+constexpr const char* kOwnDir = "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
+
+/// Where this user was refused: opening it to all helps where it is there and not open.
+std::string remedy_for_denied(const std::string& denied) {
+  struct stat info{};
+  if (::stat(denied.c_str(), &info) != 0) return std::string("; ") + kOwnDir;
+  std::string text = "; it belongs to " + user_name(info.st_uid) + "; ";
+  if ((info.st_mode & kDirMode) != kDirMode) {
+    text += "its owner can open it to all users (`chmod 1777`), or ";
+  }
+  return text + kOwnDir;
+}
+
 /// What helps. `denied`: what this user may not use.
 std::string remedy(int errnum, const std::string& denied) {
-  constexpr const char* kOwnDir =
-      "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
   switch (errnum) {
     case EACCES:
     case EPERM:
-    case EROFS: {
-      struct stat info{};
-      std::string owner;
-      if (::stat(denied.c_str(), &info) == 0) owner = "; it belongs to " + user_name(info.st_uid);
-      return owner + "; its owner can open it to all users (`chmod 1777`), or " + kOwnDir;
-    }
+      return remedy_for_denied(denied);
+    case EROFS:
+      return std::string("; it is mounted read-only: mount it to be written to, or ") + kOwnDir;
     case ENOSPC:
     case EDQUOT:
-      return "; free some space, or " + std::string(kOwnDir);
+      return std::string("; free some space, or ") + kOwnDir;
     case ENOENT:
       return "; make its parent directory first";
     default:
-      return "; " + std::string(kOwnDir);
+      return std::string("; ") + kOwnDir;
   }
 }
 

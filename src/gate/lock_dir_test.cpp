@@ -217,14 +217,24 @@ TEST(ExplainLockError, NamesTheDirectoryAndWhatFailed) {
 }
 
 TEST(ExplainLockError, SaysWhatHelps) {
-  EXPECT_TRUE(contains(explained(EACCES), "chmod 1777"));
-  EXPECT_TRUE(contains(explained(EROFS), "chmod 1777"));
+  EXPECT_TRUE(contains(explained(EROFS), "it is mounted read-only"));
   EXPECT_TRUE(contains(explained(ENOSPC), "free some space"));
   EXPECT_TRUE(contains(explained(EDQUOT), "free some space"));
   EXPECT_TRUE(contains(explained(ENOENT), "parent directory"));
-  for (const int errnum : {EACCES, ENOSPC, EIO, 0}) {
+  for (const int errnum : {EACCES, EROFS, ENOSPC, EIO, 0}) {
     EXPECT_TRUE(contains(explained(errnum), "set GPU_GATE_LOCK_DIR to a local directory"))
         << errnum;
+  }
+}
+
+TEST(ExplainLockError, AModeIsOnlyTheRemedyWhereTheModeIsWhatKeepsUsersOut) {
+  EXPECT_TRUE(contains(explained(EACCES, "/"), "chmod 1777"));
+  EXPECT_FALSE(contains(explained(EACCES), "chmod"));
+  EXPECT_FALSE(contains(explained(EROFS, "/"), "chmod"));
+  const TestFolder folder;
+  ASSERT_EQ(::chmod(folder.path().c_str(), 01777), 0);
+  for (const int errnum : {EACCES, EPERM}) {
+    EXPECT_FALSE(contains(explained(errnum, folder.path()), "chmod"));
   }
 }
 

@@ -201,6 +201,17 @@ def test_a_line_in_which_one_may_not_stand_is_refused(make_box):
     refused(box.run("run", "--", "true", user=ALICE))
 
 
+def test_opening_it_to_all_is_the_remedy_only_where_it_is_not_open(make_box):
+    box = make_box(cards=1)
+    box.lock.mkdir(0o700)
+    assert "chmod 1777" in box.run("run", "--", "true", user=ALICE).err
+    box = made_by_root(make_box)
+    (box.lock / "mutex").chmod(0o600)
+    done = box.run("run", "--", "true", user=ALICE)
+    refused(done)
+    assert "chmod" not in done.err, done
+
+
 def test_a_missing_parent_is_refused(box):
     refused(box.run("run", "--", "true", user=ALICE, env={"GPU_GATE_LOCK_DIR": box.folder / "no" / "lock"}))
 
@@ -231,7 +242,9 @@ def test_a_read_only_file_system_is_refused(box, made_before):
             assert box.run("run", "--", "true").status == 0
         subprocess.run(["mount", "-o", "remount,ro", place], check=True)
         for user in (ALICE, ROOT):
-            refused(box.run("run", "--", "true", user=user))
+            done = box.run("run", "--", "true", user=user)
+            refused(done)
+            assert "mounted read-only" in done.err and "chmod" not in done.err, done
         assert box.run("status", user=ALICE).status == 0
 
 
