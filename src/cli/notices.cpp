@@ -37,10 +37,27 @@ std::string using_text(const Granted& end) {
 
 }  // namespace
 
+std::string lock_dir_notice(const LockDir& dir) {
+  if (!dir.is_last_resort()) return "";
+  return fmt::format(
+      "the lock directory is {}: a service with a /tmp of its own stands in another line; root can "
+      "make one for all: install -d -m 1777 /run/gpu-gate /run/gpu-gate/queue "
+      "/run/gpu-gate/claims\n",
+      printable(dir.path()));
+}
+
 Notices::Notices(bool quiet, bool one_try, int count)
     : quiet_(quiet), one_try_(one_try), terminal_(!quiet && stderr_is_terminal()), count_(count) {}
 
 Notices::~Notices() { clear(); }
+
+void Notices::opened(const LockDir& dir) {
+  if (quiet_ || dir_told_) return;
+  const std::string line = lock_dir_notice(dir);
+  if (line.empty()) return;
+  dir_told_ = true;
+  tell(line);
+}
 
 void Notices::looked(const WaitReport& report) {
   if (quiet_) return;

@@ -10,6 +10,9 @@
 
 namespace gpu_gate {
 
+/// What a user should know of this lock directory, a line; "" where there is nothing.
+std::string lock_dir_notice(const LockDir& dir);
+
 /// Tells the user on stderr how a wait goes: why each GPU will not do and the place in line, then
 /// only what changed. On a terminal the last line shows the time and the place and is rewritten.
 class Notices final : public WaitObserver {
@@ -17,6 +20,7 @@ class Notices final : public WaitObserver {
   Notices(bool quiet, bool one_try, int count);
   ~Notices() override;
 
+  void opened(const LockDir& dir) override;
   void looked(const WaitReport& report) override;
   void positioned(std::size_t position) override;
   bool wants_position() const override { return !quiet_; }
@@ -47,6 +51,7 @@ class Notices final : public WaitObserver {
   bool began_ = false;
   bool line_shown_ = false;
   bool delay_told_ = false;
+  bool dir_told_ = false;
   Clock::time_point since_ = Clock::now();
 };
 

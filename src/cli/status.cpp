@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/json_output.h"
+#include "cli/notices.h"
 #include "report/board.h"
 
 namespace gpu_gate {
@@ -20,6 +21,7 @@ Status status_command(const Options& options) {
   const Result<Board> board = make_board(*snapshot, *dir ? &**dir : nullptr);
   if (!board) return fail(board.error());
   if (options.json) return print(status_json(*board));
+  if (*dir) say(lock_dir_notice(**dir));
   return print(board_text(
       *board, {.colour = ::isatty(STDOUT_FILENO) == 1 && !env_setting(environ, env::kNoColor),
                .now = std::time(nullptr)}));

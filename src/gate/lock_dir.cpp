@@ -131,6 +131,7 @@ bool writable_by_all(const std::string& path) {
 struct Candidate {
   std::string path;
   bool follow = false;  // a link is followed only where the user or the administrator named it
+  bool last_resort = false;
 };
 
 Result<Candidate> choose(const LockDirPaths& paths) {
@@ -145,7 +146,8 @@ Result<Candidate> choose(const LockDirPaths& paths) {
   if (::stat(paths.administered.c_str(), &info) == 0)
     return Candidate{.path = paths.administered, .follow = true};
   for (const std::string& parent : paths.shared) {
-    if (writable_by_all(parent)) return Candidate{.path = parent + "/gpu-gate"};
+    if (!writable_by_all(parent)) continue;
+    return Candidate{.path = parent + "/gpu-gate", .last_resort = parent == paths.shared.back()};
   }
   return fail(ErrorKind::lock_dir,
               std::string(kUnusable) + ": there is no " + paths.administered +
@@ -154,16 +156,20 @@ Result<Candidate> choose(const LockDirPaths& paths) {
 
 }  // namespace
 
-Result<std::optional<LockDir>> LockDir::open_existing(const LockDirPaths& paths) {
-  Result<Candidate> candidate = choose(paths);
+Result<std::optional<LockDir>> LockDir::open_chosen(const LockDirPaths& paths, bool make) {
+  const Result<Candidate> candidate = choose(paths);
   if (!candidate) return fail(candidate.error());
-  return open_at(candidate->path, false, candidate->follow);
+  Result<std::optional<LockDir>> dir = open_at(candidate->path, make, candidate->follow);
+  if (dir && *dir) (*dir)->is_last_resort_ = candidate->last_resort;
+  return dir;
+}
+
+Result<std::optional<LockDir>> LockDir::open_existing(const LockDirPaths& paths) {
+  return open_chosen(paths, false);
 }
 
 Result<LockDir> LockDir::open(const LockDirPaths& paths) {
-  Result<Candidate> candidate = choose(paths);
-  if (!candidate) return fail(candidate.error());
-  Result<std::optional<LockDir>> dir = open_at(candidate->path, true, candidate->follow);
+  Result<std::optional<LockDir>> dir = open_chosen(paths, true);
   if (!dir) return fail(dir.error());
   return std::move(**dir);
 }

@@ -13,10 +13,11 @@ namespace gpu_gate {
 
 /// Where the lock directory may be, as values so that tests can point elsewhere.
 struct LockDirPaths {
-  std::optional<std::string> chosen;                     // $GPU_GATE_LOCK_DIR
-  std::string administered = "/run/gpu-gate";            // used if it exists
-  std::vector<std::string> shared{"/run/lock", "/tmp"};  // else gpu-gate under the first of these
-                                                         // that everybody may write to
+  std::optional<std::string> chosen;           // $GPU_GATE_LOCK_DIR
+  std::string administered = "/run/gpu-gate";  // used if it exists
+  // Else gpu-gate under the first of these that everybody may write to. A service may have the last
+  // one for itself (PrivateTmp=, systemd.exec(5)).
+  std::vector<std::string> shared{"/run/lock", "/tmp"};
 };
 
 /// The open lock directory of this machine: where waiters stand in line and claims are held. Its
@@ -33,6 +34,8 @@ class LockDir {
   static Result<std::optional<LockDir>> open_existing(const LockDirPaths& paths);
 
   const std::string& path() const { return path_; }
+  /// Did the choice fall to the last place, which some processes may have for themselves?
+  bool is_last_resort() const { return is_last_resort_; }
   int root() const { return root_.get(); }
   int queue() const { return queue_.get(); }
   int claims() const { return claims_.get(); }
@@ -41,9 +44,11 @@ class LockDir {
   bool is_current() const;
 
  private:
+  static Result<std::optional<LockDir>> open_chosen(const LockDirPaths& paths, bool make);
   static Result<std::optional<LockDir>> open_at(const std::string& path, bool make, bool follow);
 
   std::string path_;
+  bool is_last_resort_ = false;
   UniqueFd root_;
   struct stat opened_{};  // of root_
   UniqueFd queue_;

@@ -66,6 +66,16 @@ TEST_F(LockDirTest, OfTheSharedFoldersTheFirstThatAllMayWriteToIsUsed) {
   EXPECT_EQ(LockDir::open(paths_)->path(), folder_ / "second/gpu-gate");
 }
 
+TEST_F(LockDirTest, OnlyTheLastOfTheSharedFoldersIsTheLastResort) {
+  make("second", 01777);
+  EXPECT_TRUE(LockDir::open(paths_)->is_last_resort());
+  EXPECT_TRUE(LockDir::open_existing(paths_).value()->is_last_resort());
+  make("first", 01777);
+  EXPECT_FALSE(LockDir::open(paths_)->is_last_resort());
+  paths_.chosen = folder_ / "second/gpu-gate";
+  EXPECT_FALSE(LockDir::open(paths_)->is_last_resort());
+}
+
 TEST_F(LockDirTest, ASharedFolderThatIsAFileIsPassedBy) {
   write_text(folder_ / "first", "");
   ::chmod((folder_ / "first").c_str(), 0666);

@@ -506,6 +506,7 @@ Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
   for (int reopens = 0;; ++reopens) {
     Result<LockDir> dir = LockDir::open(paths);
     if (!dir) return fail(dir.error());
+    observer.opened(*dir);
     const std::string path = dir->path();
     Waiter waiter(std::move(*dir), began, source, make_request, options, observer);
     Result<WaitEnd> end = waiter.wait();

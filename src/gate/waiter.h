@@ -34,6 +34,8 @@ class WaitObserver {
   WaitObserver& operator=(const WaitObserver&) = delete;
   virtual ~WaitObserver() = default;
 
+  /// The lock directory that it will wait in; again where that one was replaced.
+  virtual void opened(const LockDir& dir) = 0;
   /// After each look that did not end the wait.
   virtual void looked(const WaitReport& report) = 0;
   /// The position in line, 1 for the first. Asked for only if wants_position().

@@ -38,6 +38,7 @@ class FakeSource : public GpuSource {
 /// Remembers what it was told, and does what the test wants then.
 class Recorder : public WaitObserver {
  public:
+  void opened(const LockDir&) override {}
   void looked(const WaitReport& report) override {
     fits.push_back(report.fits);
     if (on_looked) on_looked();

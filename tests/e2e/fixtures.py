@@ -3,6 +3,7 @@
 import shutil
 
 import harness
+import places
 import pytest
 
 needs_mounts = pytest.mark.skipif(not harness.may_mount(), reason="no mount may be made here (is / a mount?)")
@@ -33,6 +34,22 @@ def new_box():
 @pytest.fixture
 def make_box(new_box):
     return new_box
+
+
+@pytest.fixture
+def make_places():
+    """Gives a machine default places of its own: make_places(box). See places.py."""
+    made = []
+
+    def make(*args, **options):
+        if not harness.may_mount():
+            pytest.skip("no mount may be made here (is / a mount?)")
+        made.append(places.Places(*args, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

@@ -100,6 +100,49 @@ export GPU_SIM_MACHINE=/mnt/box/machine.txt GPU_GATE_NVML=/mnt/bin/current/libnv
                                         "no other directory that all users may write to; set GPU_GATE_LOCK_DIR"])
 
 
+NOTICE = ("gpu-gate: the lock directory is /tmp/gpu-gate: a service with a /tmp of its own stands in another line; "
+          "root can make one for all: install -d -m 1777 /run/gpu-gate /run/gpu-gate/queue /run/gpu-gate/claims")
+
+
+@pytest.fixture
+def only_tmp(make_box, make_places):
+    """A machine on which all may write to /tmp alone, as on Fedora."""
+    return make_places(make_box(cards=1), lock_mode="755")
+
+
+def test_where_the_choice_falls_to_tmp_it_is_told_once_with_what_helps(only_tmp):
+    for words in (("run", "--", "true"), ("run", "--timeout", 0, "--", "true"), ("wait",), ("wait", "--json"),
+                  ("hold", "--for", 0.1), ("status",)):
+        done = only_tmp.run(*words)
+        assert done.status == 0 and done.lines.count(NOTICE) == 1, done
+        assert "/tmp" not in done.out, done
+    holder = only_tmp.hold()
+    waiter = only_tmp.start("run", *NEVER, "--", "true", user=BOB)
+    waiter.wait_for("in line")
+    holder.kill()
+    assert waiter.finish() == 0 and waiter.lines.count(NOTICE) == 1, waiter
+
+
+def test_what_root_is_told_to_do_ends_the_notice(only_tmp):
+    only_tmp.root(NOTICE.rpartition("for all: ")[2])
+    done = only_tmp.run("run", "--", "true")
+    assert (done.status, len(done.lines)) == (0, 1), done
+    assert only_tmp.root("ls -A /tmp/gpu-gate 2>&1 || true").count("cannot access") == 1
+
+
+def test_the_notice_about_tmp_is_not_told_to_who_wants_none_or_json(only_tmp):
+    for words in (("run", "-q", "--", "true"), ("wait", "-q"), ("hold", "-q", "--for", 0.1), ("status", "--json")):
+        done = only_tmp.run(*words)
+        assert (done.status, done.err) == (0, ""), done
+    chosen = only_tmp.run("run", "--", "true", env={"GPU_GATE_LOCK_DIR": "/tmp/gpu-gate"})
+    assert chosen.status == 0 and NOTICE not in chosen.lines, chosen
+
+
+def test_where_all_may_write_to_run_lock_nothing_is_told(make_box, make_places):
+    done = make_places(make_box(cards=1)).run("run", "--", "true")
+    assert (done.status, len(done.lines)) == (0, 1), done
+
+
 def test_users_who_race_an_intruder_for_the_directory_fail_cleanly_or_run(make_box):
     for _ in range(5):
         box = make_box(cards=8)
