@@ -116,6 +116,7 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
     Result<UniqueFd> opened = open_part(dir.root_.get(), path, name, make);
     if (!opened) return fail(opened.error());
     if (!*opened) return std::nullopt;
+    if (make) dir.take_over(opened->get(), kDirMode);
     *part = std::move(*opened);
   }
   return dir;
@@ -172,6 +173,14 @@ Result<LockDir> LockDir::open(const LockDirPaths& paths) {
   Result<std::optional<LockDir>> dir = open_chosen(paths, true);
   if (!dir) return fail(dir.error());
   return std::move(**dir);
+}
+
+void LockDir::take_over(int part, mode_t mode) const {
+  struct stat info{};
+  if (opened_.st_uid != 0 || ::geteuid() != 0 || ::fstat(part, &info) != 0 || info.st_uid == 0) {
+    return;
+  }
+  if (::fchown(part, 0, 0) == 0) ::fchmod(part, mode);
 }
 
 bool LockDir::is_current() const {

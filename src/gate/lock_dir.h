@@ -40,6 +40,11 @@ class LockDir {
   int queue() const { return queue_.get(); }
   int claims() const { return claims_.get(); }
 
+  /// Where this is a directory of root's and root runs the program: gives root a part that an
+  /// ordinary user made, with its proper mode, so that nobody else can remove what others have in
+  /// it. Where that fails it stays as it is.
+  void take_over(int part, mode_t mode) const;
+
   /// Does the path still lead to this directory? False after somebody removed or replaced it.
   bool is_current() const;
 

@@ -114,6 +114,44 @@ TEST_F(LockDirTest, ItsPartsAreWhatTheirNamesSay) {
   EXPECT_EQ(::faccessat(dir.root(), "c", F_OK, 0), 0);
 }
 
+TEST_F(LockDirTest, PartsOfRootsDirectoryThatAnotherUserMadeBecomeRootsWithRootsFirstRun) {
+  NEEDS_ROOT();
+  make("locks", 01777);
+  Child other([&](const Child::Self& self) {
+    become_nobody();
+    const LockDir dir = LockDir::open(chosen()).value();
+    self.tell(::chmod((dir.path() + "/queue").c_str(), 0777) == 0 ? 1 : 0);
+  });
+  ASSERT_EQ(other.hear(), 1U);
+  const auto owner = [&](const char* part) {
+    struct stat info{};
+    EXPECT_EQ(::stat((folder_ / "locks" + part).c_str(), &info), 0);
+    return info.st_uid;
+  };
+  EXPECT_TRUE(LockDir::open_existing(chosen()).value());
+  EXPECT_NE(owner("/queue"), 0U);
+  LockDir::open(chosen()).value();
+  for (const char* part : {"/queue", "/claims"}) {
+    EXPECT_EQ(owner(part), 0U) << part;
+    EXPECT_EQ(mode_of(folder_ / "locks" + part), 01777U) << part;
+  }
+}
+
+TEST_F(LockDirTest, WhatIsInAnotherUsersDirectoryStaysHis) {
+  NEEDS_ROOT();
+  make("parent", 01777);
+  const LockDirPaths paths{.chosen = folder_ / "parent/locks"};
+  Child other([&](const Child::Self& self) {
+    become_nobody();
+    self.tell(LockDir::open(paths) ? 1 : 0);
+  });
+  ASSERT_EQ(other.hear(), 1U);
+  const LockDir dir = LockDir::open(paths).value();
+  struct stat info{};
+  ASSERT_EQ(::fstat(dir.queue(), &info), 0);
+  EXPECT_NE(info.st_uid, 0U);
+}
+
 TEST_F(LockDirTest, LookingForOneMakesNone) {
   EXPECT_FALSE(LockDir::open_existing(chosen()).value());
   EXPECT_FALSE(exists(folder_ / "locks"));

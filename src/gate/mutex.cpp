@@ -25,6 +25,7 @@ namespace gpu_gate {
 namespace {
 
 constexpr const char* kName = "mutex";
+constexpr mode_t kMode = 01666;  // sticky: see fifo.cpp
 
 tl::unexpected<Error> failed(const char* call, int errnum) {
   return fail(system_error(ErrorKind::lock_file, call, kName, errnum));
@@ -177,7 +178,7 @@ Status Mutex::open() {
     UniqueFd fd(::openat(dir_.root(), kName, kFlags));
     if (!fd && errno == ENOENT) {
       const NoUmask exact_mode;
-      fd = UniqueFd(::openat(dir_.root(), kName, kFlags | O_CREAT | O_EXCL, 01666));
+      fd = UniqueFd(::openat(dir_.root(), kName, kFlags | O_CREAT | O_EXCL, kMode));
       if (!fd && errno == EEXIST) continue;
       if (!fd && errno == ENOENT) return fail(ErrorKind::replaced, "");
     }
@@ -187,6 +188,7 @@ Status Mutex::open() {
       return fail(ErrorKind::lock_file, "its `mutex` is not a regular file; it belongs to " +
                                             user_name(opened_.st_uid) + ", who can remove it");
     }
+    dir_.take_over(fd.get(), kMode);
     file_ = std::move(fd);
     return {};
   }

@@ -27,7 +27,8 @@ import termios
 import threading
 import time
 
-BUILD = pathlib.Path(os.environ.get("GPU_GATE_BUILD", pathlib.Path(__file__).parents[2] / "build"))
+SOURCE = pathlib.Path(__file__).parents[2]
+BUILD = pathlib.Path(os.environ.get("GPU_GATE_BUILD", SOURCE / "build"))
 LIMIT = float(os.environ.get("GPU_GATE_TEST_LIMIT", "30"))  # seconds until a missing event is a failure
 SAMPLE = int(os.environ.get("GPU_GATE_TEST_SAMPLE", "1"))  # 8: every eighth test and case only
 WRAPPER = os.environ.get("GPU_GATE_WRAPPER", "").split()  # words before gpu-gate: valgrind and its options

@@ -5,13 +5,14 @@ His hands on the mutex are in test_mutex, a directory that he made in test_lock_
 
 import re
 import resource
+import shutil
 import time
 
 import pytest
 
 from at_once import at_once
-from harness import ALICE, BOB, NEVER, ROOT, each, uuid, wait_until
-from intruder import all_goes_on, intruder, made_by_root
+from harness import ALICE, BOB, NEVER, ROOT, SOURCE, each, uuid, wait_until
+from intruder import PRELUDE, all_goes_on, intruder, made_by_root
 
 # What he plants.
 
@@ -275,13 +276,11 @@ def test_ringing_all_the_time_neither_serves_nor_starves_anybody(make_box):
     all_goes_on(box)
 
 
-def test_others_files_can_be_neither_removed_nor_renamed_nor_replaced(make_box):
-    box = made_by_root(make_box)
-    holder = box.hold(user=ALICE)
-    waiter = box.wait_in_line(*NEVER, user=ROOT)
-    evil = intruder(box, """
+ATTACKS = """
 tried = done = 0
 for path in (queue, claims, mutex, *queue.iterdir(), *claims.iterdir()):
+    if path.lstat().st_uid == os.geteuid() and path.parent != lock:
+        continue  # what is left of his own jobs
     (lock / "mine").write_text("") if not (lock / "mine").exists() else None
     for attack in (lambda: path.unlink(), lambda: path.rename(lock / "taken"), lambda: (lock / "mine").rename(path),
                    lambda: path.chmod(0o666), lambda: path.rmdir(), lambda: os.truncate(path, 0) if path != mutex else 1/0):
@@ -291,10 +290,58 @@ for path in (queue, claims, mutex, *queue.iterdir(), *claims.iterdir()):
             done += 1
             print("done", path, flush=True)
 print("tried", tried, done, flush=True)
-""")
+"""
+
+
+def test_others_files_can_be_neither_removed_nor_renamed_nor_replaced(make_box):
+    box = made_by_root(make_box)
+    holder = box.hold(user=ALICE)
+    waiter = box.wait_in_line(*NEVER, user=ROOT)
+    evil = intruder(box, ATTACKS)
     assert re.match(r"tried \d+ 0\n", evil.out), evil.out
     holder.kill()
     assert waiter.finish(5) == 0
+
+
+POSTINST = f"sh {SOURCE}/packaging/debian/postinst configure"
+TMPFILES = f"systemd-tmpfiles --create {SOURCE}/packaging/debian/tmpfiles.conf"
+BARE = "mkdir /run/gpu-gate; chmod 1777 /run/gpu-gate"
+
+
+@pytest.mark.parametrize("made, mended", [
+    (POSTINST, ""), (TMPFILES, ""),
+    (BARE, POSTINST), (BARE, TMPFILES), (BARE, "root's own run"),
+])
+def test_in_roots_directory_nobody_can_remove_anothers_live_file_whoever_came_first(make_box, make_places, made, mended):
+    if TMPFILES in (made, mended) and not shutil.which("systemd-tmpfiles"):
+        pytest.skip("no systemd-tmpfiles here")
+    box = make_box(cards=2)
+    places = make_places(box)
+    places.root(made)
+    assert places.run("run", "--", "true", user=BOB).status == 0
+    holder = places.hold("-n", 2, user=ALICE)
+    if mended.startswith("root"):
+        assert places.run("run", "--timeout", 0, "--", "true", user=ROOT).status == 124
+    elif mended:
+        places.root(mended)
+    waiter = places.start("run", *NEVER, "--", "true", user=ALICE)
+    waiter.wait_for("in line")
+    evil = places.run_plain("python3", "-c", PRELUDE + ATTACKS, user=BOB, env={"GPU_GATE_LOCK_DIR": "/run/gpu-gate"})
+    assert re.match(r"tried \d+ 0\n", evil.out), evil
+    assert places.run("run", "--timeout", 0, "--", "true", user=BOB).status == 124
+    holder.kill()
+    assert waiter.finish(5) == 0
+
+
+@pytest.mark.parametrize("link", ["queue", "claims", "mutex"])
+def test_the_package_follows_no_link_that_a_user_planted(make_box, make_places, link):
+    places = make_places(make_box(cards=1))
+    places.root(f"{BARE}; mkdir /run/precious; touch /run/precious/file")
+    target = "/run/precious/file" if link == "mutex" else "/run/precious"
+    assert places.run_plain("ln", "-s", target, f"/run/gpu-gate/{link}", user=BOB).status == 0
+    places.root(POSTINST)
+    assert places.root("stat -c %a /run/precious /run/precious/file") == "755\n644\n"
+    assert places.run("run", "--", "true").status == 0
 
 
 def test_a_dead_claim_cannot_be_made_to_look_alive_by_another_user(make_box):

@@ -94,6 +94,14 @@ def root(make_root):
     return root
 
 
+PARTS = ["1777 root .", "1777 root queue", "1777 root claims", "1666 root mutex"]
+
+
+def parts(root):
+    """Mode and owner of what the lock directory consists of."""
+    return root.run("sh", "-c", "cd /run/gpu-gate; stat --format='%a %U %n' . queue claims mutex").splitlines()
+
+
 def test_installed_used_by_two_users_upgraded_removed(root, package):
     shutil.copy(package, root.folder / "opt/gpu-gate.deb")
     before = root.files()
@@ -101,7 +109,7 @@ def test_installed_used_by_two_users_upgraded_removed(root, package):
     folders = {"/usr/share/bash-completion", "/usr/share/fish", "/usr/share/zsh", "/usr/share/doc/gpu-gate"}
     fresh = {path for path in root.files() - before if not any(path.startswith(folder) for folder in folders)}
     assert {path for path in FILES if not any(path.startswith(folder) for folder in folders)} <= fresh
-    assert root.run("stat", "--format=%a %U", "/run/gpu-gate") == "1777 root\n"
+    assert parts(root) == PARTS
 
     job = ["gpu-gate", "run", "--", "sh", "-c", "echo has $CUDA_VISIBLE_DEVICES; exec tail -f /dev/null"]
     alice = root.start(*job, user="alice")
@@ -122,6 +130,18 @@ def test_installed_used_by_two_users_upgraded_removed(root, package):
     assert "gpu-gate" not in root.run("dpkg-query", "--list")
 
 
+def test_an_upgrade_makes_root_the_owner_where_a_user_was_there_first(root, package):
+    shutil.copy(package, root.folder / "opt/gpu-gate.deb")
+    root.run("dpkg", "--install", "/opt/gpu-gate.deb")
+    root.run("sh", "-c", "rm -r /run/gpu-gate/*")
+    job = root.start("gpu-gate", "run", "--", "sh", "-c", "echo runs; exec tail -f /dev/null", user="alice")
+    job.wait_for("^runs$", stdout=True)
+    assert parts(root) == ["1777 root .", "1777 alice queue", "1777 alice claims", "1666 alice mutex"]
+    root.run("dpkg", "--install", "/opt/gpu-gate.deb")
+    assert parts(root) == PARTS
+    assert "alice: sh" in root.run("gpu-gate", "status", user="bob")
+
+
 def test_where_systemd_runs_it_makes_the_lock_directory(root, package):
     stand_in = root.folder / "usr/bin/systemd-tmpfiles"
     stand_in.write_text('#!/bin/sh\necho "$@" >>/opt/called\n')
@@ -135,5 +155,12 @@ def test_where_systemd_runs_it_makes_the_lock_directory(root, package):
 def test_systemd_tmpfiles_understands_the_snippet(tmp_path):
     (tmp_path / "run").mkdir()
     run("systemd-tmpfiles", "--create", f"--root={tmp_path}", SOURCE / "packaging/debian/tmpfiles.conf")
-    made = (tmp_path / "run/gpu-gate").stat()
-    assert (made.st_mode & 0o7777, made.st_uid) == (0o1777, 0)
+    modes = {"": 0o1777, "queue": 0o1777, "claims": 0o1777, "mutex": 0o1666}
+    for part, mode in modes.items():
+        made = (tmp_path / "run/gpu-gate" / part).stat()
+        assert (made.st_mode & 0o7777, made.st_uid) == (mode, 0), part
+
+
+def test_readme_names_the_same_parts_as_the_snippet():
+    snippet = re.findall(r"^[df] .*", (SOURCE / "packaging/debian/tmpfiles.conf").read_text(), re.M)
+    assert snippet == re.findall(r"^    ([df] /run/.*)", (SOURCE / "README.md").read_text(), re.M)
