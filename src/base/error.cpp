@@ -14,6 +14,8 @@ std::string_view shortage_remedy(int errnum) {
     case EMFILE:
     case ENFILE:
       return "; raise the limit on open files (ulimit -n)";
+    case EFBIG:
+      return "; raise the limit on the size of files (ulimit -f)";
     case ENOMEM:
       return "; there is no memory left";
     default:

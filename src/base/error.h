@@ -29,7 +29,7 @@ struct Error {
 };
 
 /// "call(path): strerror", the one form in which a failed system call is reported. An errno that
-/// says that the machine has too little for this process (EMFILE, ENFILE, ENOMEM) makes it an
+/// says that this process may have too little (EMFILE, ENFILE, EFBIG, ENOMEM) makes it an
 /// ErrorKind::system with its remedy, whatever `kind` was meant.
 Error system_error(ErrorKind kind, std::string_view call, std::string_view path, int errnum);
 

@@ -2,9 +2,32 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+#include <ctime>
 #include <initializer_list>
 
 namespace gpu_gate {
+
+namespace {
+
+sigset_t set_of(std::initializer_list<int> signals) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : signals) ::sigaddset(&set, signal);
+  return set;
+}
+
+}  // namespace
+
+WriteSignals::WriteSignals() : block_(set_of({SIGPIPE, SIGXFSZ})) { ::sigpending(&pending_); }
+
+void WriteSignals::failed(int errnum) const {
+  const int signal = errnum == EPIPE ? SIGPIPE : errnum == EFBIG ? SIGXFSZ : 0;
+  if (signal == 0 || ::sigismember(&pending_, signal) == 1) return;
+  const sigset_t set = set_of({signal});
+  const struct timespec none{};
+  ::sigtimedwait(&set, nullptr, &none);
+}
 
 sigset_t catchable_signals() {
   sigset_t set;
@@ -34,9 +57,7 @@ void die_of(int signal) {
   struct sigaction action{};
   action.sa_handler = SIG_DFL;
   ::sigaction(signal, &action, nullptr);
-  sigset_t set;
-  ::sigemptyset(&set);
-  ::sigaddset(&set, signal);
+  const sigset_t set = set_of({signal});
   ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
   ::raise(signal);
   ::_exit(128 + signal);  // the signal did not end us (a debugger, a container's init)

@@ -31,6 +31,20 @@ class SignalsThrough {
   sigset_t before_{};
 };
 
+/// For a write(2) that may fail: blocks the signals by which the kernel would then end the process,
+/// SIGPIPE where nobody reads and SIGXFSZ at the limit on the size of files.
+class WriteSignals {
+ public:
+  WriteSignals();
+
+  /// After a write that failed with this errno: takes its signal away.
+  void failed(int errnum) const;
+
+ private:
+  SignalBlock block_;
+  sigset_t pending_{};  // before
+};
+
 /// Every signal that can be caught: nothing may end or stop the process while it holds the mutex.
 sigset_t catchable_signals();
 

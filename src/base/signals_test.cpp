@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <utility>
+
 #include "base/test_child.h"
 
 namespace gpu_gate {
@@ -120,6 +123,29 @@ TEST(SignalsThrough, BlocksAgainAtItsEndAndNoMoreThanBefore) {
   }
   EXPECT_EQ(blocked(), before);
   ::raise(SIGUSR1);
+  EXPECT_EQ(caught, 1);
+}
+
+TEST(WriteSignals, OfAFailedWriteNeitherEndTheProcessNorComeLater) {
+  for (const auto& [signal, errnum] : {std::pair(SIGPIPE, EPIPE), std::pair(SIGXFSZ, EFBIG)}) {
+    const Counted counted(signal);
+    {
+      const WriteSignals signals;
+      ::raise(signal);
+      signals.failed(errnum);
+    }
+    EXPECT_EQ(caught, 0) << signal;
+  }
+}
+
+TEST(WriteSignals, OfAnotherErrorAreNone) {
+  const Counted counted(SIGPIPE);
+  {
+    const WriteSignals signals;
+    ::raise(SIGPIPE);
+    signals.failed(ENOSPC);
+    EXPECT_EQ(caught, 0);
+  }
   EXPECT_EQ(caught, 1);
 }
 

@@ -20,10 +20,7 @@ constexpr std::string_view kPrefix = "gpu-gate: ";
 
 /// Writes all of it; returns 0, or the errno that says why it could not.
 int write_all(int stream, std::string_view text) {
-  sigset_t pipe;
-  ::sigemptyset(&pipe);
-  ::sigaddset(&pipe, SIGPIPE);
-  const SignalBlock block(pipe);
+  const WriteSignals signals;
   while (!text.empty()) {
     const ssize_t written = ::write(stream, text.data(), text.size());
     if (written >= 0) {
@@ -36,10 +33,7 @@ int write_all(int stream, std::string_view text) {
       struct pollfd wait{.fd = stream, .events = POLLOUT, .revents = 0};
       if (::poll(&wait, 1, 1000) > 0) continue;
     }
-    if (errnum == EPIPE && ::sigismember(&block.before(), SIGPIPE) == 0) {
-      const struct timespec none{};
-      ::sigtimedwait(&pipe, nullptr, &none);
-    }
+    signals.failed(errnum);
     return errnum;
   }
   return 0;

@@ -400,7 +400,7 @@ TEST_F(ClaimsTest, WithoutRoomForItsRecordNothingIsMade) {
   const FullFileSystem full(60);
   const Result<NewClaim> claim = make({"GPU-1", "GPU-2"});
   ASSERT_FALSE(claim);
-  EXPECT_EQ(claim.error().kind, ErrorKind::lock_file);
+  EXPECT_EQ(claim.error().kind, ErrorKind::system);
   EXPECT_EQ(files(), before);
 }
 

@@ -136,14 +136,8 @@ std::optional<BellState> ring(int dir, const std::string& name) {
   const UniqueFd& fd = *opened;
   const BellState before = state_of(fd.get());
   if (before.pending) return before;
-  sigset_t pipe;
-  ::sigemptyset(&pipe);
-  ::sigaddset(&pipe, SIGPIPE);
-  const SignalBlock block(pipe);  // its reader may end between the open and the write
-  if (::write(fd.get(), &kRing, 1) < 0 && errno == EPIPE) {
-    const struct timespec none{};
-    ::sigtimedwait(&pipe, nullptr, &none);
-  }
+  const WriteSignals signals;  // its reader may end between the open and the write
+  if (::write(fd.get(), &kRing, 1) < 0) signals.failed(errno);
   return before;
 }
 

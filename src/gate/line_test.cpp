@@ -258,7 +258,7 @@ TEST_F(LineTest, WhereEveryNameIsTakenNobodyStandsInLine) {
 TEST_F(LineTest, APlaceWithoutRoomForItsRecordLeavesNothingBehind) {
   box_.lock();
   const FullFileSystem full(60);
-  EXPECT_EQ(try_to_join().error().kind, ErrorKind::lock_file);
+  EXPECT_EQ(try_to_join().error().kind, ErrorKind::system);
   EXPECT_EQ(files(), 0U);
 }
 

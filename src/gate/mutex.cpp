@@ -157,12 +157,15 @@ Status MutexGuard::write(const Counters& counters) {
   const int size = std::snprintf(text.data(), text.size(), "%020ju %020ju\n",
                                  static_cast<std::uintmax_t>(counters.last_ticket),
                                  static_cast<std::uintmax_t>(counters.grants));
+  const WriteSignals signals;
   ssize_t written = 0;
   do {
     written = ::pwrite(file_->get(), text.data(), static_cast<std::size_t>(size), 0);
   } while (written < 0 && errno == EINTR);
   if (written != size) {
-    return fail(system_error(ErrorKind::lock_file, "write", kName, written < 0 ? errno : ENOSPC));
+    Error error = system_error(ErrorKind::lock_file, "write", kName, written < 0 ? errno : ENOSPC);
+    signals.failed(error.errnum);
+    return fail(std::move(error));
   }
   counters_ = counters;
   return {};

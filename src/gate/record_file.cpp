@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/signals.h"
 #include "base/umask.h"
 #include "base/unique_fd.h"
 #include "gate/record.h"
@@ -45,12 +46,14 @@ Status write_record_file(int dir, const std::string& name, const std::string& te
                            kRecordMode));
   }
   if (!fd) return fail(system_error(ErrorKind::lock_file, "open", name, errno));
+  const WriteSignals signals;
   std::size_t done = 0;
   while (done < text.size()) {
     const ssize_t written = ::write(fd.get(), text.data() + done, text.size() - done);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
       Error error = system_error(ErrorKind::lock_file, "write", name, written < 0 ? errno : ENOSPC);
+      signals.failed(error.errnum);
       ::unlinkat(dir, name.c_str(), 0);
       return fail(std::move(error));
     }

@@ -73,7 +73,7 @@ TEST_F(RecordFiles, AnEmptyOneAndOneTooLargeAreNothing) {
 
 TEST_F(RecordFiles, NothingIsLeftOfOneThatDoesNotFit) {
   const FullFileSystem full(10);
-  EXPECT_EQ(write("1.json", std::string(100, 'x')).error().kind, ErrorKind::lock_file);
+  EXPECT_EQ(write("1.json", std::string(100, 'x')).error().kind, ErrorKind::system);
   EXPECT_FALSE(exists(folder_ / "1.json"));
 }
 

@@ -1,5 +1,6 @@
 #include "gate/waiter.h"
 
+#include <fcntl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -181,7 +182,7 @@ class Waiter {
     // A release in between must not be slept on: there would be nothing left to wake us.
     stale_ = !fresh;
     if (one_try()) return stale_ ? Outcome::stale : Outcome::not_yet;
-    if (Status done = stand_in_line(**guard, *last_ticket, look.request); !done) {
+    if (Status done = stand_in_line(**guard, *last_ticket, look); !done) {
       return fail(done.error());
     }
     return Outcome::not_yet;
@@ -267,6 +268,7 @@ class Waiter {
     for (const std::size_t i : look.decision.granted) {
       granted_.devices.push_back(look.snapshot.devices[i]);
     }
+    reserved_.clear();
     if (options_.keep_devices) {
       ClaimRecord record{
           .owner = options_.owner, .devices = {}, .with_process = options_.with_process};
@@ -290,10 +292,12 @@ class Waiter {
   }
 
   /// Joins the line, or tells it what has changed in the request.
-  Status stand_in_line(MutexGuard& guard, Ticket last_ticket, const Request& request) {
+  Status stand_in_line(MutexGuard& guard, Ticket last_ticket, const Look& look) {
+    const Request& request = look.request;
     const WaiterRecord record{.owner = options_.owner, .request = request};
     const bool changed = request.barred != barred_;
     if (!place_) {
+      if (Status ready = make_ready(look); !ready) return ready;
       Result<OwnPlace> place = line_.join(guard, last_ticket, record);
       if (!place) return fail(place.error());
       place_ = std::move(*place);
@@ -312,9 +316,32 @@ class Waiter {
     return {};
   }
 
+  /// How many descriptors the claim will be.
+  std::size_t claim_size(const Request& request) const {
+    return options_.keep_devices ? static_cast<std::size_t>(request.criteria.count) : 0;
+  }
+
+  /// Takes what the wait and its end will need, so that too low a limit shows before the wait and
+  /// not when it is this waiter's turn: descriptors for the claim and, as a leader, for a watch on
+  /// each device.
+  Status make_ready(const Look& look) {
+    if (!signals_) signals_ = UniqueFd(::signalfd(-1, &ending_, SFD_NONBLOCK | SFD_CLOEXEC));
+    if (!signals_) return fail(system_error(ErrorKind::system, "signalfd", "", errno));
+    const std::size_t needed = claim_size(look.request) + look.snapshot.devices.size();
+    while (reserved_.size() < needed) {
+      UniqueFd fd(::fcntl(dir_.root(), F_DUPFD_CLOEXEC, 0));
+      if (!fd) return fail(system_error(ErrorKind::system, "fcntl", "F_DUPFD", errno));
+      reserved_.push_back(std::move(fd));
+    }
+    return {};
+  }
+
   /// After a look that granted nothing, without the mutex: chooses what to sleep on.
   Status settle_down(const Look& look) {
     if (follower() != nullptr) source_.close();
+    if (leader() != nullptr && reserved_.size() > claim_size(look.request)) {
+      reserved_.resize(claim_size(look.request));
+    }
     const Result<bool> watched = leader() != nullptr
                                      ? leader()->looked(look, post(), calls_, options_.poll)
                                      : follower()->looked(look, post());
@@ -356,8 +383,6 @@ class Waiter {
 
   /// Sleeps until it is time to look (nothing is returned), or the wait ends.
   Result<std::optional<WaitEnd>> sleep() {
-    if (!signals_) signals_ = UniqueFd(::signalfd(-1, &ending_, SFD_NONBLOCK | SFD_CLOEXEC));
-    if (!signals_) return fail(system_error(ErrorKind::system, "signalfd", "", errno));
     for (;;) {
       if (deadline_ && Clock::now() >= *deadline_) return WaitEnd(TimedOut{});
       if (std::exchange(stale_, false)) {
@@ -484,6 +509,7 @@ class Waiter {
   Clock::time_point next_tick_;
 
   std::optional<OwnPlace> place_;
+  std::vector<UniqueFd> reserved_;  // for what make_ready says, given back when it is needed
   std::variant<Follower, Leader> role_;
   std::vector<std::string> barred_;  // in the record of the place
   // Of the last scan, whatever the role was then: a change that is not seen is a wake-up lost.

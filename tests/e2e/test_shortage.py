@@ -29,6 +29,49 @@ def test_a_call_that_is_refused_for_want_of_something_is_told_as_such(make_box):
     each([("mkdirat", "ENOMEM"), ("fstatfs", "ENOMEM")], check)
 
 
+def test_a_limit_on_the_size_of_files_ends_nobody_by_a_signal(make_box):
+    """Seen: SIGXFSZ ended it, at the first byte of the mutex or of a log."""
+    def limited(box, *words, to=""):
+        return box.run_plain("sh", "-c", f'ulimit -f 0; exec "$@" {to}', "sh", box.gate, *words, user=ALICE)
+
+    def check(*words):
+        box = make_box(cards=1)
+        for taken in (False, True):
+            if taken:
+                box.hold()
+            done = limited(box, *words)
+            assert (done.status, len(done.lines)) == (125, 1) and "ulimit -f" in done.err, done
+            assert limited(box, *words, to=f"2>>{box.folder}/log").status == 125
+            assert len(list((box.lock / "claims").iterdir())) == (2 if taken else 0)
+            assert list((box.lock / "queue").iterdir()) == []
+
+    each([("run", "--", "true"), ("hold", "--for", 1), ("run", "-n", 1, "--poll", 1, "--", "true")], check)
+    box = make_box(cards=1)
+    assert limited(box, "wait").out == "0\n"
+    done = limited(box, "wait", to=f">>{box.folder}/log")
+    assert done.status == 125 and "standard output" in done.err, done
+    assert limited(box, "status").status == 0
+
+
+def test_who_stands_in_line_has_the_descriptors_for_its_turn(make_box):
+    """Seen: with ulimit -n 16 and two cards, "Too many open files" came after the wait."""
+    served = []
+    for number in range(8, 32):
+        box = make_box(cards=2)
+        holder, other = box.hold("-n", 2), box.wait_in_line(*NEVER, "-n", 2)
+        waiter = box.start_plain("sh", "-c", f'ulimit -n {number}; exec "$@"', "sh", box.gate, "run", *NEVER, "-n", 2,
+                                 "--", "true", user=ALICE)
+        wait_until(lambda: "in line" in waiter.err or not waiter.alive(), "it stands in line or has ended")
+        stood = "in line" in waiter.err
+        holder.kill()
+        assert other.finish(5) == 0
+        assert waiter.finish(5) == (0 if stood else waiter.status), (number, waiter)
+        assert stood or waiter.status in (4, 125, 127), (number, waiter)
+        served.append(stood)
+        box.close()
+    assert served[-1] and not served[0] and served == sorted(served), served
+
+
 def test_a_waiter_that_cannot_sleep_ends_and_leaves_the_line(make_box):
     def check(name, errno):
         with make_box(cards=1) as box:
