@@ -14,14 +14,14 @@
 namespace gpu_gate {
 
 Status status_command(const Options& options) {
-  const Result<std::optional<LockDir>> dir = LockDir::open_existing(lock_dir_paths());
+  const Result<LockDir> dir = LockDir::open_existing(lock_dir_paths());
   if (!dir) return fail(dir.error());
   const Result<Snapshot> snapshot = gpu_source_of_environment()->read();
   if (!snapshot) return fail(snapshot.error());
-  const Result<Board> board = make_board(*snapshot, *dir ? &**dir : nullptr);
+  const Result<Board> board = make_board(*snapshot, *dir);
   if (!board) return fail(board.error());
   if (options.json) return print(status_json(*board));
-  if (*dir) say(lock_dir_notice(**dir));
+  if (dir->root() >= 0) say(lock_dir_notice(*dir));
   return print(board_text(
       *board, {.colour = ::isatty(STDOUT_FILENO) == 1 && !env_setting(environ, env::kNoColor),
                .now = std::time(nullptr)}));

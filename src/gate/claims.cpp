@@ -49,7 +49,29 @@ bool owner_lives(const Owner& owner) {
 }  // namespace
 
 Result<ClaimScan> Claims::scan() const {
-  const Result<std::vector<std::string>> names = names_in(dir_.claims());
+  Result<ClaimScan> scan = scan_folder(dir_.claims());
+  if (!scan) return scan;
+  for (std::size_t place = 0; place < dir_.other_places(); ++place) {
+    const Result<UniqueFd> other = dir_.open_other_claims(place);
+    if (!other) return fail(other.error());
+    if (!*other) continue;
+    Result<ClaimScan> found = scan_folder(other->get());
+    if (!found) return found;
+    for (Claim& claim : found->live) {
+      claim.place = place + 1;
+      scan->live.push_back(std::move(claim));
+    }
+    scan->records.merge(found->records);
+  }
+  std::sort(scan->live.begin(), scan->live.end(), [](const Claim& a, const Claim& b) {
+    return a.ticket != b.ticket ? a.ticket < b.ticket : a.uuid < b.uuid;
+  });
+  return scan;
+}
+
+Result<ClaimScan> Claims::scan_folder(int folder) {
+  if (folder < 0) return ClaimScan{};  // there is none yet
+  const Result<std::vector<std::string>> names = names_in(folder);
   if (!names) return fail(names.error());
   const ClaimNames found = parse_names(*names);
 
@@ -58,7 +80,7 @@ Result<ClaimScan> Claims::scan() const {
   std::map<Ticket, Files> claims;
   for (const ClaimName& name : found.fifos) {
     Files& files = claims[name.ticket];
-    const Result<std::optional<HeldFifo>> fifo = open_if_held(dir_.claims(), claim_name(name));
+    const Result<std::optional<HeldFifo>> fifo = open_if_held(folder, claim_name(name));
     if (!fifo) return fail(fifo.error());
     if (!*fifo) {
       files.dead.insert(name.uuid);
@@ -68,18 +90,15 @@ Result<ClaimScan> Claims::scan() const {
     scan.live.push_back({.ticket = name.ticket, .uuid = name.uuid, .uid = (*fifo)->owner});
   }
   for (const Ticket ticket : found.records) claims[ticket].record = true;
-  for (const auto& [ticket, files] : claims) sort_in(ticket, files, scan);
-  std::sort(scan.live.begin(), scan.live.end(), [](const Claim& a, const Claim& b) {
-    return a.ticket != b.ticket ? a.ticket < b.ticket : a.uuid < b.uuid;
-  });
+  for (const auto& [ticket, files] : claims) sort_in(folder, ticket, files, scan);
   return scan;
 }
 
 /// What becomes of the devices of a claim whose FIFO has no writer. Those of a job are held as long
 /// as its process lives, and so are those of anybody whose FIFO somebody has removed. A FIFO that
 /// is there and dead keeps the record until all devices of the claim are let go.
-void Claims::sort_in(Ticket ticket, const Files& files, ClaimScan& scan) const {
-  const auto record = files.record ? read_record(ticket, std::nullopt) : std::nullopt;
+void Claims::sort_in(int folder, Ticket ticket, const Files& files, ClaimScan& scan) {
+  const auto record = files.record ? read_record(folder, ticket, std::nullopt) : std::nullopt;
   std::vector<Claim> by_process;
   bool names_removed = false;
   for (const std::string& uuid : record ? record->devices : std::vector<std::string>()) {
@@ -118,26 +137,41 @@ void Claims::clear(const MutexGuard& /*guard*/, const ClaimScan& scan) const {
   }
 }
 
-std::optional<ClaimRecord> Claims::read_record(Ticket ticket, std::optional<uid_t> owner) const {
-  const auto file = read_record_file(dir_.claims(), claim_record_name(ticket), owner);
+Result<Claims::Folder> Claims::folder_of(const Claim& claim) const {
+  if (claim.place == 0) return Folder{.fd = dir_.claims(), .other = {}};
+  Result<UniqueFd> other = dir_.open_other_claims(claim.place - 1);
+  if (!other) return fail(other.error());
+  const int fd = other->get();
+  return Folder{.fd = fd, .other = std::move(*other)};
+}
+
+std::optional<ClaimRecord> Claims::read_record(int folder, Ticket ticket,
+                                               std::optional<uid_t> owner) {
+  const auto file = read_record_file(folder, claim_record_name(ticket), owner);
   return file ? parse_claim(file->text, file->uid) : std::nullopt;
 }
 
 std::optional<ClaimRecord> Claims::record(const Claim& claim) const {
-  return read_record(claim.ticket, claim.uid);
+  const Result<Folder> folder = folder_of(claim);
+  if (!folder || folder->fd < 0) return std::nullopt;
+  return read_record(folder->fd, claim.ticket, claim.uid);
 }
 
 bool Claims::is_fifo_of(const Claim& claim, const struct stat& file) const {
   struct stat info{};
   const std::string name = claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
-  return ::fstatat(dir_.claims(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+  const Result<Folder> folder = folder_of(claim);
+  return folder && ::fstatat(folder->fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
          info.st_ino == file.st_ino && info.st_dev == file.st_dev;
 }
 
 Result<std::optional<ClaimWatch>> Claims::watch(const Claim& claim) const {
   if (!claim.by_process) {
+    const Result<Folder> folder = folder_of(claim);
+    if (!folder) return fail(folder.error());
+    if (folder->fd < 0) return std::nullopt;
     Result<std::optional<HeldFifo>> held =
-        open_if_held(dir_.claims(), claim_name({.uuid = claim.uuid, .ticket = claim.ticket}));
+        open_if_held(folder->fd, claim_name({.uuid = claim.uuid, .ticket = claim.ticket}));
     if (!held) return fail(held.error());
     if (!*held) return std::nullopt;
     return ClaimWatch{.fd = std::move((*held)->read_end), .events = 0};
@@ -162,7 +196,11 @@ Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan, const Cl
     Result<std::vector<UniqueFd>> held = make_files(ticket, record, recording);
     if (!held && held.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
     if (!held) return fail(creation_error(held.error()));
-    if (Status counted = guard.write(counters); !counted) {
+    Status counted = guard.write(counters);
+    // Somebody who uses the new directory already may not have seen this claim; whoever comes there
+    // from now on, does.
+    if (counted && !dir_.is_current()) counted = fail(ErrorKind::replaced, "");
+    if (!counted) {
       ::unlinkat(dir_.claims(), claim_record_name(ticket).c_str(), 0);
       remove_fifos(ticket, record.devices);
       return fail(counted.error());

@@ -54,7 +54,8 @@ class Claims {
  public:
   explicit Claims(const LockDir& dir) : dir_(dir) {}
 
-  /// Which claims live and what is left of dead ones. Changes nothing.
+  /// Which claims live, here and in the other default places, and what is left of dead ones here.
+  /// Changes nothing.
   Result<ClaimScan> scan() const;
 
   /// Removes what is left of dead claims, as far as this user may.
@@ -70,7 +71,8 @@ class Claims {
   Result<std::optional<ClaimWatch>> watch(const Claim& claim) const;
 
   /// Makes a claim on the record's devices, all or none, and counts it as granted. `scan` is of the
-  /// same critical section. ErrorKind::replaced: the directory is being removed.
+  /// same critical section. ErrorKind::replaced: the directory is being removed, or is no longer
+  /// the one to use.
   Result<NewClaim> make(MutexGuard& guard, const ClaimScan& scan, const ClaimRecord& record,
                         Recording recording = Recording::required) const;
 
@@ -82,8 +84,17 @@ class Claims {
     bool record = false;
   };
 
-  std::optional<ClaimRecord> read_record(Ticket ticket, std::optional<uid_t> owner) const;
-  void sort_in(Ticket ticket, const Files& files, ClaimScan& scan) const;
+  /// The folder that a claim is in.
+  struct Folder {
+    int fd = -1;     // -1: it is gone
+    UniqueFd other;  // open as long as this
+  };
+
+  Result<Folder> folder_of(const Claim& claim) const;
+  static std::optional<ClaimRecord> read_record(int folder, Ticket ticket,
+                                                std::optional<uid_t> owner);
+  static Result<ClaimScan> scan_folder(int folder);
+  static void sort_in(int folder, Ticket ticket, const Files& files, ClaimScan& scan);
   Result<std::vector<UniqueFd>> make_files(Ticket ticket, const ClaimRecord& record,
                                            Recording recording) const;
   void remove_fifos(Ticket ticket, std::span<const std::string> uuids) const;

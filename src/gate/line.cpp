@@ -21,6 +21,7 @@ struct QueueNames {
 };
 
 Result<QueueNames> scan_names(int queue) {
+  if (queue < 0) return QueueNames{};  // there is no line yet
   const Result<std::vector<std::string>> names = names_in(queue);
   if (!names) return fail(names.error());
   const Ticket highest = highest_plausible_ticket();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "base/printable.h"
@@ -17,6 +18,7 @@ namespace gpu_gate {
 namespace {
 
 constexpr mode_t kDirMode = 01777;
+constexpr const char* kClaims = "claims";
 
 constexpr const char* kOwnDir = "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
 
@@ -91,13 +93,13 @@ Result<UniqueFd> open_part(int root, const std::string& path, const char* name, 
 
 }  // namespace
 
-Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool make, bool follow) {
+Result<LockDir> LockDir::open_at(const std::string& path, bool make, bool follow) {
   const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
   LockDir dir;
   dir.path_ = path;
   dir.root_ = UniqueFd(::open(path.c_str(), flags));
   if (!dir.root_ && errno == ENOENT) {
-    if (!make) return std::nullopt;
+    if (!make) return dir;
     if (!make_dir(AT_FDCWD, path.c_str()) && errno != EEXIST) return unusable("mkdir", path, errno);
     dir.root_ = UniqueFd(::open(path.c_str(), flags));
   }
@@ -112,10 +114,9 @@ Result<std::optional<LockDir>> LockDir::open_at(const std::string& path, bool ma
                                          ", which other machines share; set GPU_GATE_LOCK_DIR to "
                                          "a local directory");
   }
-  for (auto [part, name] : {std::pair(&dir.queue_, "queue"), std::pair(&dir.claims_, "claims")}) {
+  for (auto [part, name] : {std::pair(&dir.queue_, "queue"), std::pair(&dir.claims_, kClaims)}) {
     Result<UniqueFd> opened = open_part(dir.root_.get(), path, name, make);
     if (!opened) return fail(opened.error());
-    if (!*opened) return std::nullopt;
     if (make) dir.take_over(opened->get(), kDirMode);
     *part = std::move(*opened);
   }
@@ -127,6 +128,15 @@ namespace {
 bool writable_by_all(const std::string& path) {
   struct stat info{};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && (info.st_mode & S_IWOTH) != 0;
+}
+
+std::string in_shared(const std::string& parent) { return parent + "/gpu-gate"; }
+
+/// Where the lock directory may be if the user has not chosen one.
+std::vector<std::string> default_places(const LockDirPaths& paths) {
+  std::vector<std::string> places{paths.administered};
+  std::transform(paths.shared.begin(), paths.shared.end(), std::back_inserter(places), in_shared);
+  return places;
 }
 
 struct Candidate {
@@ -148,7 +158,7 @@ Result<Candidate> choose(const LockDirPaths& paths) {
     return Candidate{.path = paths.administered, .follow = true};
   for (const std::string& parent : paths.shared) {
     if (!writable_by_all(parent)) continue;
-    return Candidate{.path = parent + "/gpu-gate", .last_resort = parent == paths.shared.back()};
+    return Candidate{.path = in_shared(parent), .last_resort = parent == paths.shared.back()};
   }
   return fail(ErrorKind::lock_dir,
               std::string(kUnusable) + ": there is no " + paths.administered +
@@ -157,22 +167,47 @@ Result<Candidate> choose(const LockDirPaths& paths) {
 
 }  // namespace
 
-Result<std::optional<LockDir>> LockDir::open_chosen(const LockDirPaths& paths, bool make) {
+Result<LockDir> LockDir::open_chosen(const LockDirPaths& paths, bool make) {
   const Result<Candidate> candidate = choose(paths);
   if (!candidate) return fail(candidate.error());
-  Result<std::optional<LockDir>> dir = open_at(candidate->path, make, candidate->follow);
-  if (dir && *dir) (*dir)->is_last_resort_ = candidate->last_resort;
+  Result<LockDir> dir = open_at(candidate->path, make, candidate->follow);
+  if (!dir) return dir;
+  dir->is_last_resort_ = candidate->last_resort;
+  dir->paths_ = paths;
+  if (paths.chosen) return dir;
+  const std::vector<std::string> places = default_places(paths);
+  std::copy_if(places.begin(), places.end(), std::back_inserter(dir->other_places_),
+               [&](const std::string& place) { return place != candidate->path; });
   return dir;
 }
 
-Result<std::optional<LockDir>> LockDir::open_existing(const LockDirPaths& paths) {
+Result<LockDir> LockDir::open_existing(const LockDirPaths& paths) {
   return open_chosen(paths, false);
 }
 
-Result<LockDir> LockDir::open(const LockDirPaths& paths) {
-  Result<std::optional<LockDir>> dir = open_chosen(paths, true);
-  if (!dir) return fail(dir.error());
-  return std::move(**dir);
+Result<LockDir> LockDir::open(const LockDirPaths& paths) { return open_chosen(paths, true); }
+
+// What another user put there (a link, something that cannot be opened) is no place of claims.
+Result<UniqueFd> LockDir::open_other_claims(std::size_t place) const {
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  const std::string& path = other_places_[place];
+  const auto failed = [&](int errnum) -> Result<UniqueFd> {
+    Error error = system_error(ErrorKind::lock_file, "open", path, errnum);
+    if (error.kind == ErrorKind::lock_file) return UniqueFd();
+    return fail(std::move(error));
+  };
+  const UniqueFd root(::open(path.c_str(), kFlags));
+  if (!root) return failed(errno);
+  struct stat info{};
+  if (::fstat(root.get(), &info) != 0 ||
+      (info.st_ino == opened_.st_ino && info.st_dev == opened_.st_dev)) {
+    return UniqueFd();
+  }
+  const Result<std::optional<std::string>> network = network_file_system(root.get());
+  if (!network || *network) return UniqueFd();
+  UniqueFd claims(::openat(root.get(), kClaims, kFlags));
+  if (!claims) return failed(errno);
+  return claims;
 }
 
 void LockDir::take_over(int part, mode_t mode) const {
@@ -184,9 +219,10 @@ void LockDir::take_over(int part, mode_t mode) const {
 }
 
 bool LockDir::is_current() const {
+  const Result<Candidate> candidate = choose(paths_);
   struct stat at_path{};
-  return ::stat(path_.c_str(), &at_path) == 0 && at_path.st_ino == opened_.st_ino &&
-         at_path.st_dev == opened_.st_dev;
+  return candidate && candidate->path == path_ && ::stat(path_.c_str(), &at_path) == 0 &&
+         at_path.st_ino == opened_.st_ino && at_path.st_dev == opened_.st_dev;
 }
 
 Error explain_lock_error(Error error, const std::string& path) {

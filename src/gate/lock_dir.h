@@ -30,8 +30,8 @@ class LockDir {
   /// usage where the chosen path is not absolute.
   static Result<LockDir> open(const LockDirPaths& paths);
 
-  /// The same without making anything: nothing if there is no lock directory yet.
-  static Result<std::optional<LockDir>> open_existing(const LockDirPaths& paths);
+  /// The same without making anything: what is missing has no descriptor (-1), and nothing in it.
+  static Result<LockDir> open_existing(const LockDirPaths& paths);
 
   const std::string& path() const { return path_; }
   /// Did the choice fall to the last place, which some processes may have for themselves?
@@ -40,18 +40,30 @@ class LockDir {
   int queue() const { return queue_.get(); }
   int claims() const { return claims_.get(); }
 
+  /// The other default places, where there may be claims that were made before this directory, or
+  /// by a process that sees others: so many, none where the user chose the directory.
+  std::size_t other_places() const { return other_places_.size(); }
+
+  /// The claims in another of the default places, open for reading; none (-1) where there is no
+  /// lock directory there, or none that can be read, is local and another than this one. Nothing in
+  /// it is to be changed. Errors: system.
+  Result<UniqueFd> open_other_claims(std::size_t place) const;
+
   /// Where this is a directory of root's and root runs the program: gives root a part that an
   /// ordinary user made, with its proper mode, so that nobody else can remove what others have in
   /// it. Where that fails it stays as it is.
   void take_over(int part, mode_t mode) const;
 
-  /// Does the path still lead to this directory? False after somebody removed or replaced it.
+  /// Is this still the directory to use? False after somebody removed or replaced it, or root made
+  /// one in a place that comes before.
   bool is_current() const;
 
  private:
-  static Result<std::optional<LockDir>> open_chosen(const LockDirPaths& paths, bool make);
-  static Result<std::optional<LockDir>> open_at(const std::string& path, bool make, bool follow);
+  static Result<LockDir> open_chosen(const LockDirPaths& paths, bool make);
+  static Result<LockDir> open_at(const std::string& path, bool make, bool follow);
 
+  LockDirPaths paths_;
+  std::vector<std::string> other_places_;
   std::string path_;
   bool is_last_resort_ = false;
   UniqueFd root_;

@@ -69,7 +69,7 @@ TEST_F(LockDirTest, OfTheSharedFoldersTheFirstThatAllMayWriteToIsUsed) {
 TEST_F(LockDirTest, OnlyTheLastOfTheSharedFoldersIsTheLastResort) {
   make("second", 01777);
   EXPECT_TRUE(LockDir::open(paths_)->is_last_resort());
-  EXPECT_TRUE(LockDir::open_existing(paths_).value()->is_last_resort());
+  EXPECT_TRUE(LockDir::open_existing(paths_)->is_last_resort());
   make("first", 01777);
   EXPECT_FALSE(LockDir::open(paths_)->is_last_resort());
   paths_.chosen = folder_ / "second/gpu-gate";
@@ -128,7 +128,7 @@ TEST_F(LockDirTest, PartsOfRootsDirectoryThatAnotherUserMadeBecomeRootsWithRoots
     EXPECT_EQ(::stat((folder_ / "locks" + part).c_str(), &info), 0);
     return info.st_uid;
   };
-  EXPECT_TRUE(LockDir::open_existing(chosen()).value());
+  EXPECT_GE(LockDir::open_existing(chosen())->claims(), 0);
   EXPECT_NE(owner("/queue"), 0U);
   LockDir::open(chosen()).value();
   for (const char* part : {"/queue", "/claims"}) {
@@ -153,18 +153,18 @@ TEST_F(LockDirTest, WhatIsInAnotherUsersDirectoryStaysHis) {
 }
 
 TEST_F(LockDirTest, LookingForOneMakesNone) {
-  EXPECT_FALSE(LockDir::open_existing(chosen()).value());
+  EXPECT_EQ(LockDir::open_existing(chosen())->claims(), -1);
   EXPECT_FALSE(exists(folder_ / "locks"));
   make("locks", 01777);
-  EXPECT_FALSE(LockDir::open_existing(chosen()).value());
+  EXPECT_EQ(LockDir::open_existing(chosen())->claims(), -1);
   EXPECT_FALSE(exists(folder_ / "locks/queue"));
 }
 
 TEST_F(LockDirTest, LookingForOneFindsWhatAnotherMade) {
   LockDir::open(chosen()).value();
-  const auto found = LockDir::open_existing(chosen()).value();
-  ASSERT_TRUE(found);
-  EXPECT_TRUE(found->is_current());
+  const LockDir found = LockDir::open_existing(chosen()).value();
+  EXPECT_GE(found.claims(), 0);
+  EXPECT_TRUE(found.is_current());
 }
 
 TEST_F(LockDirTest, ALinkIsFollowedWhereTheUserOrTheAdministratorNamedIt) {
@@ -249,6 +249,56 @@ TEST_F(LockDirTest, IsCurrentUntilItIsRemovedOrReplaced) {
   const LockDir other = LockDir::open(chosen()).value();
   EXPECT_FALSE(dir.is_current());
   EXPECT_TRUE(other.is_current());
+}
+
+TEST_F(LockDirTest, IsCurrentUntilThereIsOneInAPlaceThatComesBefore) {
+  make("second", 01777);
+  const LockDir dir = LockDir::open(paths_).value();
+  EXPECT_TRUE(dir.is_current());
+  make("first", 01777);
+  EXPECT_FALSE(dir.is_current());
+  const LockDir first = LockDir::open(paths_).value();
+  EXPECT_TRUE(first.is_current());
+  make("administered", 01777);
+  EXPECT_FALSE(first.is_current());
+}
+
+/// The claims of the other default places that can be opened.
+std::size_t other_claims(const LockDir& dir) {
+  std::size_t found = 0;
+  for (std::size_t place = 0; place < dir.other_places(); ++place) {
+    if (dir.open_other_claims(place).value()) ++found;
+  }
+  return found;
+}
+
+TEST_F(LockDirTest, ClaimsInAllOtherDefaultPlacesCanBeRead) {
+  make("second", 01777);
+  EXPECT_EQ(other_claims(LockDir::open(paths_).value()), 0U);
+  make("first", 01777);
+  EXPECT_EQ(other_claims(LockDir::open(paths_).value()), 1U);
+  make("administered", 01777);
+  EXPECT_EQ(other_claims(LockDir::open(paths_).value()), 2U);
+  paths_.chosen = folder_ / "administered";
+  EXPECT_EQ(LockDir::open(paths_)->other_places(), 0U);
+}
+
+TEST_F(LockDirTest, WhatIsNoDirectoryOfAnotherPlaceHasNoClaims) {
+  link_from(make("first", 01777) + "/gpu-gate");
+  LockDir::open({.chosen = make("second", 01777) + "/gpu-gate"}).value();
+  make("administered", 01777);
+  const LockDir dir = LockDir::open(paths_).value();
+  EXPECT_EQ(other_claims(dir), 1U);
+  ASSERT_EQ(::rename((folder_ / "second/gpu-gate/claims").c_str(), (folder_ / "away").c_str()), 0);
+  ASSERT_EQ(::symlink((folder_ / "away").c_str(), (folder_ / "second/gpu-gate/claims").c_str()), 0);
+  EXPECT_EQ(other_claims(dir), 0U);
+}
+
+TEST_F(LockDirTest, AnotherPlaceThatIsThisDirectoryHasNoClaimsOfItsOwn) {
+  make("first", 01777);
+  LockDir::open(paths_).value();
+  ASSERT_EQ(::symlink((folder_ / "first/gpu-gate").c_str(), paths_.administered.c_str()), 0);
+  EXPECT_EQ(other_claims(LockDir::open(paths_).value()), 0U);
 }
 
 /// A failed call on a file of the lock directory, explained.

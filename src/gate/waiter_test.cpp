@@ -389,7 +389,7 @@ TEST_F(WaiterTest, ADirectoryThatWasReplacedIsOpenedAnew) {
   };
   const auto granted = wait<Granted>();
   EXPECT_TRUE(granted.waited);
-  const LockDir now = LockDir::open_existing(box_.paths).value().value();
+  const LockDir now = LockDir::open_existing(box_.paths).value();
   EXPECT_EQ(Claims(now).scan().value().live.at(0).ticket, granted.claim);
 }
 

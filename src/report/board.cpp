@@ -25,7 +25,8 @@ std::vector<BoardClaim> claims_on(const Device& device, const Claims& claims,
     if (!occupies(claim, device)) continue;
     BoardClaim entry{.ticket = claim.ticket, .claimant = claimant_of(claims, claim), .devices = {}};
     for (const Claim& other : live) {
-      if (other.ticket == claim.ticket) entry.devices.push_back(other.uuid);
+      if (other.ticket == claim.ticket && other.place == claim.place)
+        entry.devices.push_back(other.uuid);
     }
     entries.push_back(std::move(entry));
   }
@@ -84,14 +85,9 @@ bool is_claimed(const DeviceProcess& process, const std::vector<BoardClaim>& cla
   });
 }
 
-Result<Board> make_board(const Snapshot& snapshot, const LockDir* dir) {
-  if (dir == nullptr) {
-    Board board;
-    for (const Device& device : snapshot.devices) board.rows.push_back(make_row(device, {}));
-    return board;
-  }
-  Result<Board> board = make_board_of(snapshot, *dir);
-  if (!board) return fail(explain_lock_error(board.error(), dir->path()));
+Result<Board> make_board(const Snapshot& snapshot, const LockDir& dir) {
+  Result<Board> board = make_board_of(snapshot, dir);
+  if (!board) return fail(explain_lock_error(board.error(), dir.path()));
   return board;
 }
 

@@ -40,9 +40,9 @@ struct Board {
   std::vector<BoardWaiter> waiters;  // in order of the line
 };
 
-/// Puts it together. `dir` may be null (there is no lock directory yet). Reads /proc; may ask a
+/// Puts it together. Reads /proc; may ask a
 /// directory service for names. Errors: lock_dir, system.
-Result<Board> make_board(const Snapshot& snapshot, const LockDir* dir);
+Result<Board> make_board(const Snapshot& snapshot, const LockDir& dir);
 
 /// Does this process belong to one of the claims on its device? It is the claim's process or comes
 /// of it, or, as orphans cannot be traced, it is simply the same user's. `proc`: where proc(5) is.

@@ -17,7 +17,13 @@ constexpr pid_t kJob = 1'000'001;  // of the claim; the pids are those of a made
 using Texts = std::vector<std::string>;
 
 Board board_of(const Snapshot& snapshot, const SharedDir& shared) {
-  return make_board(snapshot, &shared.dir()).value();
+  return make_board(snapshot, shared.dir()).value();
+}
+
+/// As long as nobody has made one.
+LockDir no_lock_dir() {
+  const TestFolder folder;
+  return LockDir::open_existing({.chosen = folder.path("gone")}).value();
 }
 
 Texts commands_of(const std::vector<BoardWaiter>& waiters) {
@@ -128,7 +134,7 @@ TEST(IsClaimed, IsNotMisledByWhatIsNoStat) {
 // The board.
 
 TEST(Board, HasEveryGpuAlsoWithoutALockDirectory) {
-  const Board board = make_board(idle_machine(3), nullptr).value();
+  const Board board = make_board(idle_machine(3), no_lock_dir()).value();
   ASSERT_EQ(board.rows.size(), 3U);
   EXPECT_EQ(board.rows[2].device.uuid, "GPU-2");
   EXPECT_TRUE(board.rows[0].claims.empty());
@@ -138,7 +144,7 @@ TEST(Board, HasEveryGpuAlsoWithoutALockDirectory) {
 TEST(Board, NamesProcessesAlsoWithoutALockDirectory) {
   Snapshot snapshot = idle_machine(1);
   snapshot.devices[0].processes = {{.pid = ::getpid(), .graphics = false, .memory_mib = 100}};
-  const Board board = make_board(snapshot, nullptr).value();
+  const Board board = make_board(snapshot, no_lock_dir()).value();
   ASSERT_EQ(board.rows.at(0).processes.size(), 1U);
   EXPECT_EQ(board.rows[0].processes[0].described.uid, ::geteuid());
   EXPECT_FALSE(board.rows[0].processes[0].claimed);
@@ -264,7 +270,7 @@ TEST(Board, IsNotMadeFromHalfOfWhatIsThere) {
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   const struct rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  const Result<Board> board = make_board(idle_machine(1), &shared.dir());
+  const Result<Board> board = make_board(idle_machine(1), shared.dir());
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   ASSERT_FALSE(board) << "a claim that could not be looked at was taken for none";
   EXPECT_EQ(board.error().kind, ErrorKind::system);

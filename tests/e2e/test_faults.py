@@ -50,7 +50,7 @@ ERRNOS = {
 NEVER_FAIL = {
     "arch_prctl", "brk", "clock_nanosleep", "close", "exit_group", "futex", "getegid", "geteuid", "getgid",
     "getpid", "getppid", "gettid", "getuid", "mmap", "mprotect", "munmap", "rseq", "rt_sigaction", "rt_sigpending",
-    "rt_sigprocmask",     "rt_sigtimedwait", "sched_yield", "set_robust_list", "set_tid_address", "timer_delete", "umask",
+    "rt_sigprocmask", "rt_sigtimedwait", "sched_yield", "set_robust_list", "set_tid_address", "timer_delete", "umask",
     "restart_syscall", "rt_sigreturn", "tgkill", "clock_gettime", "lseek", "uname", "sysinfo", "madvise",
     "getcwd", "kill",
     # Of the sanitizers:

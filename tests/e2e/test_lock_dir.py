@@ -5,8 +5,10 @@ Everybody is told in one line what is wrong and what helps, or goes on.
 """
 
 import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -16,6 +18,7 @@ import harness
 from fixtures import needs_mounts
 from harness import ALICE, BOB, NEVER, ROOT, compile_library, each, wait_until
 from intruder import PRELUDE, intruder, made_by_root, refused
+from traced import NO_LEAK_CHECK
 
 # Something else where a part of the directory should be. BOB made the directory.
 
@@ -141,6 +144,148 @@ def test_the_notice_about_tmp_is_not_told_to_who_wants_none_or_json(only_tmp):
 def test_where_all_may_write_to_run_lock_nothing_is_told(make_box, make_places):
     done = make_places(make_box(cards=1)).run("run", "--", "true")
     assert (done.status, len(done.lines)) == (0, 1), done
+
+
+# Claims in other default places than the one in use.
+
+MAKE = f"sh {harness.SOURCE}/packaging/debian/postinst configure"
+
+
+@pytest.fixture
+def places(make_box, make_places):
+    return make_places(make_box(cards=1))
+
+
+def one_try(places, **options):
+    return places.run("run", "-q", "--timeout", 0, "--", "true", **options).status
+
+
+@pytest.mark.parametrize("make", [MAKE, "mkdir -m 1777 /run/gpu-gate"])
+def test_a_job_keeps_its_card_when_root_makes_the_directory_meanwhile(places, make):
+    holder = places.hold(user=ALICE)
+    places.root(f"{make}; test -d /run/lock/gpu-gate")
+    for words in (("status",), ("status", "--json")):
+        assert "games" in places.run(*words, user=BOB).out
+    assert one_try(places, user=BOB) == 124
+    waiter = places.start("run", *NEVER, "--", "true", user=BOB)
+    assert "claimed by games: sh" in waiter.wait_for("GPU 0").string
+    waiter.wait_for("in line")
+    assert len(places.root("ls /run/gpu-gate/queue").split()) == 3
+    holder.kill()
+    assert waiter.finish(5) == 0
+    assert places.root("ls /run/lock/gpu-gate/queue") == ""
+
+
+def test_a_job_that_closed_its_claim_keeps_its_card_when_root_makes_the_directory(places):
+    closes = "import os, time; os.closerange(3, 65536); print('held', flush=True); time.sleep(1000)"
+    holder = places.start("run", "--", "python3", "-c", closes, user=ALICE)
+    holder.wait_for("^held$", stdout=True)
+    places.root(MAKE)
+    assert one_try(places, user=BOB) == 124
+    waiter = places.start("run", *NEVER, "--", "true", user=BOB)
+    waiter.wait_for("in line")
+    holder.kill()
+    assert waiter.finish(5) == 0
+
+
+def test_a_card_is_not_given_twice_where_a_place_that_comes_before_is_opened(make_box, make_places):
+    places = make_places(make_box(cards=1), lock_mode="755")
+    holder = places.hold(user=ALICE)
+    places.root("test -d /tmp/gpu-gate; chmod 1777 /run/lock")
+    assert one_try(places, user=BOB) == 124
+    holder.kill()
+    assert one_try(places, user=BOB) == 0
+    assert places.root("ls -d /run/lock/gpu-gate").strip() == "/run/lock/gpu-gate"
+
+
+def test_with_a_directory_of_ones_own_only_its_claims_count(places):
+    places.hold(user=ALICE)
+    assert one_try(places, user=BOB) == 124
+    own = {"GPU_GATE_LOCK_DIR": "/tmp/own"}
+    assert one_try(places, user=BOB, env=own) == 0
+    assert json.loads(places.run("status", "--json", env=own).out)[0]["claim"] is None
+
+
+def test_who_stands_in_line_goes_over_to_the_directory_that_root_makes(places):
+    holder = places.hold(user=ALICE)
+    first = places.start("run", "--poll", 0.1, "--", "sh", "-c", "echo held; exec sleep 1000", user=ALICE)
+    first.wait_for("in line")
+    second = places.start("run", "--poll", 0.1, "--", "true", user=BOB)
+    second.wait_for("2nd in line")
+    places.root(MAKE)
+    wait_until(lambda: "json" in places.root("ls /run/gpu-gate/queue"), "the first has gone over")
+    holder.kill()
+    first.wait_for("^held$", stdout=True)
+    assert one_try(places, user=BOB) == 124
+    first.kill()
+    assert second.finish() == 0
+    assert places.root("ls /run/lock/gpu-gate/queue") == ""
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace here")
+def test_who_is_about_to_claim_while_root_makes_the_directory_claims_nothing_in_the_old_one(places):
+    """It has looked and holds the mutex there; another claims in the new directory before it goes on."""
+    assert one_try(places, user=ROOT) == 0  # so that all is there
+    log = places.box.folder / "trace"
+    slow = places.start_plain("strace", "-f", "-qq", "-o", log, "-e", "trace=umask", "-e", "inject=umask:signal=STOP:when=1",
+                              places.box.gate, "run", *NEVER, "--", "true", user=ROOT, env=NO_LEAK_CHECK)
+    wait_until(lambda: log.exists() and "stopped by SIGSTOP" in log.read_text(), "it is about to make its claim")
+    assert places.root("ls /run/lock/gpu-gate/claims") == ""
+    places.root(MAKE)
+    holder = places.hold(user=ALICE)
+    for pid in harness.children_of(slow.pid):
+        os.kill(pid, signal.SIGCONT)
+    slow.wait_for("in line|using GPU")
+    assert "using GPU" not in slow.err, slow
+    assert places.root("ls /run/lock/gpu-gate/claims") == ""
+    holder.kill()
+    assert slow.finish() == 0
+
+
+def test_a_job_whose_claim_is_in_another_place_hands_out_its_own_card(places):
+    gate = places.box.gate
+    script = f"echo held; read go; exec {gate} run --timeout 0 -- echo inside"
+    job = places.start("run", "--", "sh", "-c", script, user=ALICE, stdin=subprocess.PIPE)
+    job.wait_for("^held$", stdout=True)
+    places.root(MAKE)
+    job.popen.stdin.write(b"\n")
+    job.popen.stdin.close()
+    job.wait_for("^inside$", stdout=True)
+    assert job.finish() == 0
+
+
+OTHER = "/run/lock/gpu-gate"
+PLANTED = {
+    "a link": f"mkdir /tmp/mine; ln -s /tmp/mine {OTHER}",
+    "a file": f"touch {OTHER}",
+    "a pipe": f"mkfifo {OTHER}",
+    "closed": f"mkdir -p {OTHER}/claims; chmod 0 {OTHER}",
+    "closed claims": f"mkdir -p {OTHER}/claims; chmod 0 {OTHER}/claims",
+    "no claims": f"mkdir {OTHER}",
+    "a pipe for claims": f"mkdir {OTHER}; mkfifo {OTHER}/claims",
+    "a link for claims": f"mkdir -p {OTHER} /tmp/mine; ln -s /tmp/mine {OTHER}/claims",
+    "dead claims": f"mkdir -p {OTHER}/claims; mkfifo {OTHER}/claims/{harness.uuid(0)}@5; "
+                   f"echo '{{}}' >{OTHER}/claims/5.json; mkfifo {OTHER}/claims/6.json",
+    "links to claims": f"mkdir -p {OTHER}/claims; ln -s /run/gpu-gate/claims/alive {OTHER}/claims/{harness.uuid(0)}@5",
+    "files": f"mkdir -p {OTHER}/claims; touch {OTHER}/claims/{harness.uuid(0)}@5",
+}
+
+
+def test_what_a_user_plants_in_another_place_harms_nobody(make_box, make_places):
+    def check(kind):
+        places = make_places(make_box(cards=1))
+        places.root(MAKE)
+        assert places.run_plain("sh", "-c", f"umask 0; {PLANTED[kind]}", user=BOB).status == 0
+        before = places.root(f"find {OTHER} /tmp/mine -ls 2>/dev/null || true")
+        holder = places.hold(user=ALICE)
+        waiter = places.start("run", *NEVER, "--", "true", user=ALICE)
+        waiter.wait_for("in line")
+        assert "games: sh" in places.run("status").out
+        holder.kill()
+        assert waiter.finish(5) == 0
+        assert places.root(f"find {OTHER} /tmp/mine -ls 2>/dev/null || true") == before
+
+    each(PLANTED, check)
 
 
 def test_users_who_race_an_intruder_for_the_directory_fail_cleanly_or_run(make_box):
