@@ -336,6 +336,8 @@ bool parse_setting(Line& line, Text keyword, Machine& machine) {
   } else if (keyword == "layouts") {
     machine.old_layouts = value == "old";
     good = machine.old_layouts || value == "new";
+  } else if (keyword == "driver_error") {
+    good = parse_error_code(value, machine.driver_error);
   } else {
     return line.fail("unknown keyword", keyword);
   }
@@ -403,6 +405,7 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
   machine.process_lists = ProcessLists::checked;
   machine.old_layouts = false;
   machine.failure_count = 0;
+  machine.driver_error = 0;
   machine.gpu_count = 0;
   machine.process_count = 0;
   error = MachineError{};

@@ -87,6 +87,7 @@ struct Machine {
   ProcessLists process_lists;
   bool old_layouts;  // of PCI addresses and process records
   int failure_count;
+  int driver_error;  // of every call
   int gpu_count;
   int process_count;
   Failure failures[kMaxFailures];

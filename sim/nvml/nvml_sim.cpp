@@ -214,6 +214,7 @@ Return ask_machine(const char* function, int subject, Answer answer) {
   }
   log_call(function);
   if (const Return failure = failure_of(function); failure != kSuccess) return failure;
+  if (library.machine.driver_error != 0) return static_cast<Return>(library.machine.driver_error);
   return answer(library.machine);
 }
 
@@ -396,6 +397,7 @@ Return init(const char* function) {
   library.text_known = false;
   if (!refresh_machine()) return kUnknown;
   log_call(function);
+  if (library.machine.driver_error != 0) return static_cast<Return>(library.machine.driver_error);
   if (library.machine.init_error != 0) return static_cast<Return>(library.machine.init_error);
   library.init_count = 1;
   return kSuccess;

@@ -60,7 +60,7 @@ void Notices::opened(const LockDir& dir) {
 }
 
 void Notices::looked(const WaitReport& report) {
-  if (quiet_) return;
+  if (quiet_ || driver_failing_) return;
   std::string lines;
   if (!began_ && !one_try_) {
     lines = count_ == 1 ? "waiting for a free GPU ...\n"
@@ -101,6 +101,17 @@ void Notices::ticked() {
   const std::string position = position_ == 0 ? "" : ", " + ordinal(position_) + " in line";
   show_line(fmt::format("waited {}{} (Ctrl-C gives up)", human_duration(waited), position));
   line_shown_ = true;
+}
+
+void Notices::driver_failed(const Error& error) {
+  driver_failing_ = true;
+  if (!quiet_)
+    tell("keeps its place and tries again: the GPUs cannot be read: " + error.text + "\n");
+}
+
+void Notices::driver_returned() {
+  driver_failing_ = false;
+  if (!quiet_) tell("the GPUs can be read again\n");
 }
 
 void Notices::mutex_delayed(std::optional<pid_t> holder) {

@@ -26,6 +26,8 @@ class Notices final : public WaitObserver {
   bool wants_position() const override { return !quiet_; }
   std::chrono::milliseconds tick() const override;
   void ticked() override;
+  void driver_failed(const Error& error) override;
+  void driver_returned() override;
   void mutex_delayed(std::optional<pid_t> holder) override;
 
   /// Why devices are not among the allowed ones, an entry for each, for the reasons that are told.
@@ -52,6 +54,7 @@ class Notices final : public WaitObserver {
   bool line_shown_ = false;
   bool delay_told_ = false;
   bool dir_told_ = false;
+  bool driver_failing_ = false;
   Clock::time_point since_ = Clock::now();
 };
 

@@ -54,6 +54,26 @@ Device named_card(int index, const std::string& name, std::int64_t free_mib = 40
   return device;
 }
 
+TEST_F(Notice, ADriverThatGoesAwayIsOneLineAndNotOneForEachGpu) {
+  Notices notices(false, false, 1);
+  look(notices);
+  const Error error{.kind = ErrorKind::gpu_state, .text = "nvmlInit: gone"};
+  EXPECT_EQ(told([&] { notices.driver_failed(error); }),
+            "gpu-gate: keeps its place and tries again: the GPUs cannot be read: nvmlInit: gone\n");
+  fits_ = {Fit::unhealthy, Fit::unhealthy};
+  EXPECT_EQ(look(notices), "");
+  EXPECT_EQ(told([&] { notices.driver_returned(); }), "gpu-gate: the GPUs can be read again\n");
+  fits_ = {Fit::memory_held, Fit::claimed};
+  EXPECT_EQ(lines_of(look(notices)).size(), 1U);  // what has changed since
+}
+
+TEST_F(Notice, AQuietOneSaysNothingOfTheDriver) {
+  Notices notices(true, false, 1);
+  EXPECT_EQ(told([&] { notices.driver_failed({.kind = ErrorKind::gpu_state, .text = "gone"}); }),
+            "");
+  EXPECT_EQ(told([&] { notices.driver_returned(); }), "");
+}
+
 TEST_F(Notice, OfTheFirstLookTellsWhyEachGpuWillNotDo) {
   Notices notices(false, false, 1);
   const std::vector<std::string> lines = lines_of(look(notices));
@@ -217,7 +237,9 @@ TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {
 TEST_F(Notice, OfTheEndSaysWhereAnInheritedVariableNarrowedTheChoice) {
   Notices notices(false, false, 1);
   notices.set_barred({Barred::no, Barred::excluded});
-  const auto text = [&] { return told([&] { notices.granted(granted_on({named_card(0, "A")})); }); };
+  const auto text = [&] {
+    return told([&] { notices.granted(granted_on({named_card(0, "A")})); });
+  };
   EXPECT_FALSE(has(text(), "CUDA_VISIBLE_DEVICES")) << "that was the user's own --exclude";
   notices.set_barred({Barred::no, Barred::not_visible});
   EXPECT_TRUE(has(text(), "CUDA_VISIBLE_DEVICES"));

@@ -15,6 +15,7 @@
 #include "gate/leader.h"
 #include "gate/outer_claim.h"
 #include "gate/record_file.h"
+#include "gate/session.h"
 #include "gate/timing.h"
 
 namespace gpu_gate {
@@ -43,9 +44,9 @@ struct Reading {
 
 class Waiter {
  public:
-  Waiter(LockDir dir, Clock::time_point began, GpuSource& source, const MakeRequest& make_request,
+  Waiter(LockDir dir, Clock::time_point began, Session& session, const MakeRequest& make_request,
          const WaitOptions& options, WaitObserver& observer)
-      : source_(source),
+      : session_(session),
         make_request_(make_request),
         options_(options),
         observer_(observer),
@@ -95,11 +96,11 @@ class Waiter {
         case Outcome::not_yet:
           break;
       }
-      if (!one_try()) {
+      if (!options_.one_try()) {
         if (Status done = settle_down(reading->look); !done) return fail(done.error());
       }
       report(reading->look);
-      if (one_try()) return WaitEnd(TimedOut{});
+      if (options_.one_try()) return WaitEnd(TimedOut{});
       return std::nullopt;
     }
   }
@@ -115,7 +116,7 @@ class Waiter {
     }
     const std::vector<std::string> outer = devices_of_outer_claim(scan->live);
 
-    Result<Snapshot> snapshot = read_devices();
+    Result<Snapshot> snapshot = session_.read();
     if (!snapshot) return fail(snapshot.error());
     Result<Request> request = make_request_(*snapshot, within_ != 0 ? &outer : nullptr);
     if (!request) return fail(request.error());
@@ -124,12 +125,6 @@ class Waiter {
     reading.look.snapshot = std::move(*snapshot);
     reading.look.request = std::move(*request);
     return reading;
-  }
-
-  /// May block in the driver for long: there a signal simply ends the process.
-  Result<Snapshot> read_devices() {
-    const SignalsThrough through(ending_);
-    return source_.read();
   }
 
   /// The devices of the claim that this job is a part of, if it lives and is this user's; else the
@@ -181,17 +176,15 @@ class Waiter {
     }
     // A release in between must not be slept on: there would be nothing left to wake us.
     stale_ = !fresh;
-    if (one_try()) return stale_ ? Outcome::stale : Outcome::not_yet;
+    if (options_.one_try()) return stale_ ? Outcome::stale : Outcome::not_yet;
     if (Status done = stand_in_line(**guard, *last_ticket, look); !done) {
       return fail(done.error());
     }
     return Outcome::not_yet;
   }
 
-  bool one_try() const { return options_.timeout && options_.timeout->count() == 0; }
-
   std::optional<Clock::time_point> mutex_deadline() const {
-    return one_try() ? began_ + timing::kOneTryForMutex : deadline_;
+    return options_.one_try() ? began_ + timing::kOneTryForMutex : deadline_;
   }
 
   /// Takes on the role that the line ahead gives it. With a guard, clears away the dead. Returns
@@ -338,7 +331,7 @@ class Waiter {
 
   /// After a look that granted nothing, without the mutex: chooses what to sleep on.
   Status settle_down(const Look& look) {
-    if (follower() != nullptr) source_.close();
+    if (follower() != nullptr) session_.close();
     if (leader() != nullptr && reserved_.size() > claim_size(look.request)) {
       reserved_.resize(claim_size(look.request));
     }
@@ -485,7 +478,7 @@ class Waiter {
     role_.emplace<Follower>();
   }
 
-  GpuSource& source_;
+  Session& session_;
   const MakeRequest& make_request_;
   const WaitOptions& options_;
   WaitObserver& observer_;
@@ -528,13 +521,14 @@ Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
                               const MakeRequest& make_request, const WaitOptions& options,
                               WaitObserver& observer) {
   const Clock::time_point began = Clock::now();
+  Session session(source, options, observer);
   bool waited = false;
   for (int reopens = 0;; ++reopens) {
     Result<LockDir> dir = LockDir::open(paths);
     if (!dir) return fail(dir.error());
     observer.opened(*dir);
     const std::string path = dir->path();
-    Waiter waiter(std::move(*dir), began, source, make_request, options, observer);
+    Waiter waiter(std::move(*dir), began, session, make_request, options, observer);
     Result<WaitEnd> end = waiter.wait();
     waited = waited || waiter.waited();
     if (end) {

@@ -44,6 +44,10 @@ class WaitObserver {
   /// Called about this often while waiting, if it is not zero.
   virtual std::chrono::milliseconds tick() const = 0;
   virtual void ticked() = 0;
+  /// The driver cannot be read any more; the wait goes on, and the looks to come try again.
+  virtual void driver_failed(const Error& error) = 0;
+  /// It can be read again.
+  virtual void driver_returned() = 0;
   /// The mutex has been held by another process for seconds.
   virtual void mutex_delayed(std::optional<pid_t> holder) = 0;
 };
@@ -63,6 +67,8 @@ struct WaitOptions {
   Lifeline lifeline = {};
   std::optional<Ticket> within =
       0;  // the claim that it asks in, 0 for none; empty: to be found out
+
+  bool one_try() const { return timeout && timeout->count() == 0; }
 };
 
 /// Makes the request for a machine that looks like this. `claim_devices`: the UUIDs of the claim
@@ -88,7 +94,8 @@ using WaitEnd = std::variant<Granted, Signalled, Abandoned, TimedOut>;
 
 /// Waits until the request is granted: the whole of docs/protocol.md as one waiter lives it;
 /// model/line.pml proves that nobody is overtaken and no wake-up is lost. Blocks as long as that
-/// takes. Errors: those of the source and of `make_request`; lock_dir, system.
+/// takes. A source that fails ends it in the first look only (or in one try). Errors: those of the
+/// source and of `make_request`; lock_dir, system.
 Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
                               const MakeRequest& make_request, const WaitOptions& options,
                               WaitObserver& observer);

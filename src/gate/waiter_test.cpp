@@ -4,11 +4,10 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <functional>
-
 #include "gate/test_lock_dir.h"
 #include "gate/test_look.h"
 #include "gate/test_process.h"
+#include "gate/test_wait.h"
 #include "gate/timing.h"
 
 namespace gpu_gate {
@@ -16,47 +15,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using Devices = std::vector<std::string>;
-
-/// A machine whose cards are what the test says.
-class FakeSource : public GpuSource {
- public:
-  Result<Snapshot> read() override {
-    ++reads;
-    if (on_read) on_read();
-    if (error) return fail(*error);
-    return machine;
-  }
-  void close() override { ++closed; }
-
-  Snapshot machine = idle_machine(1);
-  std::function<void()> on_read;
-  std::optional<Error> error;
-  int reads = 0;
-  int closed = 0;
-};
-
-/// Remembers what it was told, and does what the test wants then.
-class Recorder : public WaitObserver {
- public:
-  void opened(const LockDir&) override {}
-  void looked(const WaitReport& report) override {
-    fits.push_back(report.fits);
-    if (on_looked) on_looked();
-  }
-  void positioned(std::size_t position) override { positions.push_back(position); }
-  bool wants_position() const override { return true; }
-  milliseconds tick() const override { return ticks_every; }
-  void ticked() override {
-    if (on_tick) on_tick();
-  }
-  void mutex_delayed(std::optional<pid_t>) override {}
-
-  std::function<void()> on_looked;
-  std::function<void()> on_tick;
-  milliseconds ticks_every{0};
-  std::vector<std::vector<Fit>> fits;  // of each look
-  std::vector<std::size_t> positions;
-};
 
 class WaiterTest : public testing::Test {
  protected:
@@ -451,6 +409,42 @@ TEST_F(WaiterTest, RingsTheLeaderWhenTheOneBeforeItLeaves) {
     predecessor.held.reset();
   };
   wait<Abandoned>();
+}
+
+TEST_F(WaiterTest, ADriverThatGoesAwayWhileItWaitsEndsNoWait) {
+  const NewClaim claim = box_.claim({"GPU-0"});
+  options_.poll = milliseconds(1);
+  observer_.on_looked = [&] {
+    EXPECT_EQ(own_place().within, 0U);
+    if (source_.reads == 1) source_.error = Error{.kind = ErrorKind::gpu_state, .text = "gone"};
+    if (source_.reads == 3) ::raise(SIGTERM);
+  };
+  wait<Signalled>();
+  EXPECT_EQ(observer_.failures, std::vector<std::string>{"gone"});
+  EXPECT_EQ(observer_.fits.back(), std::vector<Fit>{Fit::unhealthy});
+}
+
+TEST_F(WaiterTest, ADriverThatReturnsIsGoneOnWith) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  options_.poll = milliseconds(1);
+  observer_.on_looked = [&] {
+    if (source_.reads == 1) source_.error = Error{.kind = ErrorKind::gpu_state, .text = "gone"};
+    if (source_.reads == 2) claim.held.clear();
+    if (source_.reads == 3) source_.error.reset();
+  };
+  EXPECT_EQ(wait<Granted>().devices.at(0).uuid, "GPU-0");
+  EXPECT_EQ(observer_.returns, 1);
+}
+
+TEST_F(WaiterTest, ADirectoryReplacedWhileTheDriverIsAwayIsStoodInAnew) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  options_.poll = milliseconds(1);
+  observer_.on_looked = [&] {
+    if (source_.reads == 1) source_.error = Error{.kind = ErrorKind::gpu_state, .text = "gone"};
+    if (source_.reads == 2) std::filesystem::remove_all(box_.dir.path());
+    if (source_.reads == 4) source_.error.reset();
+  };
+  EXPECT_TRUE(wait<Granted>().waited);
 }
 
 TEST_F(WaiterTest, TicksWhileItWaits) {

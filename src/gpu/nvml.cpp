@@ -168,7 +168,8 @@ class NvmlSource final : public GpuSource {
     // Handles do not survive a card's reset or return, and a library that was opened while a card
     // was away does not see it come back: a machine with a fault is opened anew.
     if (faulty_) close();
-    if (library_ == nullptr) {
+    const bool fresh = library_ == nullptr;
+    if (fresh) {
       if (Status opened = open(); !opened) {
         close();
         return fail(opened.error());
@@ -178,12 +179,13 @@ class NvmlSource final : public GpuSource {
     snapshot.devices.reserve(cards_.size());
     for (const Card& card : cards_) snapshot.devices.push_back(read_card(card));
     max_cards_ = std::max(max_cards_, cards_.size());
-    faulty_ = cards_.size() < max_cards_ || std::any_of(
-                                                snapshot.devices.begin(), snapshot.devices.end(),
-                                                [](const Device& d) {
-                                                  return d.health == Health::lost ||
-                                                         d.health == Health::unreadable;
-                                                });
+    const auto failed = std::count_if(
+        snapshot.devices.begin(), snapshot.devices.end(),
+        [](const Device& d) { return d.health == Health::lost || d.health == Health::unreadable; });
+    faulty_ = cards_.size() < max_cards_ || failed > 0;
+    // Where no card answers any more the driver may be gone from under the session: a new one
+    // tells.
+    if (!fresh && faulty_ && failed == std::ssize(cards_)) return read();
     return snapshot;
   }
 

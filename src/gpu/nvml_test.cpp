@@ -603,6 +603,18 @@ TEST_F(Nvml, ACardThatWasUnreadableIsTriedAnewInEachRead) {
   EXPECT_EQ(calls("nvmlInit_v2"), 3);
 }
 
+TEST_F(Nvml, ADriverThatGoesAwayUnderAnOpenSessionIsToldAtOnce) {
+  set_machine("gpu\ngpu\n");
+  const auto source = nvml_source(paths_);
+  devices_of(*source);
+  set_machine("driver_error 18\ngpu\ngpu\n");
+  const Result<Snapshot> gone = source->read();
+  ASSERT_FALSE(gone);
+  EXPECT_TRUE(gone.error().text.starts_with("nvmlInit: Driver/library version mismatch"));
+  set_machine("gpu\ngpu\n");
+  EXPECT_EQ(devices_of(*source).size(), 2U);
+}
+
 TEST_F(Nvml, ACardThatVanishedIsLookedForUntilItReturns) {
   set_machine("gpu uuid=GPU-a\ngpu uuid=GPU-b\n");
   const auto source = nvml_source(paths_);

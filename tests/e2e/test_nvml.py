@@ -1,12 +1,15 @@
 """What the driver's library may answer, and what becomes of it."""
 
 import os
+import pathlib
+import shutil
 import signal
 import time
 
 import pytest
 
-from harness import ALICE, compile_library, each, uuid, wait_until
+import harness
+from harness import ALICE, Order, compile_library, each, uuid, wait_until
 
 VARIANTS = ["current", "r535", "old"]
 
@@ -427,6 +430,140 @@ def test_a_broken_machine_is_4_with_one_line(box):
     for content in ("gpu memory=lots\n", "\x00\xff" * 100, "nonsense\n", "gpu " * 1000):
         box.machine.write_text(content)
         assert "NVML 999" in one_line(box, "run", "--", "true"), content[:20]
+
+
+# A driver that goes away while jobs wait.
+
+def driver_goes(box, error):
+    """From here on no call is answered, in no session."""
+    box.extra.append(f"driver_error {error}")
+    box.write()
+
+
+def driver_returns(box):
+    box.extra = [line for line in box.extra if not line.startswith("driver_error")]
+    box.write()
+
+
+AWAY = r"keeps its place and tries again: the GPUs cannot be read: "
+BACK = r"the GPUs can be read again"
+
+
+def test_a_driver_that_goes_away_costs_nobody_in_line_the_place_or_the_turn(box):
+    order = Order(box)
+    holder = box.hold()
+    waiters = [box.wait_in_line("--poll", "0.05", command=order.signs_and_stays(name)) for name in "abcd"]
+    driver_goes(box, 18)
+    waiters[0].wait_for(AWAY + r".*\(NVML 18\).*reboot")
+    for at, waiter in enumerate(waiters[1:], 1):
+        box.ring(at)
+        waiter.wait_for(AWAY)
+    assert "NVML 18" in one_line(box, "run", "--", "true")  # who comes now
+    holder.kill()
+    driver_returns(box)
+    for at, waiter in enumerate(waiters):
+        wait_until(lambda: order.names() == list("abcd"[: at + 1]), "it is the next one's turn")
+        waiter.wait_for(BACK)
+        assert len([line for line in waiter.lines if "cannot be read" in line]) == 1, waiter
+        waiter.kill()
+
+
+def test_a_leader_that_leaves_while_the_driver_is_away_is_followed_by_the_next(box):
+    order = Order(box)
+    box.hold()
+    first, second, third = [box.wait_in_line("--poll", "0.05", command=order.signs(name)) for name in "abc"]
+    driver_goes(box, 9)
+    first.wait_for(AWAY)
+    first.kill()
+    second.wait_for(AWAY)
+    second.signal(signal.SIGTERM)
+    assert second.finish() == -signal.SIGTERM
+    third.wait_for(AWAY)
+    box.processes[0].kill()
+    driver_returns(box)
+    assert third.finish() == 0
+    assert order.names() == ["c"]
+
+
+def test_a_wait_without_a_driver_ends_by_its_own_time_out_or_a_signal(make_box):
+    def check(*words):
+        box = make_box(cards=1)
+        holder = box.hold()
+        for timeout, number, status in ((None, signal.SIGTERM, -signal.SIGTERM), ("1", None, 124)):
+            more = ["--timeout", timeout] if timeout else []
+            waiter = box.start(words[0], "--poll", "0.05", *more, *words[1:])
+            waiter.wait_for("in line")
+            driver_goes(box, 999)
+            waiter.wait_for(AWAY)
+            if number:
+                waiter.signal(number)
+            assert waiter.finish() == status
+            assert waiter.out == ""
+            driver_returns(box)
+        assert holder.alive()
+
+    each([("run", "--", "true"), ("wait",), ("hold", "--for", "1"), ("hold", "--pid", str(os.getpid()))], check, 2)
+
+
+def test_wait_and_hold_go_on_when_the_driver_is_back(make_box):
+    def check(*words):
+        box = make_box(cards=1)
+        holder = box.hold()
+        waiter = box.start(*words, "--poll", "0.05")
+        waiter.wait_for("in line")
+        driver_goes(box, 18)
+        waiter.wait_for(AWAY)
+        holder.kill()
+        driver_returns(box)
+        assert waiter.finish() == 0
+        waiter.wait_for(BACK)
+        assert waiter.out == "0\n"
+
+    each([("wait",), ("hold", "--for", "0.1")], check, 2)
+
+
+def test_a_quiet_waiter_goes_on_too_and_says_nothing(box):
+    holder = box.hold()
+    waiter = box.start("run", "-q", "--poll", "0.05", "--", "true")
+    wait_until(lambda: box.waiting() == 1, "it stands in line")
+    driver_goes(box, 18)
+    box.log_calls()
+    wait_until(lambda: box.log.exists() and box.log.read_text().count("nvmlInit_v2") > 3, "it tries again")
+    holder.kill()
+    driver_returns(box)
+    assert waiter.finish() == 0
+    assert waiter.err == ""
+
+
+def test_a_library_that_vanishes_and_is_replaced_while_jobs_wait_is_loaded_anew(box):
+    library = box.folder / "libnvidia-ml.so.1"
+    shutil.copy(harness.BIN / "current" / "libnvidia-ml.so.1", library)
+    env = {"GPU_GATE_NVML": library}
+    box.set(0, used=40000)  # as the library tells that is there at first
+    first = box.wait_in_line("--poll", "0.05", env=env)
+    second = box.wait_in_line("--poll", "0.05", env=env)
+    library.unlink()
+    driver_goes(box, 18)
+    first.wait_for(AWAY + r".*\(NVML 18\)|" + AWAY + ".*cannot load")
+    box.ring(1)
+    second.wait_for(AWAY + ".*cannot load the NVIDIA driver's library")
+    wait_until(lambda: str(library) not in pathlib.Path(f"/proc/{first.pid}/maps").read_text(), "the old one is unloaded")
+    other = compile_library(box.folder, USUAL + LEAST, "new.so")  # it knows of nothing in use
+    other.rename(library)
+    assert first.finish() == second.finish() == 0
+    for waiter in (first, second):
+        waiter.wait_for(BACK)
+
+
+def test_a_lock_directory_replaced_while_the_driver_is_away_is_stood_in_anew(box):
+    box.hold()
+    waiter = box.wait_in_line("--poll", "0.05")
+    driver_goes(box, 18)
+    waiter.wait_for(AWAY)
+    box.lock.rename(box.folder / "away")
+    wait_until(lambda: box.lock.exists() and box.bells(), "it stands in the new one")
+    driver_returns(box)
+    assert waiter.finish() == 0
 
 
 # What each look costs the driver.
