@@ -226,6 +226,7 @@ void set_defaults(int index, Gpu& gpu) {
   gpu.minor = kNoMinor;
   gpu.memory_mib = 46068;
   gpu.reserved_mib = 600;
+  gpu.persistence = true;
 }
 
 enum class Assigned { yes, bad_value, unknown_key };
@@ -244,6 +245,7 @@ Assigned assign(Gpu& gpu, Text key, Text value) {
   if (key == "util") return assigned(parse_number(value, uint32_t{100}, gpu.util_percent));
   if (key == "mode") return assigned(parse_compute_mode(value, gpu.compute_mode));
   if (key == "mig") return assigned(parse_mig(value, gpu.mig));
+  if (key == "persistence") return assigned(parse_flag(value, gpu.persistence));
   if (key == "recovery") return assigned(parse_number(value, uint32_t{99}, gpu.recovery_action));
   if (key == "remap_pending") return assigned(parse_flag(value, gpu.remap_pending));
   if (key == "lost") return assigned(parse_flag(value, gpu.lost));

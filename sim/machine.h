@@ -51,6 +51,7 @@ struct Gpu {
   uint32_t compute_mode;  // an nvmlComputeMode_t
   uint32_t recovery_action;
   Mig mig;
+  bool persistence;
   bool remap_pending;
   bool reserved_in_used;
   bool lost;

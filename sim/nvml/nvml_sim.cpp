@@ -577,6 +577,14 @@ Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode) {
   });
 }
 
+Return nvmlDeviceGetPersistenceMode(nvml_sim::Device device, uint32_t* mode) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (mode == nullptr) return nvml_sim::kInvalidArgument;
+    *mode = gpu.persistence ? 1 : 0;
+    return nvml_sim::kSuccess;
+  });
+}
+
 Return nvmlDeviceGetComputeRunningProcesses(nvml_sim::Device device, uint32_t* count,
                                             nvml_sim::ProcessV1* processes) {
   return nvml_sim::get_processes(__func__, device, sim::ProcessKind::compute, count, processes);

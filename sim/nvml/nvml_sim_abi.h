@@ -157,6 +157,8 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMemoryInfo(nvml_sim::Device device
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetUtilizationRates(nvml_sim::Device device,
                                                                nvml_sim::Utilization* utilization);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetPersistenceMode(nvml_sim::Device device,
+                                                              uint32_t* mode);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeRunningProcesses(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGraphicsRunningProcesses(

@@ -146,6 +146,9 @@ std::string waiting_lines(const Board& board, const BoardStyle& style) {
   }
   std::string text;
   for (const std::string& line : table.lines()) text += "  " + line;
+  if (board.driver_kept_open) {
+    text += "  persistence mode is off: waiters keep the driver open (nvidia-smi -pm 1 helps)\n";
+  }
   return text;
 }
 

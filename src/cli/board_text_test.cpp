@@ -363,6 +363,15 @@ TEST(BoardText, GivesThoseInsideAClaimNoPlaceInTheLineOfAll) {
   EXPECT_EQ(cells_of(lines[5]).at(0), "2");
 }
 
+TEST(BoardText, SaysInOneLineThatTheFirstInLineKeepsTheDriverOpen) {
+  Board board = board_of({board_row(card(0))}, {board_waiter("a", job(5, "x"), wish(1))});
+  EXPECT_FALSE(has(plain(board), "persistence"));
+  board.driver_kept_open = true;
+  const Texts lines = lines_of(plain(board));
+  ASSERT_EQ(lines.size(), 5U);
+  EXPECT_TRUE(has(lines[4], "persistence mode is off")) << lines[4];
+}
+
 TEST(BoardText, ShowsNoNegativeTimeWhereAClockWasWrong) {
   EXPECT_EQ(cells_of(waiter_line(board_waiter("bob", job(5, "x", kNow + 100), wish(1)))).at(3),
             "0s");

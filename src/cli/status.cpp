@@ -16,10 +16,12 @@ namespace gpu_gate {
 Status status_command(const Options& options) {
   const Result<LockDir> dir = LockDir::open_existing(lock_dir_paths());
   if (!dir) return fail(dir.error());
-  const Result<Snapshot> snapshot = gpu_source_of_environment()->read();
+  const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
+  const Result<Snapshot> snapshot = source->read();
   if (!snapshot) return fail(snapshot.error());
-  const Result<Board> board = make_board(*snapshot, *dir);
+  Result<Board> board = make_board(*snapshot, *dir);
   if (!board) return fail(board.error());
+  board->driver_kept_open = !board->waiters.empty() && source->needs_open();
   if (options.json) return print(status_json(*board));
   if (dir->root() >= 0) say(lock_dir_notice(*dir));
   return print(board_text(

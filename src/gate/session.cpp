@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "gate/timing.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -21,6 +23,7 @@ Snapshot unreadable(Snapshot snapshot, const Error& error) {
 Result<Snapshot> Session::read() {
   const SignalsThrough through(ending_);
   Result<Snapshot> snapshot = source_.read();
+  idle_from_ = Clock::now() + timing::kIdleSession;
   if (snapshot) {
     if (std::exchange(failing_, false)) observer_.driver_returned();
     if (!options_.one_try()) last_ = *snapshot;
@@ -34,6 +37,18 @@ Result<Snapshot> Session::read() {
 void Session::close() {
   const SignalsThrough through(ending_);
   source_.close();
+  idle_from_.reset();
+}
+
+void Session::close_if_idle() {
+  if (!idle_from_ || Clock::now() < *idle_from_) return;
+  const SignalsThrough through(ending_);
+  if (!source_.needs_open()) source_.close();
+  idle_from_.reset();
+}
+
+void Session::add_to(WaitSet& set) const {
+  if (idle_from_) set.until(*idle_from_);
 }
 
 }  // namespace gpu_gate

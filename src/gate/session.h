@@ -3,7 +3,9 @@
 #include <csignal>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/signals.h"
+#include "base/wait_set.h"
 #include "gate/waiter.h"
 
 namespace gpu_gate {
@@ -23,12 +25,18 @@ class Session {
   /// Gives back what an open library costs.
   void close();
 
+  /// The same where nobody has read for a second, if the devices stay awake without it. To be
+  /// called after a sleep on a set to which the time for it was added.
+  void close_if_idle();
+  void add_to(WaitSet& set) const;
+
  private:
   GpuSource& source_;
   const WaitOptions& options_;
   WaitObserver& observer_;
   const sigset_t ending_ = ending_signals();
-  std::optional<Snapshot> last_;  // that was read
+  std::optional<Snapshot> last_;                // that was read
+  std::optional<Clock::time_point> idle_from_;  // nothing where it is closed, or must stay open
   bool failing_ = false;
 };
 

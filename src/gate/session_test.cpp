@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gate/test_process.h"
 #include "gate/test_wait.h"
 
 namespace gpu_gate {
@@ -74,6 +75,35 @@ TEST_F(SessionTest, OneTryThatMustReadTwiceFailsAsItsSource) {
   ASSERT_TRUE(session_.read());
   fail_with("gone");
   EXPECT_FALSE(session_.read());
+}
+
+/// Sleeps until it is time for something.
+void sleep_on(const Session& session) {
+  WaitSet set;
+  session.add_to(set);
+  set.until(Clock::now() + std::chrono::milliseconds(kPatienceMs));
+  ASSERT_TRUE(set.sleep());
+}
+
+TEST_F(SessionTest, IsClosedWhereNobodyHasReadForASecond) {
+  ASSERT_TRUE(session_.read());
+  const auto read = Clock::now();
+  session_.close_if_idle();
+  EXPECT_EQ(source_.closed, 0);
+  sleep_on(session_);
+  EXPECT_GE(Clock::now() - read, std::chrono::milliseconds(900));
+  session_.close_if_idle();
+  EXPECT_EQ(source_.closed, 1);
+  session_.close_if_idle();
+  EXPECT_EQ(source_.closed, 1);
+}
+
+TEST_F(SessionTest, StaysOpenWhereADeviceWouldGoToSleep) {
+  source_.must_stay_open = true;
+  ASSERT_TRUE(session_.read());
+  sleep_on(session_);
+  session_.close_if_idle();
+  EXPECT_EQ(source_.closed, 0);
 }
 
 }  // namespace

@@ -19,11 +19,13 @@ class FakeSource : public GpuSource {
     if (error) return fail(*error);
     return machine;
   }
+  bool needs_open() override { return must_stay_open; }
   void close() override { ++closed; }
 
   Snapshot machine = idle_machine(1);
   std::function<void()> on_read;
   std::optional<Error> error;
+  bool must_stay_open = false;
   int reads = 0;
   int closed = 0;
 };

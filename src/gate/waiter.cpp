@@ -389,6 +389,7 @@ class Waiter {
       const Result<bool> look = woke(set, ids);
       if (!look) return fail(look.error());
       if (*look) return std::nullopt;
+      session_.close_if_idle();
     }
   }
 
@@ -400,6 +401,7 @@ class Waiter {
         .predecessor = set.add(predecessor_end_.get(), 0),
     };
     std::visit([&](auto& role) { role.add_to(set); }, role_);
+    session_.add_to(set);
     if (calls_.answer_due()) set.until(*calls_.answer_due());
     if (deadline_) set.until(*deadline_);
     if (observer_.tick().count() > 0) set.until(next_tick_);

@@ -47,6 +47,7 @@ struct Api {
   nvml::UtilizationFn* utilization = nullptr;
   nvml::NumberFn* minor = nullptr;
   nvml::NumberFn* compute_mode = nullptr;
+  nvml::NumberFn* persistence_mode = nullptr;
   nvml::MigModeFn* mig_mode = nullptr;
   nvml::FieldsFn* fields = nullptr;
   ProcessList compute_processes;
@@ -115,6 +116,7 @@ const char* load_api(void* library, Api& api) {
   load(library, api.utilization, {"nvmlDeviceGetUtilizationRates"});
   load(library, api.minor, {"nvmlDeviceGetMinorNumber"});
   load(library, api.compute_mode, {"nvmlDeviceGetComputeMode"});
+  load(library, api.persistence_mode, {"nvmlDeviceGetPersistenceMode"});
   load(library, api.mig_mode, {"nvmlDeviceGetMigMode"});
   load(library, api.fields, {"nvmlDeviceGetFieldValues"});
   api.compute_processes = load_process_list(library, "nvmlDeviceGetComputeRunningProcesses");
@@ -187,6 +189,18 @@ class NvmlSource final : public GpuSource {
     // tells.
     if (!fresh && faulty_ && failed == std::ssize(cards_)) return read();
     return snapshot;
+  }
+
+  /// Without persistence mode the kernel module shuts a card down at the last close of its node
+  /// (nv_stop_device in nv.c). A card that cannot tell is lost, or has no such mode (Jetson).
+  bool needs_open() override {
+    return api_.persistence_mode != nullptr &&
+           std::any_of(cards_.begin(), cards_.end(), [&](const Card& card) {
+             unsigned mode = 0;
+             return card.handle != nullptr &&
+                    api_.persistence_mode(card.handle, &mode) == nvml::kSuccess &&
+                    mode == nvml::kPersistenceOff;
+           });
   }
 
   void close() override {

@@ -21,6 +21,7 @@ constexpr Return kLibRmVersionMismatch = 18;
 
 constexpr unsigned kComputeModeProhibited = 2;   // nvmlComputeMode_t
 constexpr unsigned kComputeModeExclusive = 3;    // EXCLUSIVE_PROCESS
+constexpr unsigned kPersistenceOff = 0;          // NVML_FEATURE_DISABLED
 constexpr unsigned kUuidSize = 96;               // NVML_DEVICE_UUID_V2_BUFFER_SIZE
 constexpr unsigned kNameSize = 96;               // NVML_DEVICE_NAME_V2_BUFFER_SIZE
 constexpr unsigned kFieldRecoveryAction = 230;   // NVML_FI_DEV_GET_GPU_RECOVERY_ACTION (R565+)

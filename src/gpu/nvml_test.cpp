@@ -573,6 +573,24 @@ TEST_F(Nvml, TheEndOfASourceClosesTheDriver) {
   EXPECT_EQ(calls("nvmlShutdown"), 1);
 }
 
+TEST_P(EveryNvml, MustStayOpenWhereACardIsWithoutPersistenceMode) {
+  set_machine("gpu\ngpu persistence=0\n");
+  const auto source = nvml_source(paths_);
+  EXPECT_FALSE(source->needs_open());
+  devices_of(*source);
+  EXPECT_TRUE(source->needs_open());
+  set_machine("gpu\ngpu\n");
+  devices_of(*source);
+  EXPECT_FALSE(source->needs_open());
+}
+
+TEST_F(Nvml, ALostCardIsNotKeptAwake) {
+  set_machine("gpu lost=1 persistence=0\ngpu handle_error=4 persistence=0\n");
+  const auto source = nvml_source(paths_);
+  devices_of(*source);
+  EXPECT_FALSE(source->needs_open());
+}
+
 TEST_F(Nvml, EveryReadSeesTheMachineAsItIsNow) {
   set_machine("gpu used=100\n");
   const auto source = nvml_source(paths_);

@@ -18,6 +18,10 @@ class GpuSource {
   /// an error; an Error (gpu_state) means that nothing can be told about any device.
   virtual Result<Snapshot> read() = 0;
 
+  /// Must the library stay open between reads? Where a device would go to sleep if nobody had it
+  /// open: to wake it takes 1-3 s. Asks the driver; false while the library is closed.
+  virtual bool needs_open() = 0;
+
   /// Gives back what an open library costs (memory, device files). read() opens it again.
   virtual void close() = 0;
 };

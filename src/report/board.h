@@ -38,6 +38,7 @@ struct BoardWaiter {
 struct Board {
   std::vector<BoardRow> rows;
   std::vector<BoardWaiter> waiters;  // in order of the line
+  bool driver_kept_open = false;     // by the first of them (GpuSource::needs_open)
 };
 
 /// Puts it together. Reads /proc; may ask a

@@ -608,3 +608,55 @@ def test_a_process_that_stays_listed_after_its_end_does_not_keep_the_first_in_li
     assert (box.looks(waiter.pid) - before) / (time.monotonic() - began) < 40
     box.list_processes()
     assert waiter.finish() == 0
+
+
+def has_driver_open(box, process):
+    """Its library is loaded, which has the device nodes open."""
+    return "libnvidia-ml" in pathlib.Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def called(box, process, function):
+    """How often it has made this call, as far as calls are written down."""
+    return box.log.read_text().splitlines().count(f"{process.pid} {function}") if box.log.exists() else 0
+
+
+def test_who_waits_lets_go_of_the_driver_between_looks_so_that_it_can_be_reset(box):
+    holder = box.hold()
+    box.log_calls()
+    waiters = [box.wait_in_line("--poll", "1000"), box.wait_in_line("--poll", "1000")]
+    for waiter in waiters:
+        wait_until(lambda: not has_driver_open(box, waiter), "the driver is closed")
+        assert called(box, waiter, "nvmlShutdown") == called(box, waiter, "nvmlInit_v2") == 1
+    box.ring()
+    wait_until(lambda: called(box, waiters[0], "nvmlShutdown") == 2, "it has looked once more")
+    holder.kill()
+    for waiter in waiters:
+        assert waiter.finish() == 0
+
+
+def test_who_looks_more_often_than_once_a_second_keeps_the_driver_open(box):
+    box.hold()
+    box.log_calls()
+    waiter = box.wait_in_line("--poll", "0.5")
+    box.wait_for_looks(5)
+    assert called(box, waiter, "nvmlInit_v2") == 1 and called(box, waiter, "nvmlShutdown") == 0
+
+
+def test_without_persistence_mode_the_first_in_line_keeps_the_driver_open_and_status_says_so(box):
+    box.set(0, persistence=0)
+    holder = box.hold()
+    box.log_calls()
+    assert "persistence" not in box.run("status").out
+    first, second = box.wait_in_line("--poll", "1000"), box.wait_in_line("--poll", "1000")
+    wait_until(lambda: called(box, first, "nvmlDeviceGetPersistenceMode"), "it asks whether the card stays awake")
+    box.ring()
+    wait_until(lambda: called(box, first, "nvmlDeviceGetPersistenceMode") == 2, "it asks again after the next look")
+    assert has_driver_open(box, first) and called(box, first, "nvmlInit_v2") == 1
+    assert not has_driver_open(box, second)
+    assert [line for line in box.run("status").out.splitlines() if "persistence mode is off" in line and "-pm 1" in line]
+    box.set(0, persistence=1)
+    assert "persistence" not in box.run("status").out
+    box.ring()
+    wait_until(lambda: not has_driver_open(box, first), "the driver is closed")
+    holder.kill()
+    assert first.finish() == second.finish() == 0
