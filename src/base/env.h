@@ -20,6 +20,8 @@ constexpr const char* kUuids = "GPU_GATE_UUIDS";
 // CUDA C++ Programming Guide, "CUDA Environment Variables".
 constexpr const char* kCudaVisibleDevices = "CUDA_VISIBLE_DEVICES";
 constexpr const char* kCudaDeviceOrder = "CUDA_DEVICE_ORDER";
+// nvml.h: with it NVML lists an MPS server's parts of the GPUs, under other UUIDs.
+constexpr const char* kMpsEnumeration = "NVML_MPS_DEVICE_ENUMERATION";
 }  // namespace env
 
 /// The value of a variable in an environment block (environ(7)), or nothing.

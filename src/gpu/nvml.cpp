@@ -9,9 +9,12 @@
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <tuple>
 
+#include "base/env.h"
 #include "base/printable.h"
 #include "base/process.h"
 #include "base/unique_fd.h"
@@ -161,6 +164,23 @@ std::int64_t meminfo_mib(const std::string& path, const char* field) {
   return mib;
 }
 
+/// Takes a variable out of this process's environment for its own lifetime. The command gets it.
+class WithoutVariable {
+ public:
+  explicit WithoutVariable(const char* name) : name_(name), value_(env_variable(environ, name)) {
+    ::unsetenv(name_);
+  }
+  WithoutVariable(const WithoutVariable&) = delete;
+  WithoutVariable& operator=(const WithoutVariable&) = delete;
+  ~WithoutVariable() {
+    if (value_) ::setenv(name_, value_->c_str(), 1);
+  }
+
+ private:
+  const char* name_;
+  std::optional<std::string> value_;
+};
+
 class NvmlSource final : public GpuSource {
  public:
   explicit NvmlSource(NvmlPaths paths) : paths_(std::move(paths)) {}
@@ -210,10 +230,12 @@ class NvmlSource final : public GpuSource {
     initialised_ = false;
     if (library_ != nullptr) ::dlclose(library_);
     library_ = nullptr;
+    whole_gpus_.reset();
   }
 
  private:
   Status open() {
+    whole_gpus_.emplace(env::kMpsEnumeration);
     library_ = ::dlopen(paths_.driver_library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) {
       const char* reason = ::dlerror();
@@ -459,6 +481,7 @@ class NvmlSource final : public GpuSource {
   }
 
   NvmlPaths paths_;
+  std::optional<WithoutVariable> whole_gpus_;  // while it is open
   void* library_ = nullptr;
   bool initialised_ = false;
   bool faulty_ = false;        // some card failed or was missing at the last reading

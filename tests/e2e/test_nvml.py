@@ -413,6 +413,20 @@ def test_a_library_with_nothing_but_the_required_symbols_is_enough(box):
     assert box.run("run", "--timeout", "0", "--", "true", env=env).status == 0
 
 
+def test_whole_gpus_are_listed_also_where_the_job_is_to_see_the_parts_of_an_mps_server(box):
+    source = USUAL + LEAST.replace("nvmlInit_v2(void) { return 0; }", """nvmlInit_v2(void)
+        { extern char* getenv(const char*); return getenv("NVML_MPS_DEVICE_ENUMERATION") ? 999 : 0; }""")
+    for value in ("1", "0", ""):
+        env = {"GPU_GATE_NVML": build(box, source), "NVML_MPS_DEVICE_ENUMERATION": value}
+        assert box.run("status", env=env).status == 0
+        job = box.start("run", "--", "sh", "-c", "env | grep ^NVML_MPS; exec sleep 1000", env=env)
+        job.wait_for(f"^NVML_MPS_DEVICE_ENUMERATION={value}$", stdout=True)
+        waiter = box.wait_in_line("--poll", "0.05", env=env, command=("printenv", "NVML_MPS_DEVICE_ENUMERATION"))
+        job.kill()
+        assert waiter.finish() == 0
+        assert waiter.out == value + "\n"
+
+
 def test_a_library_that_tells_of_a_million_cards_is_4(box):
     library = build(box, f'#define COUNT 1000000\n#define UUID "{uuid(0)}"\n' + LEAST)
     assert "1000000" in one_line(box, "status", env={"GPU_GATE_NVML": library})
