@@ -29,7 +29,8 @@ std::string bar(const Device& device) {
 /// What uses a device: one entry for each line of the last column.
 std::vector<std::string> users(const BoardRow& row, std::int64_t now) {
   std::vector<std::string> lines;
-  if (row.device.health != Health::ok) lines.push_back(health_text(row.device));
+  const bool known = row.device.index >= 0;  // else the driver is told of apart
+  if (known && row.device.health != Health::ok) lines.push_back(health_text(row.device));
   for (const BoardClaim& claim : row.claims) {
     const bool outermost = &claim == &row.claims.front();
     lines.push_back((outermost ? "" : "  inside it, ") + claimant_text(claim.claimant, now) +
@@ -99,8 +100,9 @@ const char* colour_of(const BoardRow& row) {
 
 /// What is known of the device itself: the cells of its first line but the last.
 std::vector<std::string> device_cells(const Device& device, const BoardStyle& style) {
+  const std::string& name = device.name.empty() ? device.uuid : device.name;
   std::vector<std::string> cells{
-      std::to_string(device.index), device.name.empty() ? "?" : printable(device.name),
+      device.index < 0 ? "?" : std::to_string(device.index), name.empty() ? "?" : printable(name),
       memory(device.memory_free_mib, device), memory(device.memory_total_mib, device)};
   if (style.colour) cells.push_back(bar(device));
   cells.push_back(device.utilization_pct ? fmt::format("{}%", *device.utilization_pct) : "-");
@@ -155,8 +157,8 @@ std::string waiting_lines(const Board& board, const BoardStyle& style) {
 }  // namespace
 
 std::string board_text(const Board& board, const BoardStyle& style) {
-  if (board.rows.empty()) return "no GPU on this machine\n";
-  std::string text = gpu_lines(board, style);
+  if (board.rows.empty() && board.devices_read) return "no GPU on this machine\n";
+  std::string text = board.rows.empty() ? "" : gpu_lines(board, style);
   if (board.waiters.empty()) return text;
   return text + fmt::format("  waiting: {}\n", board.waiters.size()) + waiting_lines(board, style);
 }

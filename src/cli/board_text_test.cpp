@@ -313,6 +313,20 @@ TEST(BoardText, KeepsTheColumnsUnderEachOtherBesideTheBar) {
   EXPECT_EQ(column_of_users(lines[1]), column_of_users(lines[2]));
 }
 
+TEST(BoardText, ShowsWhatIsClaimedByUuidWhereTheDriverCannotBeRead) {
+  Device device;
+  device.index = -1;
+  device.uuid = "GPU-3f2a";
+  device.health = Health::unreadable;
+  device.error = "no driver";
+  Board board = board_of({board_row(device, {board_claim(5, claimant("a", job(1, "x", kNow)))})});
+  board.devices_read = false;
+  EXPECT_EQ(cells_of(lines_of(plain(board)).at(1)),
+            (Texts{"?", "GPU-3f2a", "-", "-", "-", "a: x (pid 1, 0s)"}));
+  board.rows.clear();
+  EXPECT_EQ(plain(board), "");
+}
+
 // Who waits.
 
 TEST(BoardText, SaysNothingOfALineInWhichNobodyStands) {

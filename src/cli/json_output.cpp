@@ -77,6 +77,7 @@ std::string status_json(const Board& board) {
               {"claim", nullptr},
               {"health", health_word(device.health)}};
     if (device.memory_reserved_mib) json["memory_reserved_mb"] = *device.memory_reserved_mib;
+    if (device.index < 0) json["index"] = nullptr;
     if (device.utilization_pct) json["utilization_pct"] = *device.utilization_pct;
     for (const BoardProcess& process : row.processes) {
       json["processes"].push_back(process_json(process));

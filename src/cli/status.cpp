@@ -18,15 +18,19 @@ Status status_command(const Options& options) {
   if (!dir) return fail(dir.error());
   const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
   const Result<Snapshot> snapshot = source->read();
-  if (!snapshot) return fail(snapshot.error());
-  Result<Board> board = make_board(*snapshot, *dir);
+  Result<Board> board = make_board(snapshot, *dir);
   if (!board) return fail(board.error());
   board->driver_kept_open = !board->waiters.empty() && source->needs_open();
-  if (options.json) return print(status_json(*board));
-  if (dir->root() >= 0) say(lock_dir_notice(*dir));
-  return print(board_text(
-      *board, {.colour = ::isatty(STDOUT_FILENO) == 1 && !env_setting(environ, env::kNoColor),
-               .now = std::time(nullptr)}));
+  if (!options.json && dir->root() >= 0) say(lock_dir_notice(*dir));
+  const BoardStyle style{
+      .colour = ::isatty(STDOUT_FILENO) == 1 && !env_setting(environ, env::kNoColor),
+      .now = std::time(nullptr)};
+  if (Status printed = print(options.json ? status_json(*board) : board_text(*board, style));
+      !printed) {
+    return printed;
+  }
+  if (!snapshot) return fail(snapshot.error());
+  return {};
 }
 
 }  // namespace gpu_gate

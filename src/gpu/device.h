@@ -36,7 +36,7 @@ enum class Health {
 /// A GPU, or an instance of one, as it was at one moment. Plain values, which the other folders
 /// decide on.
 struct Device {
-  int index = 0;          // position in PCI bus order, as nvidia-smi shows it
+  int index = 0;          // position in PCI bus order, as nvidia-smi shows it; -1: unknown
   std::string uuid;       // "GPU-..."; empty when even that cannot be read
   std::string card_uuid;  // of the card that it is an instance of; empty for a whole card
   Vendor vendor = Vendor::nvidia;

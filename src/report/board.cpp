@@ -59,12 +59,31 @@ Result<std::vector<BoardWaiter>> make_waiters(const Line& line) {
   return waiters;
 }
 
-Result<Board> make_board_of(const Snapshot& snapshot, const LockDir& dir) {
+/// The devices that are claimed, as far as the claims tell of them.
+Snapshot claimed_devices(const std::vector<Claim>& claims, const Error& why_unread) {
+  Snapshot snapshot;
+  for (const Claim& claim : claims) {
+    const bool listed = std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
+                                    [&](const Device& d) { return d.uuid == claim.uuid; });
+    if (listed) continue;
+    Device device;
+    device.index = -1;
+    device.uuid = claim.uuid;
+    device.health = Health::unreadable;
+    device.error = why_unread.text;
+    snapshot.devices.push_back(std::move(device));
+  }
+  return snapshot;
+}
+
+Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir) {
   Board board;
+  board.devices_read = snapshot.has_value();
   const Claims claims(dir);
   const Result<ClaimScan> scan = claims.scan();
   if (!scan) return fail(scan.error());
-  for (const Device& device : snapshot.devices) {
+  const Snapshot shown = snapshot ? *snapshot : claimed_devices(scan->live, snapshot.error());
+  for (const Device& device : shown.devices) {
     board.rows.push_back(make_row(device, claims_on(device, claims, scan->live)));
   }
   Result<std::vector<BoardWaiter>> waiters = make_waiters(Line(dir));
@@ -85,7 +104,7 @@ bool is_claimed(const DeviceProcess& process, const std::vector<BoardClaim>& cla
   });
 }
 
-Result<Board> make_board(const Snapshot& snapshot, const LockDir& dir) {
+Result<Board> make_board(const Result<Snapshot>& snapshot, const LockDir& dir) {
   Result<Board> board = make_board_of(snapshot, dir);
   if (!board) return fail(explain_lock_error(board.error(), dir.path()));
   return board;

@@ -38,12 +38,13 @@ struct BoardWaiter {
 struct Board {
   std::vector<BoardRow> rows;
   std::vector<BoardWaiter> waiters;  // in order of the line
+  bool devices_read = true;          // else the rows are those that are claimed, by UUID alone
   bool driver_kept_open = false;     // by the first of them (GpuSource::needs_open)
 };
 
-/// Puts it together. Reads /proc; may ask a
-/// directory service for names. Errors: lock_dir, system.
-Result<Board> make_board(const Snapshot& snapshot, const LockDir& dir);
+/// Puts it together, also where the devices could not be read. Reads /proc; may ask a directory
+/// service for names. Errors: lock_dir, system.
+Result<Board> make_board(const Result<Snapshot>& snapshot, const LockDir& dir);
 
 /// Does this process belong to one of the claims on its device? It is the claim's process or comes
 /// of it, or, as orphans cannot be traced, it is simply the same user's. `proc`: where proc(5) is.

@@ -276,5 +276,41 @@ TEST(Board, IsNotMadeFromHalfOfWhatIsThere) {
   EXPECT_EQ(board.error().kind, ErrorKind::system);
 }
 
+TEST(BoardWithoutDriver, HasTheClaimedDevicesByUuidAndTheLine) {
+  SharedDir shared;
+  const NewClaim pair = shared.claim({"GPU-1", "GPU-2"}, job(7, "pair"));
+  const OwnPlace place = shared.join(job(8, "waits"), wish(1));
+  const Result<Snapshot> unread = fail(ErrorKind::gpu_state, "no driver");
+  const Board board = make_board(unread, shared.dir()).value();
+  EXPECT_FALSE(board.devices_read);
+  ASSERT_EQ(board.rows.size(), 2U);
+  for (const BoardRow& row : board.rows) {
+    EXPECT_EQ(row.device.index, -1);
+    EXPECT_EQ(row.device.health, Health::unreadable);
+    EXPECT_EQ(row.device.error, "no driver");
+    ASSERT_EQ(row.claims.size(), 1U);
+    EXPECT_EQ(row.claims[0].claimant.job->command, "pair");
+  }
+  EXPECT_EQ(board.rows[0].device.uuid, "GPU-1");
+  EXPECT_EQ(commands_of(board.waiters), Texts{"waits"});
+}
+
+TEST(BoardWithoutDriver, ShowsADeviceOnceHoweverManyClaimsAreOnIt) {
+  SharedDir shared;
+  const NewClaim outer = shared.claim({"GPU-1"}, job(7, "outer"));
+  const NewClaim inner = shared.claim({"GPU-1"}, job(8, "inner"));
+  const Result<Snapshot> unread = fail(ErrorKind::gpu_state, "no driver");
+  const Board board = make_board(unread, shared.dir()).value();
+  ASSERT_EQ(board.rows.size(), 1U);
+  EXPECT_EQ(board.rows[0].claims.size(), 2U);
+}
+
+TEST(BoardWithoutDriver, IsEmptyWithoutALockDirectory) {
+  const Result<Snapshot> unread = fail(ErrorKind::gpu_state, "no driver");
+  const Board board = make_board(unread, no_lock_dir()).value();
+  EXPECT_FALSE(board.devices_read);
+  EXPECT_TRUE(board.rows.empty() && board.waiters.empty());
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -1,5 +1,6 @@
 """What the driver's library may answer, and what becomes of it."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -33,7 +34,7 @@ def one_line(box, *words, status=4, **options):
     done = box.run(*words, **options)
     lines = [line for line in done.lines if line.startswith("gpu-gate: ")]
     assert done.status == status, done
-    assert done.out == "" and len(lines) == 1, done
+    assert done.out == ("[]\n" if "--json" in words else "") and len(lines) == 1, done
     return lines[0]
 
 
@@ -444,6 +445,41 @@ def test_a_broken_machine_is_4_with_one_line(box):
     for content in ("gpu memory=lots\n", "\x00\xff" * 100, "nonsense\n", "gpu " * 1000):
         box.machine.write_text(content)
         assert "NVML 999" in one_line(box, "run", "--", "true"), content[:20]
+
+
+def test_status_shows_claims_and_line_where_the_cards_cannot_be_read_and_ends_with_4(make_box):
+    box = make_box(cards=3)
+    pair, single = box.hold("-n", "2"), box.hold()
+    box.wait_in_line("-n", "2", command=("echo", "waits"))
+    box.extra = ["driver_error 18"]
+    box.write()
+    done = box.run("status")
+    assert done.status == 4 and "NVML 18" in done.err and len(done.lines) == 1, done
+    rows = [line.split() for line in done.out.splitlines()]
+    assert [row[:5] for row in rows[1:4]] == [["?", uuid(i), "-", "-", "-"] for i in range(3)]
+    for row, job in zip(rows[1:4], (pair, pair, single)):
+        assert row[5] == "root:" and f"{job.pid}," in row, done
+    assert rows[4] == ["waiting:", "1"] and rows[5][:4] == ["1", "root", "2", "GPUs"] and "echo" in rows[5]
+    assert len(rows) == 6
+
+    done = box.run("status", "--json")
+    assert done.status == 4
+    gpus = json.loads(done.out)
+    assert [(gpu["index"], gpu["uuid"], gpu["health"], gpu["claim"]["pid"]) for gpu in gpus] == [
+        (None, uuid(i), "unreadable", job.pid) for i, job in enumerate((pair, pair, single))]
+    assert gpus[0]["claim"]["devices"] == [uuid(0), uuid(1)]
+    assert all("NVML 18" in gpu["error"] for gpu in gpus)
+
+
+def test_status_without_a_driver_and_without_claims_shows_who_waits(box):
+    holder = box.hold()
+    box.wait_in_line("--only", "0", "--poll", "1000")
+    box.extra = ["driver_error 9"]
+    box.write()
+    holder.kill()
+    wait_until(lambda: "?" not in box.run("status").out, "the claim has ended")
+    done = box.run("status")
+    assert done.status == 4 and done.out.splitlines()[0].strip() == "waiting: 1", done
 
 
 # A driver that goes away while jobs wait.
