@@ -55,10 +55,14 @@ if [ -n "$CLOSES" ]; then
     done
 fi
 say() { local IFS=' '; echo "$* $EPOCHREALTIME" >>"$JUDGE/log"; }
-cards=$CUDA_VISIBLE_DEVICES
+cards=$GPU_GATE_INDICES
 IFS=,
 set -- $cards
-[ $# -eq "$count" ] && [ "$cards" = "$GPU_GATE_INDICES" ] || say wrong $number "$cards" "$GPU_GATE_INDICES"
+case $CUDA_VISIBLE_DEVICES in
+"$GPU_GATE_INDICES" | "$GPU_GATE_UUIDS") ;;  # by UUID while a card is lost
+*) say wrong $number "$CUDA_VISIBLE_DEVICES" "$cards" ;;
+esac
+[ $# -eq "$count" ] || say wrong $number "$CUDA_VISIBLE_DEVICES" "$cards"
 fd=800
 [ $kind = job ] || fd=900
 for card in "$@"; do

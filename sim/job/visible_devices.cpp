@@ -12,9 +12,16 @@ namespace {
 
 constexpr int kNoDevice = -1;
 
+// CUDA gives no number to a device that it cannot open, or not as a whole.
+bool is_usable(const Gpu& gpu) {
+  return !gpu.lost && gpu.handle_error == 0 && gpu.mig != Mig::enabled;
+}
+
 Devices devices_in_pci_order(const Machine& machine) {
   Devices devices{};
-  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) devices.gpus[devices.count++] = gpu;
+  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) {
+    if (is_usable(machine.gpus[gpu])) devices.gpus[devices.count++] = gpu;
+  }
   const auto address = [&](int gpu) {
     const PciAddress& pci = machine.gpus[gpu].pci;
     return std::tuple(pci.domain, pci.bus, pci.device, pci.function, gpu);

@@ -11,10 +11,10 @@ struct Devices {
 };
 
 // CUDA's rules: null shows every device, an empty text none; a number counts the devices in PCI
-// order; a UUID may be shortened as long as one device fits it; the first entry that names no
-// device hides itself and all after it; numbers and UUIDs do not mix; a device named twice hides
-// them all. CUDA_DEVICE_ORDER makes no difference here: the devices are in PCI order in either
-// case.
+// order, but none that is lost, closed or in MIG mode; a UUID may be shortened as long as one
+// device fits it; the first entry that names no device hides itself and all after it; numbers and
+// UUIDs do not mix; a device named twice hides them all. CUDA_DEVICE_ORDER makes no difference
+// here: the devices are in PCI order in either case.
 Devices visible_devices(const Machine& machine, const char* cuda_visible_devices);
 
 }  // namespace sim

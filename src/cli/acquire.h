@@ -14,6 +14,11 @@ namespace gpu_gate {
 /// owner of the lifeline is gone.
 Result<Granted> acquire(const Options& options, WaitOptions wait);
 
+/// How to name them: as asked for, but by UUID where an index may mean another device to CUDA.
+inline Ids ids_of(const Options& options, const Granted& granted) {
+  return granted.indices_hold ? options.ids : Ids::uuid;
+}
+
 /// The surroundings as the user set them.
 LockDirPaths lock_dir_paths();
 std::unique_ptr<GpuSource> gpu_source_of_environment();

@@ -30,7 +30,11 @@ std::string bar(const Device& device) {
 std::vector<std::string> users(const BoardRow& row, std::int64_t now) {
   std::vector<std::string> lines;
   const bool known = row.device.index >= 0;  // else the driver is told of apart
-  if (known && row.device.health != Health::ok) lines.push_back(health_text(row.device));
+  const Device& device = row.device;
+  // A driver that does not open a closed device cannot read its state either.
+  const bool told = known && (device.accessible || device.health != Health::unreadable);
+  if (!device.accessible) lines.emplace_back("closed to you");
+  if (told && device.health != Health::ok) lines.push_back(health_text(device));
   for (const BoardClaim& claim : row.claims) {
     const bool outermost = &claim == &row.claims.front();
     lines.push_back((outermost ? "" : "  inside it, ") + claimant_text(claim.claimant, now) +
@@ -93,8 +97,8 @@ class Table {
 };
 
 const char* colour_of(const BoardRow& row) {
-  if (row.device.health != Health::ok) return "\x1b[31m";          // red
-  if (!row.claims.empty()) return "\x1b[33m";                      // yellow
+  if (row.device.health != Health::ok || !row.device.accessible) return "\x1b[31m";  // red
+  if (!row.claims.empty()) return "\x1b[33m";                                        // yellow
   return occupants(row.device).empty() ? "\x1b[32m" : "\x1b[35m";  // green, magenta
 }
 

@@ -313,6 +313,19 @@ TEST(BoardText, KeepsTheColumnsUnderEachOtherBesideTheBar) {
   EXPECT_EQ(column_of_users(lines[1]), column_of_users(lines[2]));
 }
 
+TEST(BoardText, SaysThatAGpuIsClosedAndWhoHoldsItAllTheSame) {
+  Device closed = card(0);
+  closed.accessible = false;
+  EXPECT_EQ(users_of(board_row(closed)), Texts{"closed to you"});
+  EXPECT_EQ(users_of(board_row(closed, {board_claim(5, claimant("a", job(1, "x", kNow)))})),
+            (Texts{"closed to you", "a: x (pid 1, 0s)"}));
+  closed.health = Health::unreadable;
+  closed.error = "nvmlDeviceGetHandleByIndex: Insufficient Permissions (NVML 4)";
+  EXPECT_EQ(users_of(board_row(closed)), Texts{"closed to you"});
+  closed.health = Health::mig;
+  EXPECT_EQ(users_of(board_row(closed)).size(), 2U);
+}
+
 TEST(BoardText, ShowsWhatIsClaimedByUuidWhereTheDriverCannotBeRead) {
   Device device;
   device.index = -1;

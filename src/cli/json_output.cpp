@@ -75,9 +75,10 @@ std::string status_json(const Board& board) {
               {"pci_bus_id", device.pci_bus_id},
               {"processes", Json::array()},
               {"claim", nullptr},
-              {"health", health_word(device.health)}};
+              {"health", health_word(device.health)},
+              {"accessible", device.accessible}};
     if (device.memory_reserved_mib) json["memory_reserved_mb"] = *device.memory_reserved_mib;
-    if (device.index < 0) json["index"] = nullptr;
+    if (device.index < 0) json["index"] = json["accessible"] = nullptr;
     if (device.utilization_pct) json["utilization_pct"] = *device.utilization_pct;
     for (const BoardProcess& process : row.processes) {
       json["processes"].push_back(process_json(process));

@@ -53,7 +53,7 @@ TEST(StatusJson, HasEveryKeyWhateverIsKnown) {
   EXPECT_EQ(keys_of(status_of(board_row(Device{}))),
             (std::set<std::string>{"index", "name", "uuid", "memory_total_mb", "memory_used_mb",
                                    "memory_free_mb", "memory_reserved_mb", "utilization_pct",
-                                   "pci_bus_id", "processes", "claim", "health"}));
+                                   "pci_bus_id", "processes", "claim", "health", "accessible"}));
 }
 
 TEST(StatusJson, TellsWhatTheDriverTold) {

@@ -19,9 +19,9 @@ Status run_command(const Options& options) {
   if (!granted) return fail(granted.error());
 
   if (Status handed = hand_over(granted->held); !handed) return handed;
-  return fail(
-      exec_command(*file, options.command,
-                   job_environment(environ, granted->devices, options.ids, granted->claim)));
+  return fail(exec_command(
+      *file, options.command,
+      job_environment(environ, granted->devices, ids_of(options, *granted), granted->claim)));
 }
 
 }  // namespace gpu_gate

@@ -9,7 +9,8 @@
 namespace gpu_gate {
 
 Status print_devices(const Options& options, const Granted& granted) {
-  const std::string visible = device_list(granted.devices, naming(options.ids, environ));
+  const std::string visible =
+      device_list(granted.devices, naming(ids_of(options, granted), environ));
   return print(options.json ? devices_json(granted.devices, visible, granted.claim)
                             : visible + "\n");
 }

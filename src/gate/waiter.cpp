@@ -17,6 +17,7 @@
 #include "gate/record_file.h"
 #include "gate/session.h"
 #include "gate/timing.h"
+#include "gpu/visible_devices.h"
 
 namespace gpu_gate {
 namespace {
@@ -261,6 +262,7 @@ class Waiter {
     for (const std::size_t i : look.decision.granted) {
       granted_.devices.push_back(look.snapshot.devices[i]);
     }
+    granted_.indices_hold = indices_hold(look.snapshot);
     reserved_.clear();
     if (options_.keep_devices) {
       ClaimRecord record{

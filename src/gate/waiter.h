@@ -79,6 +79,7 @@ using MakeRequest =
 // How a wait ends.
 struct Granted {
   std::vector<Device> devices;  // as they were when granted, ascending index
+  bool indices_hold = true;     // gpu/visible_devices.h, at that moment
   Ticket claim = 0;             // 0 if nothing is claimed
   std::vector<UniqueFd> held;   // of the claim
   bool waited = false;          // it had to stand in line

@@ -49,7 +49,7 @@ struct Device {
   bool shares_system_memory = false;   // what is in use may be anybody's, also without a GPU
   std::optional<int> utilization_pct;  // nothing where the driver cannot tell
   std::vector<GpuProcess> processes;
-  bool accessible = true;  // this user may open its device node
+  bool accessible = true;  // this user may open its device node, as far as can be told
   bool exclusive = false;  // compute mode EXCLUSIVE_PROCESS: a second process cannot compute on it
   Health health = Health::ok;
   std::string error;  // why it is unreadable or lost, in words

@@ -281,6 +281,7 @@ class NvmlSource final : public GpuSource {
     Device& device = card.identity;
     if (const nvml::Return code = api_.handle(nvml_index, &card.handle); code != nvml::kSuccess) {
       card.handle = nullptr;
+      device.accessible = code != nvml::kNoPermission;
       note_failure(device, "nvmlDeviceGetHandleByIndex", code);
       return card;
     }

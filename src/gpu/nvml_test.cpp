@@ -484,6 +484,11 @@ TEST_F(Nvml, ANodeThatFailsToOpenForAnotherReasonIsNotRefused) {
   EXPECT_TRUE(device("gpu minor=0\n").accessible);
 }
 
+TEST_F(Nvml, ACardWhoseHandleIsRefusedIsNotAccessible) {
+  EXPECT_FALSE(device("gpu handle_error=4\n").accessible);
+  EXPECT_TRUE(device("gpu handle_error=999\n").accessible);
+}
+
 TEST_F(Nvml, AFailingDriverIsToldWithItsRemedy) {
   const std::pair<const char*, const char*> cases[] = {
       {"9",

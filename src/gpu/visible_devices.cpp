@@ -8,8 +8,23 @@
 namespace gpu_gate {
 namespace {
 
+/// Does CUDA give this device a number?
+bool is_numbered(const Device& device) {
+  return device.accessible && !device.uuid.empty() && device.health != Health::lost &&
+         device.health != Health::mig;
+}
+
+/// The device with this number, or nothing.
+std::optional<std::size_t> numbered_device(int number, const Snapshot& snapshot) {
+  for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+    if (is_numbered(snapshot.devices[i]) && number-- == 0) return i;
+  }
+  return std::nullopt;
+}
+
 /// The one device that an entry names, or nothing.
 std::optional<std::size_t> named_device(const GpuRef& ref, const Snapshot& snapshot) {
+  if (ref.kind == GpuRef::Kind::index) return numbered_device(ref.first, snapshot);
   std::optional<std::size_t> found;
   for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
     if (!matches(ref, snapshot.devices[i])) continue;
@@ -25,6 +40,13 @@ bool is_range(const GpuRef& ref) {
 }
 
 }  // namespace
+
+bool indices_hold(const Snapshot& snapshot) {
+  return std::all_of(snapshot.devices.begin(), snapshot.devices.end(), [](const Device& device) {
+    return device.accessible &&
+           (device.health == Health::ok || device.health == Health::prohibited);
+  });
+}
 
 std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot& snapshot) {
   std::vector<std::size_t> shown;

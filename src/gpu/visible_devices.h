@@ -8,10 +8,16 @@
 
 namespace gpu_gate {
 
+/// Does CUDA number the devices as we do? Not for certain where one of the machine is closed to
+/// this user, lost, in MIG mode or not well otherwise: CUDA leaves out what it cannot use, and what
+/// comes after that has a lower number than its index.
+bool indices_hold(const Snapshot& snapshot);
+
 /// Which devices an inherited CUDA_VISIBLE_DEVICES shows, as positions in the snapshot, ascending.
 /// CUDA's rules (CUDA C++ Programming Guide, "CUDA Environment Variables"): an entry that names no
 /// device hides itself and all after it, a UUID may be a unique prefix, indices and UUIDs do not
-/// mix, a device named twice leaves none. Indices are read in PCI bus order.
+/// mix, a device named twice leaves none. A number counts the devices that this user can open,
+/// in PCI bus order.
 std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot& snapshot);
 
 enum class Ids { index, uuid };

@@ -47,6 +47,43 @@ TEST(VisibleDevices, IndicesAndUuidsDoNotMix) {
   EXPECT_EQ(visible_devices("GPU-2a,1", similar_uuids()), Positions{2});
 }
 
+TEST(VisibleDevices, ANumberCountsTheDevicesThatCanBeOpened) {
+  Snapshot snapshot = similar_uuids();
+  snapshot.devices[0].accessible = false;
+  EXPECT_EQ(visible_devices("0", snapshot), Positions{1});
+  EXPECT_EQ(visible_devices("2,0", snapshot), (Positions{1, 3}));
+  EXPECT_EQ(visible_devices("0,3,1", snapshot), Positions{1});  // there are three
+  EXPECT_EQ(visible_devices("GPU-0", snapshot), Positions{0});
+  snapshot.devices[1].health = Health::lost;
+  EXPECT_EQ(visible_devices("0", snapshot), Positions{2});
+  snapshot.devices[2].health = Health::mig;
+  EXPECT_EQ(visible_devices("0", snapshot), Positions{3});
+  snapshot.devices[3].uuid.clear();
+  EXPECT_EQ(visible_devices("0", snapshot), Positions{});
+}
+
+TEST(VisibleDevices, ADeviceThatIsOnlyOfNoUseKeepsItsNumber) {
+  for (const Health health : {Health::prohibited, Health::reset_required, Health::unreadable}) {
+    Snapshot snapshot = similar_uuids();
+    snapshot.devices[0].health = health;
+    EXPECT_EQ(visible_devices("1", snapshot), Positions{1});
+  }
+}
+
+TEST(IndicesHold, WhereEveryDeviceIsSureToBeNumbered) {
+  EXPECT_TRUE(indices_hold(similar_uuids()));
+  EXPECT_TRUE(indices_hold({}));
+  Snapshot snapshot = similar_uuids();
+  snapshot.devices[3].accessible = false;
+  EXPECT_FALSE(indices_hold(snapshot));
+  for (const Health health : {Health::lost, Health::mig, Health::unreadable, Health::reset_required,
+                              Health::prohibited}) {
+    snapshot = similar_uuids();
+    snapshot.devices[1].health = health;
+    EXPECT_EQ(indices_hold(snapshot), health == Health::prohibited);
+  }
+}
+
 TEST(VisibleDevices, AllowsSpacesAroundEntries) {
   EXPECT_EQ(visible_devices(" 2 ,\t0 ", similar_uuids()), (Positions{0, 2}));
 }

@@ -39,7 +39,8 @@ Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapsh
       barred[i] = Barred::outside_claim;
     } else if (selection.visible_devices && !contains(visible, i)) {
       barred[i] = Barred::not_visible;
-    } else if (!device.accessible) {
+    } else if (!device.accessible && !device.uuid.empty()) {
+      // (Of one whose handle the driver refuses nothing is known: it may be opened to us yet.)
       barred[i] = Barred::no_access;
     }
   }

@@ -1,6 +1,7 @@
 """Which cards are eligible, which are taken first, and what can never be."""
 
 import itertools
+import json
 import pathlib
 
 import pytest
@@ -282,15 +283,21 @@ def where_these_are_the_devices(box, **modes):
     return ["unshare", "-m", "sh", "-c", script, "name"]
 
 
-@needs_mounts
-def test_a_card_whose_device_node_may_not_be_opened_is_never_chosen(make_box):
-    box = make_box(cards=2)
-    for card in (0, 1):
+@pytest.fixture
+def gate(make_box):
+    """gpu-gate as ALICE calls it, on a machine with three cards of which the first is closed to her."""
+    box = make_box(cards=3)
+    for card in range(3):
         box.set(card, minor=card)
-    words = [*where_these_are_the_devices(box, nvidiactl=0o666, nvidia0=0o600, nvidia1=0o666), box.gate, "run", "--timeout", "0"]
-    done = box.run_plain(*words, "--", "printenv", "GPU_GATE_INDICES")
+    words = where_these_are_the_devices(box, nvidiactl=0o666, nvidia0=0o600, nvidia1=0o666, nvidia2=0o666)
+    return lambda *more, **env: box.run_plain(*words, box.gate, *more, env=env)
+
+
+@needs_mounts
+def test_a_card_whose_device_node_may_not_be_opened_is_never_chosen(gate):
+    done = gate("run", "--timeout", "0", "--", "printenv", "GPU_GATE_INDICES")
     assert done.out == "1\n", done.err
-    done = box.run_plain(*words, "-n", "2", "--", "true")
+    done = gate("run", "--timeout", "0", "-n", "3", "--", "true")
     assert done.status == IMPOSSIBLE
     assert "GPU 0: this user may not open its device node" in done.err
 
@@ -306,6 +313,58 @@ def test_a_simulated_card_is_not_judged_by_the_devices_of_the_machine_that_simul
         done = box.run_plain(*words, box.gate, "run", "-n", "999", "--", "true")
         assert done.status == IMPOSSIBLE and "GPU 0: could be used" in done.err, done
         assert "device node" not in done.err, machine
+
+
+@needs_mounts
+def test_where_a_card_is_closed_to_the_user_the_others_are_named_by_uuid(gate):
+    for words in (("run", "--", "printenv", "CUDA_VISIBLE_DEVICES"), ("wait",), ("hold", "--for", "0.01"),
+                  ("wait", "--ids", "uuid")):
+        assert gate(*words).out == uuid(1) + "\n", words
+    assert json.loads(gate("wait", "--json", "-n", "2").out) == {
+        "indices": [1, 2], "uuids": [uuid(1), uuid(2)], "cuda_visible_devices": f"{uuid(1)},{uuid(2)}"}
+    assert gate("run", "--", "printenv", "GPU_GATE_INDICES").out == "1\n"
+
+
+@needs_mounts
+def test_an_inherited_number_counts_the_cards_that_the_user_can_open(gate):
+    for value, chosen in (("0", 1), ("1", 2), ("1,0", 1), (uuid(2), 2)):
+        assert gate("wait", CUDA_VISIBLE_DEVICES=value).out == uuid(chosen) + "\n", value
+    for value in ("2", uuid(0)):
+        assert gate("wait", CUDA_VISIBLE_DEVICES=value).status == IMPOSSIBLE, value
+
+
+@needs_mounts
+def test_status_shows_a_card_as_closed_to_one_who_may_not_open_it(gate):
+    first, second, third = (line.split("%  ")[1] for line in gate("status").out.splitlines()[1:])
+    assert (first, second, third) == ("closed to you", "-", "-")
+    assert [gpu["accessible"] for gpu in json.loads(gate("status", "--json").out)] == [False, True, True]
+
+
+MISSING = [{"lost": 1}, {"mig": 1}, {"handle_error": 4}, {"handle_error": 15}]  # for CUDA
+
+
+def test_where_cuda_counts_fewer_cards_the_others_are_named_by_uuid(make_box):
+    def check(trouble):
+        box = make_box(cards=3)
+        assert box.run("wait").out == "0\n"
+        box.set(0, **trouble)
+        for words in (("run", "--", "printenv", "CUDA_VISIBLE_DEVICES"), ("wait",), ("hold", "--for", "0.01")):
+            assert box.run(*words).out == uuid(1) + "\n", words
+        job = box.run("run", "--only", "2", "--", box.sim_job, "--for", "0")
+        assert uuid(2) in job.out, job
+        assert box.run("run", "--", "printenv", "GPU_GATE_INDICES").out == "1\n"
+        assert choose(box, env={"CUDA_VISIBLE_DEVICES": "1"}) == "2"
+        assert choose(box, env={"CUDA_VISIBLE_DEVICES": "2"}) == IMPOSSIBLE
+
+    each(MISSING, check)
+
+
+def test_status_shows_a_card_whose_handle_the_driver_refuses_as_closed(make_box):
+    box = make_box(cards=2)
+    box.set(0, handle_error=4)
+    first, second = box.status()
+    assert (first["accessible"], second["accessible"]) == (False, True)
+    assert box.run("status").out.splitlines()[1].endswith("closed to you")
 
 
 # What can never be is said at once, with the reason for each card.

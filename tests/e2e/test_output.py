@@ -169,7 +169,8 @@ def test_status_changes_nothing_in_the_lock_directory(box):
 # status --json.
 
 KEYS = {"index": int, "name": str, "uuid": str, "memory_total_mb": int, "memory_used_mb": int, "memory_free_mb": int,
-        "memory_reserved_mb": int, "utilization_pct": int, "pci_bus_id": str, "processes": list, "claim": dict, "health": str}
+        "memory_reserved_mb": int, "utilization_pct": int, "pci_bus_id": str, "processes": list, "claim": dict, "health": str,
+        "accessible": bool}
 
 
 def test_the_json_has_every_key_with_its_type(box):
