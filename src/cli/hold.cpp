@@ -8,7 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
+#include "base/close_others.h"
 #include "base/signals.h"
 #include "base/wait_set.h"
 #include "cli/acquire.h"
@@ -38,6 +41,13 @@ struct Owned {
   Lifeline lifeline;
   bool is_stdin = false;
 };
+
+/// Keeps of this process's descriptors above the standard ones only those that the claim needs.
+void close_what_is_not_needed(const Granted& granted, const Lifeline& lifeline) {
+  std::vector<int> needed{lifeline.fd};
+  for (const UniqueFd& held : granted.held) needed.push_back(held.get());
+  close_others(std::move(needed));
+}
 
 /// Blocks until the owner is gone, the time is over, or a signal that ends a wait comes; returns
 /// the signal, or 0. Errors: system.
@@ -73,8 +83,22 @@ void detach() {
   [[maybe_unused]] const int moved = ::chdir("/");  // so that no file system is kept busy
 }
 
-/// With --pid: a child keeps the claim; this process prints and is done.
+/// Blocks until nobody has the other end of the pipe open.
+void await_end(int pipe) {
+  char byte = 0;
+  while (::read(pipe, &byte, 1) < 0 && errno == EINTR) {
+  }
+}
+
+/// With --pid: a child keeps the claim; this process prints and is done, as soon as the child has
+/// let go of what the caller has open.
 Status hold_in_background(const Options& options, const Granted& granted, const Owned& owned) {
+  std::array<int, 2> ends{-1, -1};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return fail(system_error(ErrorKind::system, "pipe", "", errno));
+  }
+  const UniqueFd child_has_closed(ends[0]);
+  UniqueFd open_in_child(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) {
     return fail(ErrorKind::system, std::string("fork: ") + std::strerror(errno) +
@@ -82,10 +106,13 @@ Status hold_in_background(const Options& options, const Granted& granted, const 
   }
   if (child == 0) {
     detach();
+    close_what_is_not_needed(granted, owned.lifeline);
     // Should even the sleep fail, there is nobody left to tell; the claim ends with the process.
     const Result<int> end = hold(owned, options.hold_for);
     ::_exit(end ? 0 : exit_code(end.error().kind));
   }
+  open_in_child.reset();
+  await_end(child_has_closed.get());
   Status printed = print_devices(options, granted);
   if (!printed) ::kill(child, SIGTERM);
   return printed;
@@ -132,6 +159,7 @@ Status hold_command(const Options& options) {
   const Owner owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
   const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = owned.lifeline});
   if (!granted) return fail(granted.error());
+  close_what_is_not_needed(*granted, owned.lifeline);
   if (Status printed = print_devices(options, *granted); !printed) return printed;
   const Result<int> signal = hold(owned, options.hold_for);
   if (!signal) return fail(signal.error());

@@ -221,8 +221,9 @@ TEST_F(Notice, OfTheEndNamesTheGpuAndItsMemory) {
 
 TEST_F(Notice, OfTheEndNamesEachOfSeveralGpus) {
   Notices notices(false, false, 2);
-  EXPECT_EQ(told([&] { notices.granted(granted_on({named_card(0, "A", 1), named(2, "B\n", 2)})); }),
-            "gpu-gate: using GPUs 0 (A, 1 MiB free), 2 (B\\n, 2 MiB free)\n");
+  EXPECT_EQ(
+      told([&] { notices.granted(granted_on({named_card(0, "A", 1), named_card(2, "B\n", 2)})); }),
+      "gpu-gate: using GPUs 0 (A, 1 MiB free), 2 (B\\n, 2 MiB free)\n");
 }
 
 TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {

@@ -1,5 +1,6 @@
 """gpu-gate hold: a claim for another process, exactly as long as its owner."""
 
+import contextlib
 import json
 import os
 import pty
@@ -162,3 +163,116 @@ def test_a_kernel_without_pidfd_is_told_apart_from_a_process_that_is_not_there(b
     done = box.run_plain(*STRACE, "-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS", box.gate, "hold", "--pid", 1,
                          env=NO_LEAK_CHECK)
     assert done.status == 2 and "Linux 5.3" in done.err, done
+
+
+# What the holder keeps open.
+
+
+def holder_of(box):
+    """The process in the background that holds."""
+    def found():
+        with contextlib.suppress(ProcessLookupError):  # the one that printed is about to end
+            return [pid for pid in processes_with("cmdline", box.gate.encode() + b"\0hold") if os.getsid(pid) == pid]
+
+    [holder] = wait_until(found, "it is in the background")
+    return holder
+
+
+def descriptors(pid):
+    """{number: where it leads}"""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+    return found
+
+
+def has_ended(pipe):
+    """Has the pipe no writer any more?"""
+    os.set_blocking(pipe, False)
+
+    def ended():
+        with contextlib.suppress(BlockingIOError):
+            return os.read(pipe, 1) == b""
+
+    return wait_until(ended, "the pipe has no writer any more")
+
+
+def check_what_it_keeps(box, holder, cards=1):
+    kept = [path for fd, path in descriptors(holder).items() if fd > 2]
+    claims = [path for path in kept if path.startswith(str(box.lock / "claims"))]
+    others = sorted(set(kept) - set(claims))
+    assert len(claims) == cards, kept
+    assert all(path.startswith("anon_inode:") for path in others) and len(others) <= 2, others  # pidfd, signalfd
+
+
+@pytest.mark.parametrize("trouble", [[], ["-e", "inject=?close_range:error=ENOSYS"]], ids=["", "without close_range"])
+def test_in_the_background_it_keeps_nothing_of_its_callers_open(box, trouble):
+    """The caller's locks, pipes and devices end with the caller's own descriptors."""
+    owner = box.start_plain("sleep", "1000", user=ALICE)
+    lock = box.folder / "callers.lock"
+    lock.touch()
+    lock.chmod(0o666)
+    traced = [*STRACE, "-o", box.folder / "trace", *trouble] if trouble else []
+    read_end, write_end = os.pipe()
+    script = f'exec 9>{lock}; flock 9; exec 200>&9 77>&{write_end}; "$@" 3>&1 >/dev/null'
+    caller = box.start_plain("bash", "-c", script, "-", *traced, box.gate, "hold", "--pid", owner.pid, user=ALICE,
+                             env=NO_LEAK_CHECK, pass_fds=[write_end])
+    os.close(write_end)
+    wait_until(lambda: box.claimed() == [0], "it holds")
+    holder = holder_of(box)
+    wait_until(lambda: len(descriptors(holder)) <= 6, "it has closed what it does not need")
+    check_what_it_keeps(box, holder)
+    if not trouble:  # strace itself stays until the holder ends
+        assert caller.finish() == 0, caller
+        assert has_ended(read_end)
+        assert box.run_plain("flock", "-n", lock, "true").status == 0
+    os.close(read_end)
+    owner.kill()
+
+
+def test_a_command_substitution_ends_whatever_descriptors_it_has(box):
+    owner = box.start_plain("sleep", "1000")
+    script = 'held=$(exec 3>&1 250>&1; "$@"); echo "got $held"'
+    done = box.run_plain("bash", "-c", script, "-", box.gate, "hold", "--pid", owner.pid)
+    assert (done.status, done.out) == (0, "got 0\n")
+    assert not free(box)
+
+
+def test_a_lock_of_the_caller_does_not_live_on(box):
+    owner = box.start_plain("sleep", "1000")
+    lock = box.folder / "callers.lock"
+    assert box.run_plain("flock", lock, box.gate, "hold", "--pid", owner.pid).status == 0
+    assert box.run_plain("flock", "-n", lock, "true").status == 0
+    assert not free(box)
+
+
+def test_in_the_foreground_it_keeps_its_three_streams_and_nothing_else(box):
+    read_end, write_end = os.pipe()
+    hold = box.start("hold", stdin=subprocess.PIPE, pass_fds=[write_end])
+    os.close(write_end)
+    hold.wait_for("^0$", stdout=True)
+    assert has_ended(read_end)
+    os.close(read_end)
+    check_what_it_keeps(box, hold.pid)
+
+
+def test_the_claim_of_the_job_around_it_is_not_kept(make_box):
+    box = make_box(cards=2)
+    owner = box.start_plain("sleep", "1000")
+    job = box.run("run", "-q", "-n", "2", "--", box.gate, "hold", "--only", "1", "--pid", owner.pid)
+    assert (job.status, job.out) == (0, "1\n")
+    assert box.claimed() == [1]
+
+
+def test_a_holder_that_is_killed_holds_nothing_though_its_owner_lives(box):
+    owner = box.start_plain("sleep", "1000")
+    for words, end in (((), signal.SIGKILL), ((), signal.SIGTERM), (("--for", "0.2"), None)):
+        assert box.run("hold", "--pid", owner.pid, *words).status == 0
+        if end:
+            os.kill(holder_of(box), end)
+        assert box.run("run", "-q", "--timeout", "20", "--", "true").status == 0, words
+    hold = box.start("hold", stdin=subprocess.PIPE)
+    hold.wait_for("^0$", stdout=True)
+    hold.kill()
+    assert free(box), "its parent, which is recorded as the owner, lives"
