@@ -2,7 +2,6 @@
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,10 +11,12 @@
 #include <vector>
 
 #include "base/close_others.h"
+#include "base/process_watch.h"
 #include "base/signals.h"
 #include "base/wait_set.h"
 #include "cli/acquire.h"
 #include "cli/cli.h"
+#include "cli/console.h"
 #include "cli/exit_code.h"
 
 namespace gpu_gate {
@@ -36,12 +37,6 @@ bool stdin_ended() {
   return got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN);
 }
 
-/// What keeps a claim besides the time: an event on the lifeline, or the end of standard input.
-struct Owned {
-  Lifeline lifeline;
-  bool is_stdin = false;
-};
-
 /// Keeps of this process's descriptors above the standard ones only those that the claim needs.
 void close_what_is_not_needed(const Granted& granted, const Lifeline& lifeline) {
   std::vector<int> needed{lifeline.fd};
@@ -51,7 +46,7 @@ void close_what_is_not_needed(const Granted& granted, const Lifeline& lifeline) 
 
 /// Blocks until the owner is gone, the time is over, or a signal that ends a wait comes; returns
 /// the signal, or 0. Errors: system.
-Result<int> hold(const Owned& owned, std::optional<std::chrono::nanoseconds> at_most) {
+Result<int> hold(const Lifeline& lifeline, std::optional<std::chrono::nanoseconds> at_most) {
   const sigset_t ending = ending_signals();
   const SignalBlock block(ending);
   const UniqueFd signals(::signalfd(-1, &ending, SFD_NONBLOCK | SFD_CLOEXEC));
@@ -60,14 +55,14 @@ Result<int> hold(const Owned& owned, std::optional<std::chrono::nanoseconds> at_
   while (!at_most || Clock::now() < end) {
     WaitSet set;
     const WaitSet::Id signal = set.add(signals.get(), POLLIN);
-    const WaitSet::Id owner = set.add(owned.lifeline.fd, POLLIN);
+    const WaitSet::Id owner = set.add(lifeline.fd, lifeline.events);
     if (at_most) set.until(end);
     if (Status slept = set.sleep(); !slept) return fail(slept.error());
     struct signalfd_siginfo info{};
     if (set.fired(signal) && ::read(signals.get(), &info, sizeof info) == sizeof info) {
       return static_cast<int>(info.ssi_signo);
     }
-    if (set.fired(owner) && (!owned.is_stdin || stdin_ended())) return 0;
+    if (set.fired(owner) && lifeline.owner_is_gone()) return 0;
   }
   return 0;
 }
@@ -92,7 +87,8 @@ void await_end(int pipe) {
 
 /// With --pid: a child keeps the claim; this process prints and is done, as soon as the child has
 /// let go of what the caller has open.
-Status hold_in_background(const Options& options, const Granted& granted, const Owned& owned) {
+Status hold_in_background(const Options& options, const Granted& granted,
+                          const Lifeline& lifeline) {
   std::array<int, 2> ends{-1, -1};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return fail(system_error(ErrorKind::system, "pipe", "", errno));
@@ -106,9 +102,9 @@ Status hold_in_background(const Options& options, const Granted& granted, const 
   }
   if (child == 0) {
     detach();
-    close_what_is_not_needed(granted, owned.lifeline);
+    close_what_is_not_needed(granted, lifeline);
     // Should even the sleep fail, there is nobody left to tell; the claim ends with the process.
-    const Result<int> end = hold(owned, options.hold_for);
+    const Result<int> end = hold(lifeline, options.hold_for);
     ::_exit(end ? 0 : exit_code(end.error().kind));
   }
   open_in_child.reset();
@@ -118,53 +114,58 @@ Status hold_in_background(const Options& options, const Granted& granted, const 
   return printed;
 }
 
-/// A descriptor that becomes readable when the process ends.
-Result<UniqueFd> watch_process(pid_t pid) {
-  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (pidfd) return pidfd;
-  if (errno == ENOSYS) {
-    return fail(ErrorKind::usage, "hold: --pid: this kernel is too old; it needs Linux 5.3");
-  }
-  if (errno != ESRCH && errno != EINVAL) {
-    return fail(system_error(ErrorKind::system, "pidfd_open", std::to_string(pid), errno));
-  }
-  return fail(ErrorKind::usage, "hold: --pid: there is no process " + std::to_string(pid));
+/// The owner to record. A process may live and be hidden (hidepid): then its pid is all there is.
+Owner owner_to_record(pid_t pid) {
+  if (std::optional<Owner> owner = other_process(pid)) return *std::move(owner);
+  Owner owner = this_process({});
+  owner.pid = pid;
+  owner.start_ticks = 0;
+  return owner;
 }
 
 Status hold_for_process(const Options& options) {
-  const Result<UniqueFd> pidfd = watch_process(*options.pid);
-  if (!pidfd) return fail(pidfd.error());
-  const std::optional<Owner> owner = other_process(*options.pid);
-  if (!owner) {
-    return fail(ErrorKind::usage,
-                "hold: --pid: there is no process " + std::to_string(*options.pid));
+  const pid_t pid = *options.pid;
+  const Result<std::optional<ProcessWatch>> watch = ProcessWatch::open(pid);
+  if (!watch) return fail(watch.error());
+  if (!*watch) {
+    return fail(ErrorKind::usage, "hold: --pid: there is no process " + std::to_string(pid));
   }
-  const Owned owned{.lifeline = {.fd = pidfd->get(), .events = POLLIN}};
-  const Result<Granted> granted = acquire(options, {.owner = *owner, .lifeline = owned.lifeline});
+  if ((*watch)->errnum() != 0 && !options.quiet) {
+    say("no pidfd here (pidfd_open: " + std::string(std::strerror((*watch)->errnum())) +
+        "): it is seen within a second when process " + std::to_string(pid) + " ends");
+  }
+  const Lifeline lifeline{
+      .fd = (*watch)->fd(), .events = POLLIN, .ended = [&] { return (*watch)->ended(); }};
+  const Result<Granted> granted =
+      acquire(options, {.owner = owner_to_record(pid), .lifeline = lifeline});
   if (!granted) return fail(granted.error());
-  return hold_in_background(options, *granted, owned);
+  return hold_in_background(options, *granted, lifeline);
+}
+
+Status hold_in_foreground(const Options& options) {
+  if (!options.hold_for && !stdin_is_lifeline()) {
+    return fail(ErrorKind::usage,
+                "hold: until when? Give --pid PID, --for TIME, or a pipe as standard input");
+  }
+  // The process that started it wants the devices. Nothing is read while it waits: of a terminal,
+  // what the user types is for others then.
+  const Lifeline waiting{.fd = options.hold_for ? -1 : STDIN_FILENO};
+  const Lifeline holding{.fd = waiting.fd, .events = POLLIN, .ended = stdin_ended};
+  const Owner owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
+  const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = waiting});
+  if (!granted) return fail(granted.error());
+  close_what_is_not_needed(*granted, holding);
+  if (Status printed = print_devices(options, *granted); !printed) return printed;
+  const Result<int> signal = hold(holding, options.hold_for);
+  if (!signal) return fail(signal.error());
+  if (*signal != 0) die_of(*signal);
+  return {};
 }
 
 }  // namespace
 
 Status hold_command(const Options& options) {
-  if (options.pid) return hold_for_process(options);
-  if (!options.hold_for && !stdin_is_lifeline()) {
-    return fail(ErrorKind::usage,
-                "hold: until when? Give --pid PID, --for TIME, or a pipe as standard input");
-  }
-  Owned owned;
-  if (!options.hold_for) owned = {.lifeline = {.fd = STDIN_FILENO}, .is_stdin = true};
-  // The process that started it wants the devices.
-  const Owner owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
-  const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = owned.lifeline});
-  if (!granted) return fail(granted.error());
-  close_what_is_not_needed(*granted, owned.lifeline);
-  if (Status printed = print_devices(options, *granted); !printed) return printed;
-  const Result<int> signal = hold(owned, options.hold_for);
-  if (!signal) return fail(signal.error());
-  if (*signal != 0) die_of(*signal);
-  return {};
+  return options.pid ? hold_for_process(options) : hold_in_foreground(options);
 }
 
 }  // namespace gpu_gate

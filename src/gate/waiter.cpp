@@ -415,7 +415,7 @@ class Waiter {
     if (set.fired(ids.signals) && ::read(signals_.get(), &info, sizeof info) == sizeof info) {
       return WaitEnd(Signalled{static_cast<int>(info.ssi_signo)});
     }
-    if (set.fired(ids.lifeline)) return WaitEnd(Abandoned{});
+    if (set.fired(ids.lifeline) && options_.lifeline.owner_is_gone()) return WaitEnd(Abandoned{});
     return std::nullopt;
   }
 

@@ -56,6 +56,10 @@ class WaitObserver {
 struct Lifeline {
   int fd = -1;       // -1: none
   short events = 0;  // 0 for a hang-up, POLLIN for a pidfd
+  /// Asked at such an event; without it the event alone says so.
+  std::function<bool()> ended = nullptr;
+
+  bool owner_is_gone() const { return !ended || ended(); }
 };
 
 struct WaitOptions {

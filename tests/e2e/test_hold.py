@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from fixtures import needs_mounts
 from harness import ALICE, BOB, each, processes_with, state_of, wait_until
 from traced import NO_LEAK_CHECK, STRACE
 
@@ -159,12 +160,6 @@ def test_what_cannot_be_printed_is_not_held(box):
     assert box.run("run", "--timeout", "20", "--", "true").status == 0
 
 
-def test_a_kernel_without_pidfd_is_told_apart_from_a_process_that_is_not_there(box):
-    done = box.run_plain(*STRACE, "-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS", box.gate, "hold", "--pid", 1,
-                         env=NO_LEAK_CHECK)
-    assert done.status == 2 and "Linux 5.3" in done.err, done
-
-
 # What the holder keeps open.
 
 
@@ -276,3 +271,58 @@ def test_a_holder_that_is_killed_holds_nothing_though_its_owner_lives(box):
     hold.wait_for("^0$", stdout=True)
     hold.kill()
     assert free(box), "its parent, which is recorded as the owner, lives"
+
+
+# A kernel without pidfd, and processes that cannot be looked at.
+
+
+@pytest.mark.parametrize("errno", ["ENOSYS", "EPERM", "EINVAL"])
+def test_without_a_pidfd_the_end_of_the_owner_is_seen_all_the_same(box, errno):
+    """Before Linux 5.3 there is none, and a seccomp filter (containers) may refuse it."""
+    trouble = [*STRACE, "-o", "/dev/null", "-e", f"inject=pidfd_open:error={errno}", box.gate, "hold"]
+    owner = box.start_plain("sleep", "1000")
+    held = box.start_plain(*trouble, "--pid", owner.pid, env=NO_LEAK_CHECK)
+    held.wait_for("^0$", stdout=True)
+    assert len(held.lines) == 1 and "pidfd_open: " in held.err and f"process {owner.pid}" in held.err, held
+    other = box.start_plain("sleep", "1000")
+    waiting = box.start_plain(*trouble, "-q", "--pid", other.pid, env=NO_LEAK_CHECK)
+    wait_until(lambda: box.waiting() == 1, "it stands in line")
+    assert waiting.err == ""
+    other.kill()
+    assert waiting.finish() == 124 and "ended" in waiting.err, waiting
+    assert not free(box)
+    owner.kill()
+    assert held.finish() == 0
+    assert free(box)
+
+
+@pytest.mark.parametrize("errno", ["ENOSYS", "EPERM", "ESRCH"])
+def test_a_process_that_is_not_there_is_told_whatever_the_kernel_lacks(box, errno):
+    done = box.run_plain(*STRACE, "-o", "/dev/null", "-e", f"inject=pidfd_open:error={errno}", box.gate, "hold", "--pid",
+                         4194304, env=NO_LEAK_CHECK)
+    assert done.status == 2 and "there is no process 4194304" in done.err, done
+
+
+@needs_mounts
+@pytest.mark.parametrize("errno", [None, "ENOSYS"])
+def test_a_process_that_is_hidden_can_be_held_for(box, errno):
+    """With hidepid=2 (proc(5)) /proc shows a user nothing of the processes of others."""
+    owner = box.start_plain("sleep", "1000")
+    gone = box.start_plain("true")
+    gone.finish()
+    traced = [*STRACE, "-o", "/dev/null", "-e", f"inject=pidfd_open:error={errno}"] if errno else []
+    script = ("mount -t proc -o hidepid=2 proc /proc && "
+              f"exec setpriv --reuid {ALICE.uid} --regid {ALICE.gid} --clear-groups \"$@\"")
+
+    def hold(pid):
+        return box.start_plain("unshare", "-m", "sh", "-c", script, "-", *traced, box.gate, "hold", "--pid", pid,
+                               env=NO_LEAK_CHECK)
+
+    assert hold(gone.pid).finish() == 2
+    held = hold(owner.pid)
+    held.wait_for("^0$", stdout=True)
+    assert not free(box)
+    assert box.status()[0]["claim"]["pid"] == owner.pid
+    owner.kill()
+    assert held.finish() == 0
+    wait_until(lambda: free(box), "the claim ends with its owner")
