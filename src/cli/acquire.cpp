@@ -10,6 +10,8 @@
 
 #include "base/env.h"
 #include "base/signals.h"
+#include "cli/console.h"
+#include "cli/eval_line.h"
 #include "cli/notices.h"
 #include "cli/text.h"
 #include "gpu/sources.h"
@@ -129,7 +131,12 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
       wait_for_gpus(lock_dir_paths(), *source, RequestMaker(options, notices), wait, notices);
   notices.clear();
   if (!end) return fail(end.error());
-  if (const auto* signalled = std::get_if<Signalled>(&*end)) die_of(signalled->signal);
+  if (const auto* signalled = std::get_if<Signalled>(&*end)) {
+    if (options.export_line) {
+      [[maybe_unused]] const Status printed = print(failure_line(128 + signalled->signal));
+    }
+    die_of(signalled->signal);
+  }
   if (std::holds_alternative<TimedOut>(*end)) {
     return fail(ErrorKind::timed_out, timeout_text(options));
   }

@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "cli/console.h"
+#include "cli/eval_line.h"
 #include "cli/exit_code.h"
 #include "cli/version.h"
 
@@ -56,7 +57,11 @@ int run_cli(const std::vector<std::string>& words) {
   }
   if (done) return 0;
   say(done.error().text);
-  return exit_code(done.error().kind);
+  const int code = exit_code(done.error().kind);
+  if (asks_for_export(words)) {
+    [[maybe_unused]] const Status printed = print(failure_line(code));
+  }
+  return code;
 }
 
 }  // namespace gpu_gate

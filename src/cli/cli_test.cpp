@@ -119,6 +119,15 @@ TEST(PrintDevices, HasTheSameNamesInItsJson) {
   EXPECT_EQ(json["claim"], "7");
 }
 
+TEST(PrintDevices, HasWhatRunWouldSetInTheLineForEval) {
+  const EnvironmentVariable order("CUDA_DEVICE_ORDER", std::nullopt);
+  Options options;
+  options.export_line = true;
+  EXPECT_EQ(printed(options, granted_on({card(0), card(2)}, 7)),
+            "export CUDA_VISIBLE_DEVICES='0,2' CUDA_DEVICE_ORDER='PCI_BUS_ID' "
+            "GPU_GATE_INDICES='0,2' GPU_GATE_UUIDS='GPU-0,GPU-2' GPU_GATE_CLAIM='7'\n");
+}
+
 TEST(PrintDevices, FailsWhereItCannotPrint) {
   const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
   const Redirected redirected(STDOUT_FILENO, full.get());

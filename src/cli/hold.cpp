@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "cli/acquire.h"
 #include "cli/cli.h"
 #include "cli/console.h"
+#include "cli/eval_line.h"
 #include "cli/exit_code.h"
 
 namespace gpu_gate {
@@ -123,7 +125,13 @@ Owner owner_to_record(pid_t pid) {
   return owner;
 }
 
+/// With --export, until its result is printed.
+std::unique_ptr<FailureLineOnSignal> failure_line_on_signal(const Options& options) {
+  return options.export_line ? std::make_unique<FailureLineOnSignal>() : nullptr;
+}
+
 Status hold_for_process(const Options& options) {
+  const auto failure_line = failure_line_on_signal(options);
   const pid_t pid = *options.pid;
   const Result<std::optional<ProcessWatch>> watch = ProcessWatch::open(pid);
   if (!watch) return fail(watch.error());
@@ -147,6 +155,7 @@ Status hold_in_foreground(const Options& options) {
     return fail(ErrorKind::usage,
                 "hold: until when? Give --pid PID, --for TIME, or a pipe as standard input");
   }
+  auto failure_line = failure_line_on_signal(options);
   // The process that started it wants the devices. Nothing is read while it waits: of a terminal,
   // what the user types is for others then.
   const Lifeline waiting{.fd = options.hold_for ? -1 : STDIN_FILENO};
@@ -156,15 +165,31 @@ Status hold_in_foreground(const Options& options) {
   if (!granted) return fail(granted.error());
   close_what_is_not_needed(*granted, holding);
   if (Status printed = print_devices(options, *granted); !printed) return printed;
+  failure_line.reset();
   const Result<int> signal = hold(holding, options.hold_for);
   if (!signal) return fail(signal.error());
   if (*signal != 0) die_of(*signal);
   return {};
 }
 
+/// What a line for eval asks of the other options.
+Status check_export(const Options& options) {
+  if (!options.export_line) return {};
+  if (options.json) {
+    return fail(ErrorKind::usage, "hold: --export and --json cannot both be printed");
+  }
+  if (!options.pid && ::isatty(STDIN_FILENO) == 1) {
+    return fail(ErrorKind::usage,
+                "hold: --export: the shell would wait for ever; write "
+                "eval \"$(gpu-gate hold --export --pid $$)\"");
+  }
+  return {};
+}
+
 }  // namespace
 
 Status hold_command(const Options& options) {
+  if (Status checked = check_export(options); !checked) return checked;
   return options.pid ? hold_for_process(options) : hold_in_foreground(options);
 }
 

@@ -56,13 +56,14 @@ TEST(Options, HaveTheDefaultsOfTheManual) {
   EXPECT_FALSE(options.json);
   EXPECT_FALSE(options.pid);
   EXPECT_FALSE(options.hold_for);
+  EXPECT_FALSE(options.export_line);
 }
 
 TEST(Options, ReachTheirPlaces) {
-  const Options options =
-      parsed({"hold",      "--min-free-mb", "8000",    "--max-util", "7",         "--only", "1,3-4",
-              "--exclude", "GPU-3f",        "--poll",  "2",          "--timeout", "9",      "--ids",
-              "uuid",      "--json",        "--quiet", "--pid",      "77",        "--for",  "2m"});
+  const Options options = parsed(
+      {"hold",    "--min-free-mb", "8000", "--max-util", "7",  "--only",  "1,3-4", "--exclude",
+       "GPU-3f",  "--poll",        "2",    "--timeout",  "9",  "--ids",   "uuid",  "--json",
+       "--quiet", "--pid",         "77",   "--for",      "2m", "--export"});
   EXPECT_EQ(options.verb, Verb::hold);
   EXPECT_EQ(options.criteria.min_free_mib, 8000);
   EXPECT_EQ(options.criteria.max_util_pct, 7);
@@ -76,6 +77,7 @@ TEST(Options, ReachTheirPlaces) {
   EXPECT_TRUE(options.quiet);
   EXPECT_EQ(options.pid, 77);
   EXPECT_EQ(options.hold_for, seconds(120));
+  EXPECT_TRUE(options.export_line);
 }
 
 TEST(Options, TakeEachForm) {

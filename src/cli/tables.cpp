@@ -33,16 +33,15 @@ With --json it prints {"indices":[0,2],"uuids":[...],"cuda_visible_devices":"0,2
      .synopsis = "[options]",
      .purpose = "wait, claim, print, hold for another process",
      .help = "Waits, claims, prints the GPUs as wait does, and holds them for another process.",
-     .details = R"(
+     .details = R"help(
 With --pid it holds in the background until that process ends. With --for it holds until TIME
 has passed, or until it is interrupted (Ctrl-C, kill). With neither it holds until its standard
 input, the pipe from its owner, ends.
 
 Example, in a shell or a tmux pane that keeps its GPU:
-  export CUDA_VISIBLE_DEVICES=$(gpu-gate hold --ids uuid --pid $$)
-Start programs there directly; gpu-gate run would wait for the GPUs that the shell itself holds,
-unless GPU_GATE_CLAIM is the "claim" that --json prints: then it chooses among them.
-)"},
+  eval "$(gpu-gate hold --export --pid $$)"
+In a script, write || exit behind it. There gpu-gate run hands out the GPUs of the shell.
+)help"},
     {.verb = Verb::status,
      .name = "status",
      .synopsis = "[--json]",
@@ -224,6 +223,18 @@ constexpr OptionRow kOptions[] = {
      .manual = "*wait* and *hold* print {\"indices\":[0,2],\"uuids\":[...],"
                "\"cuda_visible_devices\":\"0,2\"}; *status* prints a list with an object for each "
                "GPU. Keys are only ever added."},
+    {.name = "--export",
+     .verbs = verb_set({Verb::hold}),
+     .group = Group::result,
+     .read =
+         [](Options& options, const std::string&) {
+           options.export_line = true;
+           return Status();
+         },
+     .summary = "print a line for eval",
+     .details = " that sets what run would set, or that fails where hold does",
+     .manual = "The line names the claim too, so that gpu-gate in that shell hands out the shell's "
+               "own GPUs. Where *hold* fails it is (exit 3), say."},
     {.name = "--quiet",
      .letter = 'q',
      .verbs = kWaiters,

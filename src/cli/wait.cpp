@@ -3,14 +3,18 @@
 #include "cli/acquire.h"
 #include "cli/cli.h"
 #include "cli/console.h"
+#include "cli/eval_line.h"
 #include "cli/json_output.h"
 #include "job/environment.h"
 
 namespace gpu_gate {
 
 Status print_devices(const Options& options, const Granted& granted) {
-  const std::string visible =
-      device_list(granted.devices, naming(ids_of(options, granted), environ));
+  const Ids ids = ids_of(options, granted);
+  if (options.export_line) {
+    return print(export_line(job_variables(environ, granted.devices, ids, granted.claim)));
+  }
+  const std::string visible = device_list(granted.devices, naming(ids, environ));
   return print(options.json ? devices_json(granted.devices, visible, granted.claim)
                             : visible + "\n");
 }

@@ -1,7 +1,6 @@
 #include "job/environment.h"
 
 #include <string_view>
-#include <utility>
 
 #include "base/env.h"
 #include "gpu/vendor.h"
@@ -22,10 +21,10 @@ Ids naming(Ids asked, const char* const* environment) {
   return order && *order != kVariables.pci_order ? Ids::uuid : asked;
 }
 
-std::vector<std::string> job_environment(const char* const* environment,
-                                         const std::vector<Device>& devices, Ids ids,
-                                         Ticket claim) {
-  const std::pair<const char*, std::string> set[] = {
+std::vector<std::pair<std::string, std::string>> job_variables(const char* const* environment,
+                                                               const std::vector<Device>& devices,
+                                                               Ids ids, Ticket claim) {
+  return {
       {kVariables.visible_devices, device_list(devices, naming(ids, environment))},
       {kVariables.device_order,
        env_setting(environment, kVariables.device_order).value_or(kVariables.pci_order)},
@@ -33,13 +32,22 @@ std::vector<std::string> job_environment(const char* const* environment,
       {env::kUuids, device_list(devices, Ids::uuid)},
       {env::kClaim, std::to_string(claim)},
   };
+}
+
+std::vector<std::string> job_environment(const char* const* environment,
+                                         const std::vector<Device>& devices, Ids ids,
+                                         Ticket claim) {
+  const auto set = job_variables(environment, devices, ids, claim);
   std::vector<std::string> result;
   for (; *environment != nullptr; ++environment) {
     bool replaced = false;
     for (const auto& [name, value] : set) replaced = replaced || is_assignment(*environment, name);
     if (!replaced) result.emplace_back(*environment);
   }
-  for (const auto& [name, value] : set) result.push_back(std::string(name) + "=" + value);
+  for (const auto& [name, value] : set) {
+    result.push_back(name);
+    result.back().append("=").append(value);
+  }
   return result;
 }
 

@@ -10,7 +10,7 @@ import gpu_gate._claim
 import harness
 
 # What the front does itself: it holds for the block, reads JSON, and has docstrings.
-NO_KEYWORDS = {"--pid", "--for", "--ids", "--json", "--help"}
+NO_KEYWORDS = {"--pid", "--for", "--ids", "--json", "--export", "--help"}
 
 
 def options_of_hold():
