@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 import warnings
 from _thread import allocate_lock, get_ident
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from typing import Union
 
 from . import _cuda
 from ._errors import CudaInitialized, GpuGateError
-from ._program import Call, option
+from ._program import Call, ask, option
 
 GpuList = Union[str, int, Iterable[Union[str, int]]]  # "0,2-3", 2, [0, "GPU-3f2a"]
 
@@ -71,11 +71,7 @@ def wait(
     """Waits in the same line until the GPUs are free and returns their indices; holds nothing afterwards."""
     words = _selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet)
     # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
-    call = Call(["hold", "--json", *words], quiet=quiet)
-    try:
-        return tuple(json.loads(call.line())["indices"])
-    finally:
-        call.end(at_once=True)
+    return _indices(_variables(ask(["hold", "--export", *words], Call.line, quiet=quiet)))
 
 
 class Claim:
@@ -89,34 +85,30 @@ class Claim:
         self._turn: _Turn | None = None
 
     def __enter__(self) -> Gpus:
-        call = self._begin(None)
+        self._check_use()
         try:
-            return self._granted(call.line())
+            return self._granted(self._begin(None).line())
         except BaseException:  # KeyboardInterrupt too
-            self._abandon(call)
+            self._abandon()
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        call, self._call = self._call, None
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.end()
-        if call is None:
-            return
-        if call.ended():
-            warnings.warn("the claim has ended before its block: gpu-gate was killed", RuntimeWarning, stacklevel=2)
-        call.end()
+        try:
+            self._leave()
+        except BaseException:  # an interrupt
+            self._leave()
+            raise
 
     async def __aenter__(self) -> Gpus:
         import asyncio
 
-        call = self._begin(asyncio.current_task())
+        self._check_use()
         try:
-            return self._granted(await call.line_async())
+            return self._granted(await self._begin(asyncio.current_task()).line_async())
         except BaseException:  # CancelledError too
-            self._abandon(call)
+            self._abandon()
             raise
 
     async def __aexit__(
@@ -124,41 +116,61 @@ class Claim:
     ) -> None:
         self.__exit__(kind, error, trace)  # a millisecond
 
-    def _begin(self, task: object) -> Call:
+    def _check_use(self) -> None:
         if self._call is not None:
             raise GpuGateError("this claim is in use; make another one")
+
+    # An interrupt may come between any two steps: what is made is known before it does anything.
+
+    def _begin(self, task: object) -> Call:
         if self._environ:
             reason = _cuda.refusal()
             if reason is not None:
                 raise CudaInitialized(reason)
             self._turn = _Turn(task)
-        try:
-            self._call = Call(["hold", "--json", *self._words], quiet=self._quiet)
-        except BaseException:
-            self._abandon(None)
-            raise
+            self._turn.begin()
+        self._call = Call(["hold", "--export", *self._words], quiet=self._quiet)
+        self._call.start()
         return self._call
 
-    def _abandon(self, call: Call | None) -> None:
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.end()
-        self._call = None
-        if call is not None:
-            call.end(at_once=True)
+    def _abandon(self) -> None:
+        try:
+            if self._turn is not None:
+                self._turn.end()
+        finally:
+            if self._call is not None:
+                self._call.end(at_once=True)
+            self._turn = self._call = None
+
+    def _leave(self) -> None:
+        """Gives everything back; what is left of that if it has begun already."""
+        lasted = True
+        try:
+            if self._turn is not None:
+                self._turn.end()
+            self._turn = None
+        finally:
+            if self._call is not None:
+                lasted = self._call.end()
+            self._call = None
+        if not lasted:
+            warnings.warn("the claim has ended before its block: gpu-gate was killed", RuntimeWarning, stacklevel=3)
 
     def _granted(self, line: str) -> Gpus:
-        told = json.loads(line)
-        variables = {
-            "CUDA_VISIBLE_DEVICES": told["cuda_visible_devices"],
-            "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER") or "PCI_BUS_ID",
-            "GPU_GATE_INDICES": ",".join(map(str, told["indices"])),
-            "GPU_GATE_UUIDS": ",".join(told["uuids"]),
-            "GPU_GATE_CLAIM": told["claim"],
-        }
+        variables = _variables(line)
         if self._turn is not None:
             self._turn.set(variables)
-        return Gpus(tuple(told["indices"]), tuple(told["uuids"]), told["cuda_visible_devices"], variables)
+        uuids = tuple(variables["GPU_GATE_UUIDS"].split(","))
+        return Gpus(_indices(variables), uuids, variables["CUDA_VISIBLE_DEVICES"], variables)
+
+
+def _variables(line: str) -> dict[str, str]:
+    """What the line of hold --export sets: export A='1' B='2'."""
+    return dict(word.split("=", 1) for word in shlex.split(line)[1:])  # type: ignore[misc]
+
+
+def _indices(variables: dict[str, str]) -> tuple[int, ...]:
+    return tuple(int(index) for index in variables["GPU_GATE_INDICES"].split(","))
 
 
 class _Turn:
@@ -172,6 +184,8 @@ class _Turn:
         self._thread = get_ident()
         self._task = task
         self._before: dict[str, str | None] = {}
+
+    def begin(self) -> None:
         with _Turn._lock:
             if _Turn._stack and not _Turn._stack[-1]._allows(self):
                 raise GpuGateError(

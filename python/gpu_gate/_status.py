@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from ._program import Call
+from ._program import Call, ask
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Gpu:
 def status() -> list[Gpu]:
     """Every GPU of this machine, in the order of the indices. Raises ProbeError, LockDirError."""
     gpus = []
-    for told in json.loads(Call(["status", "--json"]).output()):
+    for told in json.loads(ask(["status", "--json"], Call.output)):
         told["processes"] = tuple(_plain(GpuProcess, process) for process in told["processes"])
         if told["claim"] is not None:
             told["claim"]["devices"] = tuple(told["claim"]["devices"])

@@ -21,7 +21,7 @@ def make_box(new_box, monkeypatch):
                 monkeypatch.setenv(name, value)
         for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_GATE_CLAIM"):
             monkeypatch.delenv(name, raising=False)
-        box.python = lambda code, **rest: box.start_plain(sys.executable, "-c", code, env=env, **rest)
+        box.python = lambda code, *words, **rest: box.start_plain(sys.executable, "-c", code, *words, env=env, **rest)
         return box
 
     return make

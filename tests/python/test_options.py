@@ -7,9 +7,10 @@ import pytest
 
 import gpu_gate
 import gpu_gate._claim
+import gpu_gate._program
 import harness
 
-# What the front does itself: it holds for the block, reads JSON, and has docstrings.
+# What the front does itself: it holds for the block, reads the line for eval, and has docstrings.
 NO_KEYWORDS = {"--pid", "--for", "--ids", "--json", "--export", "--help"}
 
 
@@ -30,6 +31,8 @@ def keyword(option):
 class Recorded(Exception):
     """Instead of a running gpu-gate: the words it would have been started with."""
 
+    line = None
+
     def __init__(self, words, *, quiet):
         super().__init__()
         self.words = words
@@ -38,7 +41,8 @@ class Recorded(Exception):
 
 @pytest.fixture(params=[lambda **options: gpu_gate.claim(**options).__enter__(), gpu_gate.wait], ids=["claim", "wait"])
 def words_of(request, monkeypatch):
-    monkeypatch.setattr(gpu_gate._claim, "Call", Recorded)
+    for module in (gpu_gate._claim, gpu_gate._program):
+        monkeypatch.setattr(module, "Call", Recorded)
 
     def words(**options):
         with pytest.raises(Recorded) as caught:
