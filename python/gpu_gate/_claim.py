@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Union
 
-from . import _cuda
+from . import _cuda, _forkserver
 from ._errors import CudaInitialized, GpuGateError
 from ._program import Call, ask, option
 
@@ -200,6 +200,7 @@ class _Turn:
     def set(self, variables: dict[str, str]) -> None:
         self._before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
+        _forkserver.leave()
 
     def end(self) -> None:
         """Puts back what was there; a turn inside that is not over will do so in its place."""
@@ -217,6 +218,8 @@ class _Turn:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        if self._before:
+            _forkserver.leave()
 
 
 def _after_fork_in_child() -> None:
