@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -118,19 +119,67 @@ def test_every_recipe_is_tested():
 @recipe("A shell with a GPU")
 def test_shell(place):
     claimed, held = place.commands
+    place.box.hold("--only", 0)
     assert place.run(claimed, input="echo $CUDA_VISIBLE_DEVICES $GPU_GATE_INDICES\n") == \
-        "gpu-gate: using GPU 0 (NVIDIA L40S, 45468 MiB free)\n0 0\n"
-    place.run(held + "python train.py --seed 1\npython train.py --seed 2\ngpu-gate status >status")
-    assert place.log() == [("1", "0"), ("2", "0")]
+        "gpu-gate: using GPU 1 (NVIDIA L40S, 45468 MiB free)\n1 1\n"
+    place.run(held + "python train.py --seed 1\ngpu-gate run -q -- python train.py --seed 2\ngpu-gate status >status")
+    assert place.log() == [("1", "1"), ("2", "1")]
     assert "root: bash" in (place.folder / "status").read_text()
-    wait_until(lambda: not place.claims(), "the shell has ended, and so has its claim")
+    wait_until(lambda: len(place.claims()) == 1, "the shell has ended, and so has its claim")
+
+
+@recipe("A script with a GPU")
+def test_script(place):
+    script, parts = place.commands
+    place.run(script)
+    assert place.log() == [("1", "0"), ("2", "0")]
+    wait_until(lambda: not place.claims(), "the script has ended, and so has its claim")
+    place.run(script.replace("--timeout 600", "-n 3"), status=3)
+    assert len(place.log()) == 2, "without a GPU it goes no further"
+
+    place.run(parts + "gpu-gate run -n 2 --timeout 20 -q -- echo both are free again")
+    assert sorted(seed for seed, _ in place.log()[2:]) == ["10", "11", "20", "21"]
+    assert {card for _, card in place.log()[2:]} == {"0", "1"}
 
 
 @recipe("A sweep")
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_sweep(place, which):
     place.run(place.commands[which])
     place.was_a_sweep(20)
+
+
+@recipe("A sweep")
+def test_a_sweep_in_a_script_can_be_interrupted(place):
+    holders = [place.box.hold("--only", card) for card in (0, 1)]
+    holders[1].kill()
+    place.program("python", "exec sleep 1000")
+    (place.folder / "sweep").write_text(place.commands[1])
+    sweep = Process(["bash", "sweep"], place.env(), harness.ROOT, cwd=place.folder, start_new_session=True)
+    wait_until(lambda: len(place.claims()) == 2 and place.box.waiting() == 19, "one runs, the others wait")
+    os.killpg(sweep.pid, signal.SIGINT)  # as the terminal does
+    sweep.finish()
+    wait_until(lambda: len(place.claims()) == 1 and place.box.waiting() == 0, "all have ended")
+
+
+@recipe("A sweep")
+def test_a_gpu_that_fails_every_job_is_left_out(place):
+    place.run(place.commands[3])
+    assert sorted(int(seed) for seed, _ in place.log()) == list(range(1, 21))
+    assert {card for _, card in place.log()} == {"0"}
+
+
+@recipe("torchrun, accelerate, DeepSpeed")
+def test_launchers(place):
+    for name in ("torchrun", "accelerate", "deepspeed"):
+        place.program(name, 'printf "%s\\n" "$0" "$@" >>got')  # where there are none
+    for command in place.commands:
+        place.run(command)
+    got = (place.folder / "got").read_text().replace(f"{place.bin}/", "").split()
+    assert got == ["torchrun", "--standalone", "--nproc-per-node", "gpu", "train.py",
+                   "accelerate", "launch", "--gpu_ids", "all", "--num_processes", "2", "--main_process_port", "0",
+                   "train.py",
+                   "deepspeed", "--include", "localhost:0,1", "--master_port", "29500", "train.py"]
 
 
 @recipe("GNU parallel")
