@@ -1,22 +1,26 @@
 #include "cli/console.h"
 
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string_view>
 
+#include "base/clock.h"
+#include "base/prompt_write.h"
 #include "base/signals.h"
 
 namespace gpu_gate {
 namespace {
 
 constexpr std::string_view kPrefix = "gpu-gate: ";
+
+constexpr std::chrono::seconds kForTheReader{1};
 
 /// Writes all of it; returns 0, or the errno that says why it could not.
 int write_all(int stream, std::string_view text) {
@@ -29,27 +33,47 @@ int write_all(int stream, std::string_view text) {
     }
     const int errnum = errno;
     if (errnum == EINTR) continue;
-    if (errnum == EAGAIN) {  // somebody made the terminal non-blocking
-      struct pollfd wait{.fd = stream, .events = POLLOUT, .revents = 0};
-      if (::poll(&wait, 1, 1000) > 0) continue;
-    }
+    // Somebody made the stream non-blocking.
+    if (errnum == EAGAIN && wait_for_room(stream, 1000)) continue;
     signals.failed(errnum);
     return errnum;
   }
   return 0;
 }
 
+std::string with_prefix(std::string_view lines) {
+  std::string text;
+  while (!lines.empty()) {
+    const auto end = lines.find('\n');
+    text.append(kPrefix).append(lines.substr(0, end)).append("\n");
+    lines.remove_prefix(end == std::string_view::npos ? lines.size() : end + 1);
+  }
+  return text;
+}
+
 }  // namespace
 
 void say(const std::string& lines) {
-  std::string text;
-  std::string_view rest = lines;
-  while (!rest.empty()) {
-    const auto end = rest.find('\n');
-    text.append(kPrefix).append(rest.substr(0, end)).append("\n");
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  const std::string whole = with_prefix(lines);
+  std::string_view text = whole;
+  const auto until = Clock::now() + kForTheReader;
+  for (;;) {
+    const PromptWrite done = write_promptly(STDERR_FILENO, text);
+    text.remove_prefix(done.bytes);
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
+    if (!done.full || left <= 0) return;
+    wait_for_room(STDERR_FILENO, static_cast<int>(left));
   }
-  write_all(STDERR_FILENO, text);
+}
+
+std::string notify(const std::string& unfinished, const std::string& lines) {
+  const std::string text = unfinished + with_prefix(lines);
+  const PromptWrite done = write_promptly(STDERR_FILENO, text);
+  if (!done.full) return "";
+  if (done.bytes == 0) return unfinished;
+  if (text[done.bytes - 1] == '\n') return "";
+  return text.substr(done.bytes, text.find('\n', done.bytes) + 1 - done.bytes);
 }
 
 Status print(const std::string& text) {
@@ -70,7 +94,7 @@ void show_line(const std::string& line) {
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width = size.ws_col;
   std::string text = "\r\x1b[K";  // to the first column, erase to the end of the line (ECMA-48)
   if (!line.empty()) text.append((std::string(kPrefix) + line).substr(0, width - 1));
-  write_all(STDERR_FILENO, text);
+  write_promptly(STDERR_FILENO, text);
 }
 
 }  // namespace gpu_gate

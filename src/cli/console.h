@@ -9,8 +9,14 @@ namespace gpu_gate {
 /// The two streams of the program. Each call is one write(2) where the kernel takes it whole; a
 /// closed or full stream never ends the program (no SIGPIPE).
 
-/// Lines to stderr, each with "gpu-gate: " before it.
+/// Lines to stderr, each with "gpu-gate: " before it: what a program says at its end. Where nobody
+/// reads them it waits for a second in all, and drops the rest.
 void say(const std::string& lines);
+
+/// The same for what is said while something else matters more. Never waits: what does not go at
+/// once is dropped. Returns what is left of a line that went in part, which is to be given back as
+/// `unfinished` the next time, so that no line begins within another.
+std::string notify(const std::string& unfinished, const std::string& lines);
 
 /// Text to stdout as it is. Errors: ErrorKind::output where it could not all be written.
 Status print(const std::string& text);
@@ -19,6 +25,7 @@ Status print(const std::string& text);
 bool stderr_is_terminal();
 
 /// Rewrites the line in place; "" clears it. `line` has no line break and is cut to the width.
+/// Never waits, as notify.
 void show_line(const std::string& line);
 
 }  // namespace gpu_gate

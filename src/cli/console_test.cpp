@@ -95,6 +95,30 @@ TEST(Say, SurvivesAReaderThatIsGone) {
   EXPECT_TRUE(leaves_no_sigpipe([] { say("nobody hears it"); }));
 }
 
+TEST(Notify, DropsWhatNobodyReadsAndSaysSoToNobody) {
+  const Pipe pipe;
+  ::fcntl(pipe.write_end.get(), F_SETPIPE_SZ, 4096);
+  const Redirected redirected(STDERR_FILENO, pipe.write_end.get());
+  EXPECT_EQ(notify("", std::string(4000, 'x')), "");
+  EXPECT_EQ(notify("", std::string(4000, 'y')), "");
+  EXPECT_EQ(notify("", "z"), "") << "the pipe is full, whatever fits into its last page";
+}
+
+TEST(Notify, LetsNoLineBeginWithinAnother) {
+  // A terminal takes a part of a line.
+  Terminal terminal(80);
+  {
+    const Redirected redirected(STDERR_FILENO, terminal.fd());
+    const std::string rest = notify("", "one\n" + std::string(100'000, 'x'));
+    EXPECT_GT(rest.size(), 1U);
+    EXPECT_LT(rest.size(), 100'000U);
+    EXPECT_EQ(notify(rest, "two"), rest) << "nobody has read anything";
+    terminal.discard();
+    EXPECT_EQ(notify("x\n", "three"), "");
+  }
+  EXPECT_EQ(terminal.text(), "x\ngpu-gate: three\n");
+}
+
 TEST(Print, WritesTheTextAsItIs) {
   const std::string text("a\n\0b\x1b\xff", 6);
   EXPECT_EQ(written_to(STDOUT_FILENO, [&] { EXPECT_TRUE(print(text)); }), text);

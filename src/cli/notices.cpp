@@ -138,7 +138,7 @@ void Notices::granted(const Granted& granted) {
 
 void Notices::tell(const std::string& lines) {
   clear();
-  say(lines);
+  unfinished_ = notify(unfinished_, lines);
 }
 
 void Notices::clear() {

@@ -15,6 +15,7 @@ std::string lock_dir_notice(const LockDir& dir);
 
 /// Tells the user on stderr how a wait goes: why each GPU will not do and the place in line, then
 /// only what changed. On a terminal the last line shows the time and the place and is rewritten.
+/// What stderr does not take at once is dropped: whoever does not read it delays no waiter.
 class Notices final : public WaitObserver {
  public:
   Notices(bool quiet, bool one_try, int count);
@@ -52,6 +53,7 @@ class Notices final : public WaitObserver {
   std::size_t told_position_ = 0;
   bool began_ = false;
   bool line_shown_ = false;
+  std::string unfinished_;  // of a line of which only a part could be written
   bool delay_told_ = false;
   bool dir_told_ = false;
   bool driver_failing_ = false;

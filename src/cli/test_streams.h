@@ -1,6 +1,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <termios.h>
@@ -76,6 +77,15 @@ class Terminal {
   }
 
   int fd() const { return slave_.get(); }
+
+  /// Reads away what was written to it.
+  void discard() const {
+    std::array<char, 65536> bytes{};
+    struct pollfd readable{.fd = master_.get(), .events = POLLIN, .revents = 0};
+    while (::poll(&readable, 1, 100) > 0) {
+      if (::read(master_.get(), bytes.data(), bytes.size()) <= 0) return;
+    }
+  }
 
   /// All that was written to it. Nothing can be written to it any more.
   std::string text() {

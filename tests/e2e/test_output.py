@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -16,7 +17,7 @@ import time
 import pytest
 
 from at_once import at_once
-from harness import ALICE, BOB, LIMIT, Limit, Process, each, uuid, wait_until
+from harness import ALICE, BOB, LIMIT, Limit, Process, each, state_of, uuid, wait_until
 
 PIPE_ENV = {"TERM": "xterm"}
 HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "x\ngpu-gate: using GPU 9", "\r\b\t", "\u202egnp", "\u009b31m", "\u200b\u2066", "\x7f"]
@@ -31,17 +32,29 @@ def clean(text):
     return text
 
 
-class Terminal(Process):
-    """gpu-gate with a terminal for its stderr (and stdout, if asked): what it wrote there is in .screen."""
+class Screen(Process):
+    """A program in the foreground of a terminal: what was written there is in .screen."""
 
-    def __init__(self, box, *words, columns=80, stdout=False, env=None):
+    def __init__(self, box, *words, columns=80, stdin=False, stdout=False, env=None, preexec=None):
         self.master, slave = pty.openpty()
+        self.name = os.ttyname(slave)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.screen = b""
-        super().__init__([box.gate, *words], box.env(**{"TERM": "xterm", **(env or {})}), stderr=slave,
-                         stdout=slave if stdout else subprocess.DEVNULL)
+
+        def take_the_terminal():
+            os.setsid()
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+            if preexec:
+                preexec()
+
+        super().__init__(words, box.env(**{"TERM": "xterm", **(env or {})}), stderr=slave,
+                         stdin=slave if stdin else subprocess.DEVNULL, stdout=slave if stdout else subprocess.DEVNULL,
+                         preexec_fn=take_the_terminal)
         os.close(slave)
         box.processes.append(self)
+
+    def types(self, keys):
+        os.write(self.master, keys)
 
     def shows(self, pattern):
         """Reads until the pattern has been written."""
@@ -65,6 +78,22 @@ class Terminal(Process):
             pass
         os.close(self.master)
         return self.wait(limit)
+
+
+class Terminal(Screen):
+    """gpu-gate on a terminal."""
+
+    def __init__(self, box, *words, **options):
+        super().__init__(box, box.gate, *words, **options)
+
+
+class Shell(Screen):
+    """An interactive shell on a terminal; its prompt is a $."""
+
+    def __init__(self, box, **options):
+        super().__init__(box, "bash", "--norc", "--noprofile", "--noediting", "-i", stdin=True, stdout=True,
+                         env={"PS1": "$ "}, **options)
+        self.shows(rb"\$ $")
 
 
 # status, the table.
@@ -616,3 +645,153 @@ def test_a_stderr_that_nobody_reads_any_more_does_not_stop_a_waiter(box):
     holder.kill()
     assert waiter.finish() == 0
     assert waiter.out == "ran\n"
+
+
+# A stderr that nobody reads.
+
+CTRL_S, CTRL_Q = b"\x13", b"\x11"
+
+
+@contextlib.contextmanager
+def unread_pipe():
+    """A pipe that is full."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(write, b"x" * 4096)
+    with open(read, "rb"), open(write, "wb"):
+        yield write
+
+
+@contextlib.contextmanager
+def unread_pipe_with_room():
+    """A pipe that takes a notice or two and no more."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 8192)
+    os.write(write, b"x" * 4096)
+    with open(read, "rb"), open(write, "wb"):
+        yield write
+
+
+@contextlib.contextmanager
+def unread_socket():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                theirs.send(b"x" * 1000)
+        theirs.setblocking(True)
+        yield theirs.fileno()
+
+
+@contextlib.contextmanager
+def stopped_terminal():
+    """Somebody has pressed Ctrl-S."""
+    master, slave = pty.openpty()
+    with open(master, "wb", buffering=0) as keyboard, open(slave, "wb"):
+        keyboard.write(CTRL_S)
+        wait_until(lambda: not select.select([], [slave], [], 0)[1], "the terminal is stopped")
+        yield slave
+
+
+@contextlib.contextmanager
+def unread_terminal():
+    """Whoever shows it has been stopped: it takes a few bytes and no more."""
+    master, slave = pty.openpty()
+    with open(master, "rb", buffering=0) as screen, open(slave, "wb"):
+        os.set_blocking(slave, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(slave, b"x" * 1000)
+        os.set_blocking(slave, True)
+        screen.read(100)
+        yield slave
+
+
+UNREAD = [unread_pipe, unread_pipe_with_room, unread_socket, stopped_terminal, unread_terminal]
+unread = pytest.mark.parametrize("stream", UNREAD, ids=lambda stream: stream.__name__)
+
+
+@unread
+def test_a_stderr_that_nobody_reads_costs_nobody_the_turn(box, stream):
+    holder = box.hold()
+    with stream() as stderr:
+        waiter = box.start("run", "--", "echo", "ran", stderr=stderr, env=PIPE_ENV)
+        wait_until(box.waiting, "the waiter in line")
+        holder.kill()
+        assert waiter.finish() == 0
+    assert waiter.out == "ran\n"
+
+
+@unread
+def test_a_stderr_that_nobody_reads_holds_up_no_job(box, stream):
+    with stream() as stderr:
+        job = box.run("run", "--", "echo", "ran", stderr=stderr, env=PIPE_ENV)
+    assert (job.status, job.out) == (0, "ran\n")
+
+
+@unread
+def test_a_stderr_that_nobody_reads_leaves_the_timeout_its_effect(box, stream):
+    box.hold()
+    with stream() as stderr:
+        assert box.run("run", "--timeout", "0.2", "--", "true", stderr=stderr, env=PIPE_ENV).status == 124
+
+
+@unread
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_stderr_that_nobody_reads_leaves_signals_their_effect(box, stream, number):
+    box.hold()
+    with stream() as stderr:
+        waiter = box.start("run", "--", "true", stderr=stderr, env=PIPE_ENV)
+        wait_until(box.waiting, "the waiter in line")
+        waiter.signal(number)
+        assert waiter.finish() == -number
+
+
+def takes_text(terminal):
+    """Would a write to it go at once?"""
+    with open(os.open(terminal, os.O_WRONLY | os.O_NOCTTY), "wb") as fd:
+        return bool(select.select([], [fd], [], 0)[1])
+
+
+def test_ctrl_s_in_the_middle_of_a_wait_costs_nobody_the_turn(box):
+    holder = box.hold()
+    waiter = Terminal(box, "run", "--", "touch", box.folder / "ran")
+    waiter.shows(rb"waited \d+s")
+    waiter.types(CTRL_S)
+    wait_until(lambda: not takes_text(waiter.name), "the terminal is stopped")
+    holder.kill()
+    wait_until((box.folder / "ran").exists, "the command has run")
+    waiter.types(CTRL_Q)
+    assert waiter.finish() == 0
+
+
+def test_a_refusal_waits_a_little_for_a_reader_who_is_slow(box):
+    with unread_pipe() as stderr:
+        process = box.start("run", "-n", "none", "--", "true", stderr=stderr)
+        wait_until(lambda: state_of(process.pid) in "SZ", "it waits for a reader")
+        with open(f"/proc/self/fd/{stderr}", "rb", buffering=0) as reader:
+            assert reader.read(4096) == b"x" * 4096
+            assert re.fullmatch(rb"gpu-gate: run: --count: .*\n", reader.read(4096))
+        assert process.finish() == 2
+
+
+def test_the_flags_of_the_callers_stderr_stay_as_they_were(box):
+    holder = box.hold()
+    with unread_pipe() as stderr:
+        waiter = box.start("run", "--", "true", stderr=stderr)
+        wait_until(box.waiting, "the waiter in line")
+        assert os.get_blocking(stderr)
+        holder.kill()
+        assert waiter.finish() == 0
+        assert os.get_blocking(stderr)
+
+
+def test_a_waiter_in_the_background_is_not_stopped_by_what_it_says(box):
+    """stty tostop stops what writes from there, and a waiter that is stopped loses its turn."""
+    holder = box.hold()
+    shell = Shell(box)
+    shell.types(f"stty tostop; {box.gate} run -- touch {box.folder}/ran &\n".encode())
+    shell.shows(rb"1st in line")
+    holder.kill()
+    wait_until((box.folder / "ran").exists, "the command has run")
