@@ -1,6 +1,7 @@
 #include "cli/console.h"
 
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -86,6 +87,18 @@ Status print(const std::string& text) {
 bool stderr_is_terminal() {
   const char* term = std::getenv("TERM");
   return ::isatty(STDERR_FILENO) == 1 && term != nullptr && std::string_view(term) != "dumb";
+}
+
+bool stderr_in_foreground() {
+  const pid_t foreground = ::tcgetpgrp(STDERR_FILENO);
+  return foreground > 0 && foreground == ::getpgrp();
+}
+
+bool stderr_has_ctrl_c() {
+  constexpr cc_t kCtrlC = 3;
+  struct termios mode{};
+  return ::tcgetattr(STDERR_FILENO, &mode) == 0 && (mode.c_lflag & ISIG) != 0 &&
+         mode.c_cc[VINTR] == kCtrlC;
 }
 
 void show_line(const std::string& line) {

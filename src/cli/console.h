@@ -24,6 +24,13 @@ Status print(const std::string& text);
 /// May the line on stderr be rewritten in place? (A terminal that is not dumb.)
 bool stderr_is_terminal();
 
+/// Is this process in the foreground of the terminal on stderr? Elsewhere the line is somebody
+/// else's: what the user types into a shell, say.
+bool stderr_in_foreground();
+
+/// Does Ctrl-C on the terminal on stderr send SIGINT to those in its foreground?
+bool stderr_has_ctrl_c();
+
 /// Rewrites the line in place; "" clears it. `line` has no line break and is cut to the width.
 /// Never waits, as notify.
 void show_line(const std::string& line);

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <ctime>
 
 #include "base/process.h"
+#include "base/signals.h"
 #include "cli/console.h"
 #include "cli/text.h"
 
@@ -19,6 +21,8 @@ std::string ordinal(std::size_t n) {
   const char* ending = teen ? "th" : last == 1 ? "st" : last == 2 ? "nd" : last == 3 ? "rd" : "th";
   return std::to_string(n) + ending;
 }
+
+bool is_member(const sigset_t& set, int signal) { return ::sigismember(&set, signal) == 1; }
 
 std::string using_text(const Granted& end) {
   std::string text = end.devices.size() == 1 ? "using GPU " : "using GPUs ";
@@ -47,7 +51,11 @@ std::string lock_dir_notice(const LockDir& dir) {
 }
 
 Notices::Notices(bool quiet, bool one_try, int count)
-    : quiet_(quiet), one_try_(one_try), terminal_(!quiet && stderr_is_terminal()), count_(count) {}
+    : quiet_(quiet),
+      one_try_(one_try),
+      terminal_(!quiet && stderr_is_terminal()),
+      interruptible_(is_member(ending_signals(), SIGINT)),
+      count_(count) {}
 
 Notices::~Notices() { clear(); }
 
@@ -85,8 +93,7 @@ void Notices::looked(const WaitReport& report) {
 
 void Notices::positioned(std::size_t position) {
   position_ = position;
-  // On a terminal the rewritten line has it.
-  if (terminal_ || position == told_position_) return;
+  if (rewrites() || position == told_position_) return;  // the rewritten line has it
   told_position_ = position;
   tell(ordinal(position) + " in line\n");
 }
@@ -95,11 +102,15 @@ std::chrono::milliseconds Notices::tick() const {
   return std::chrono::milliseconds(terminal_ ? 1000 : 0);
 }
 
+/// Asked each time: Ctrl-Z, `bg` and `fg` change it.
+bool Notices::rewrites() const { return terminal_ && stderr_in_foreground(); }
+
 void Notices::ticked() {
-  if (!terminal_) return;
+  if (!rewrites()) return;
   const auto waited = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - since_);
   const std::string position = position_ == 0 ? "" : ", " + ordinal(position_) + " in line";
-  show_line(fmt::format("waited {}{} (Ctrl-C gives up)", human_duration(waited), position));
+  const char* way_out = interruptible_ && stderr_has_ctrl_c() ? " (Ctrl-C gives up)" : "";
+  show_line(fmt::format("waited {}{}{}", human_duration(waited), position, way_out));
   line_shown_ = true;
 }
 
@@ -142,8 +153,7 @@ void Notices::tell(const std::string& lines) {
 }
 
 void Notices::clear() {
-  if (!line_shown_) return;
-  show_line("");
+  if (line_shown_ && rewrites()) show_line("");
   line_shown_ = false;
 }
 

@@ -14,8 +14,9 @@ namespace gpu_gate {
 std::string lock_dir_notice(const LockDir& dir);
 
 /// Tells the user on stderr how a wait goes: why each GPU will not do and the place in line, then
-/// only what changed. On a terminal the last line shows the time and the place and is rewritten.
-/// What stderr does not take at once is dropped: whoever does not read it delays no waiter.
+/// only what changed. In the foreground of a terminal the last line shows the time and the place
+/// and is rewritten. What stderr does not take at once is dropped: whoever does not read it delays
+/// no waiter.
 class Notices final : public WaitObserver {
  public:
   Notices(bool quiet, bool one_try, int count);
@@ -37,15 +38,17 @@ class Notices final : public WaitObserver {
   /// Tells which GPUs the wait brought.
   void granted(const Granted& granted);
 
-  /// Takes the rewritten line off the terminal: other text follows.
+  /// Takes the rewritten line off the terminal, if it is still there: other text follows.
   void clear();
 
  private:
   void tell(const std::string& lines);
+  bool rewrites() const;
 
   bool quiet_;
   bool one_try_;  // it does not wait: only the reasons are told
   bool terminal_;
+  bool interruptible_;  // SIGINT ends the wait
   int count_;
   std::vector<Barred> barred_;
   std::vector<std::string> keys_;  // of the reasons told last, one for each device

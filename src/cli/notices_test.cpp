@@ -1,7 +1,9 @@
 #include "cli/notices.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
+#include <csignal>
 #include <memory>
 
 #include "base/process.h"
@@ -274,12 +276,22 @@ TEST_F(Notice, HasNoTickWhereTheLineIsNotRewritten) {
 
 class NoticeOnTerminal : public Notice {
  protected:
+  /// What is shown by a process in the terminal's foreground, or by one of another session.
   template <class Call>
-  static std::string shown(const Call& call, bool quiet = false) {
-    return told_on_terminal(200, [&] {
-      Notices notices(quiet, false, 1);
-      call(notices);
-    });
+  static std::string shown(const Call& call, bool foreground = true) {
+    Terminal terminal(200);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (foreground) terminal.be_foreground();
+      const Redirected redirected(STDERR_FILENO, terminal.fd());
+      {
+        Notices notices(false, false, 1);
+        call(notices);
+      }
+      ::_exit(0);
+    }
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+    return terminal.text();
   }
 
   const EnvironmentVariable term_{"TERM", "xterm"};
@@ -300,12 +312,45 @@ TEST_F(NoticeOnTerminal, ShowsNoPlaceThatItDoesNotKnow) {
   EXPECT_TRUE(has(text, "waited 0s") && !has(text, "in line")) << text;
 }
 
+TEST_F(NoticeOnTerminal, NamesCtrlCOnlyWhereThatEndsTheWait) {
+  const auto tick = [](Notices& notices) { notices.ticked(); };
+  EXPECT_FALSE(has(shown(tick), "Ctrl-C")) << "the terminal is raw";
+  const auto cooked_tick = [](Notices& notices) {
+    struct termios mode{};
+    ::tcgetattr(STDERR_FILENO, &mode);
+    mode.c_lflag |= ISIG;
+    ::tcsetattr(STDERR_FILENO, TCSANOW, &mode);
+    notices.ticked();
+  };
+  EXPECT_TRUE(has(shown(cooked_tick), "(Ctrl-C gives up)"));
+  struct sigaction before{};
+  struct sigaction ignored{};
+  ignored.sa_handler = SIG_IGN;
+  ::sigaction(SIGINT, &ignored, &before);
+  const std::string text = shown(cooked_tick);
+  ::sigaction(SIGINT, &before, nullptr);
+  EXPECT_TRUE(has(text, "waited") && !has(text, "Ctrl-C")) << text;
+}
+
+TEST_F(NoticeOnTerminal, TellsThePlaceInALineOfItsOwnWhereItIsNotInTheForeground) {
+  const std::string text = shown(
+      [](Notices& notices) {
+        notices.positioned(3);
+        notices.ticked();
+        notices.positioned(3);
+      },
+      false);
+  EXPECT_EQ(text, "gpu-gate: 3rd in line\n");
+}
+
 TEST_F(NoticeOnTerminal, TicksEverySecond) {
-  std::chrono::milliseconds tick{};
-  shown([&](Notices& notices) { tick = notices.tick(); });
-  EXPECT_EQ(tick, std::chrono::seconds(1));
-  shown([&](Notices& notices) { tick = notices.tick(); }, true);
-  EXPECT_EQ(tick.count(), 0) << "quiet";
+  const auto tick = [](bool quiet) {
+    std::chrono::milliseconds time{};
+    told_on_terminal(80, [&] { time = Notices(quiet, false, 1).tick(); });
+    return time;
+  };
+  EXPECT_EQ(tick(false), std::chrono::seconds(1));
+  EXPECT_EQ(tick(true).count(), 0) << "quiet";
 }
 
 TEST_F(NoticeOnTerminal, TakesTheLineAwayBeforeItSaysAnythingElse) {

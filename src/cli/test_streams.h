@@ -78,6 +78,12 @@ class Terminal {
 
   int fd() const { return slave_.get(); }
 
+  /// Puts this process into its foreground, as the leader of a new session.
+  void be_foreground() const {
+    ::setsid();
+    ::ioctl(slave_.get(), TIOCSCTTY, 0);
+  }
+
   /// Reads away what was written to it.
   void discard() const {
     std::array<char, 65536> bytes{};

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from at_once import at_once
-from harness import ALICE, BOB, LIMIT, Limit, Process, each, state_of, uuid, wait_until
+from harness import ALICE, BOB, LIMIT, Limit, Process, children_of, each, state_of, uuid, wait_until
 
 PIPE_ENV = {"TERM": "xterm"}
 HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "x\ngpu-gate: using GPU 9", "\r\b\t", "\u202egnp", "\u009b31m", "\u200b\u2066", "\x7f"]
@@ -30,6 +30,11 @@ def clean(text):
     text.encode()
     assert not FORBIDDEN.search(text), FORBIDDEN.search(text)
     return text
+
+
+def read_text(path):
+    with open(path) as file:
+        return file.read()
 
 
 class Screen(Process):
@@ -499,6 +504,73 @@ def test_a_hostile_command_does_not_reach_the_terminal_of_a_waiter(box):
     waiter.shows(rb"waited \d+s")
     text = clean(waiter.screen.decode().replace("\r\x1b[K", "").replace("\r\n", "\n"))
     assert "using GPU 9" in text and not re.search(r"(^|\n)gpu-gate: using GPU 9", text)
+
+
+def wait_for_ticks(pid, count=2):
+    """Until a waiter that nothing else wakes has been awake so many times."""
+    def awake():
+        return int(re.search(r"\nvoluntary_ctxt_switches:\s(\d+)", read_text(f"/proc/{pid}/status")).group(1))
+
+    end = awake() + count
+    wait_until(lambda: awake() >= end, "it has been awake")
+
+
+def jobs_of(shell):
+    return wait_until(lambda: children_of(shell.pid), "the shell has a job")
+
+
+def test_in_the_background_of_a_terminal_nothing_is_rewritten(box):
+    box.hold()
+    shell = Shell(box)
+    shell.types(f"{box.gate} run -- true &\n".encode())
+    shell.shows(rb"gpu-gate: 1st in line\r\n")
+    shell.types(b"echo half a li")
+    wait_for_ticks(*jobs_of(shell))
+    shell.types(b"ne\n")
+    shell.shows(rb"\nhalf a line\r\n")
+    assert b"\x1b" not in shell.screen and b"waited" not in shell.screen, shell.screen
+
+
+def test_the_line_is_rewritten_while_the_waiter_is_in_the_foreground_and_only_then(box):
+    box.hold()
+    shell = Shell(box)
+    shell.types(f"{box.gate} run -- true\n".encode())
+    shell.shows(rb"waited \d+s, 1st in line \(Ctrl-C gives up\)$")
+    shell.types(b"\x1a")  # Ctrl-Z
+    shell.shows(rb"Stopped[^$]*\$ $")
+    waiter, = jobs_of(shell)
+    shell.types(b"bg\n")
+    wait_until(lambda: state_of(waiter) == "S", "it goes on")
+    shown = shell.screen
+    wait_for_ticks(waiter)
+    shell.types(b"echo back\n")
+    shell.shows(rb"\nback\r\n\$ $")
+    assert b"\x1b" not in shell.screen[len(shown):], shell.screen
+    shell.types(b"fg\n")
+    shell.shows(rb"\x1b\[Kgpu-gate: waited \d+s[^\r]*$")
+    shell.types(b"\x03")  # Ctrl-C
+    shell.shows(rb"\$ $")
+    shell.types(b"echo status $?\n")
+    shell.shows(rb"status 130")
+
+
+def test_ctrl_c_is_offered_only_where_it_ends_the_wait(box):
+    """A script's background jobs ignore it."""
+    box.hold()
+    waiter = Terminal(box, "run", "--", "true", preexec=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    waiter.shows(rb"waited \d+s, 1st in line\r")
+    assert b"Ctrl-C" not in waiter.screen
+
+
+def test_a_terminal_that_is_not_its_own_gets_plain_lines(box):
+    """setsid, a service, a redirection to another terminal."""
+    box.hold()
+    outer = Screen(box, "setsid", "--wait", box.gate, "run", "--", "true")
+    outer.shows(rb"1st in line\r\n")
+    wait_for_ticks(*children_of(outer.pid))
+    os.kill(children_of(outer.pid)[0], signal.SIGTERM)
+    outer.finish()
+    assert b"\x1b" not in outer.screen
 
 
 # Colour.
