@@ -33,23 +33,29 @@ std::optional<Ticket> outer_claim() {
   return problem == std::errc{} && end == text.data() + text.size() ? ticket : 0;
 }
 
+/// "but only 1 of the 8 here can ever be used".
+std::string shortage(int possible, int present) {
+  if (possible == present)
+    return fmt::format("but there {} only {} here", present == 1 ? "is" : "are", present);
+  if (possible > 0)
+    return fmt::format("but only {} of the {} here can ever be used", possible, present);
+  if (present == 1) return "but the one here can never be used";
+  return fmt::format("but none of the {} here can ever be used", present);
+}
+
 std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>& barred,
                             const Request& request, int possible) {
   if (snapshot.devices.empty()) return "there is no GPU on this machine";
-  std::string text = fmt::format("{} asked for, but {} of the {} here can ever be used:\n",
-                                 gpus(request.criteria.count),
-                                 possible == 0 ? "none" : "only " + std::to_string(possible),
-                                 gpus(static_cast<int>(snapshot.devices.size())));
-  bool hidden = false;
+  std::vector<Remark> remarks;
   for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
     const Device& device = snapshot.devices[i];
     const std::string never = never_reason(device, barred[i], fit(device, request, {}), request);
     const std::string hope = possible == 0 ? unknown_size_text(device) : "could be used";
-    text += fmt::format("  GPU {}: {}\n", device.index, never.empty() ? hope : never);
-    hidden = hidden || barred[i] == Barred::not_visible;
+    remarks.push_back({device.index, never.empty() ? hope : never});
   }
-  if (hidden) text += fmt::format("unset {} to choose among all GPUs\n", kVisibleDevices);
-  return text;
+  return fmt::format("{} asked for, {}:\n", gpus(request.criteria.count),
+                     shortage(possible, static_cast<int>(snapshot.devices.size()))) +
+         remark_lines(remarks);
 }
 
 bool is_one_try(const Options& options) { return options.timeout && options.timeout->count() == 0; }
@@ -71,6 +77,7 @@ class RequestMaker {
     selection_.only = options.only;
     selection_.exclude = options.exclude;
     selection_.visible_devices = env_variable(environ, kVisibleDevices);
+    notices_.set_visible(selection_.visible_devices.value_or(""));
   }
 
   Result<Request> operator()(const Snapshot& snapshot,
@@ -95,7 +102,11 @@ class RequestMaker {
     }
     const int possible = could_ever_count(snapshot, *barred, request);
     if (possible < request.criteria.count) {
-      return fail(ErrorKind::impossible, impossible_text(snapshot, *barred, request, possible));
+      std::string text = impossible_text(snapshot, *barred, request, possible);
+      if (std::find(barred->begin(), barred->end(), Barred::not_visible) != barred->end()) {
+        text += visible_advice(*selection_.visible_devices) + "\n";
+      }
+      return fail(ErrorKind::impossible, std::move(text));
     }
     notices_.set_barred(*barred);
     return request;

@@ -153,7 +153,7 @@ Status hold_for_process(const Options& options) {
 Status hold_in_foreground(const Options& options) {
   if (!options.hold_for && !stdin_is_lifeline()) {
     return fail(ErrorKind::usage,
-                "hold: until when? Give --pid PID, --for TIME, or a pipe as standard input");
+                "hold: until when? Give --pid PID, --for T (45m, 2h), or a pipe as standard input");
   }
   auto failure_line = failure_line_on_signal(options);
   // The process that started it wants the devices. Nothing is read while it waits: of a terminal,

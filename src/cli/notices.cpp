@@ -74,6 +74,7 @@ void Notices::looked(const WaitReport& report) {
     lines = count_ == 1 ? "waiting for a free GPU ...\n"
                         : fmt::format("waiting for {} free GPUs ...\n", count_);
   }
+  std::vector<Remark> remarks;
   keys_.resize(report.snapshot.devices.size());
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const Device& device = report.snapshot.devices[i];
@@ -84,9 +85,9 @@ void Notices::looked(const WaitReport& report) {
                       .fit = report.fits[i],
                       .barred = i < barred_.size() ? barred_[i] : Barred::no,
                       .use = use_of(device, report.records, report.claims, report.request.within)};
-    lines += fmt::format("  GPU {}: {}\n", device.index,
-                         reason(unfit, report.request, std::time(nullptr)));
+    remarks.push_back({device.index, reason(unfit, report.request, std::time(nullptr))});
   }
+  lines += remark_lines(remarks);
   began_ = true;
   if (!lines.empty()) tell(lines);
 }
@@ -143,8 +144,8 @@ void Notices::mutex_delayed(std::optional<pid_t> holder) {
 void Notices::granted(const Granted& granted) {
   if (quiet_) return;
   const bool narrowed = std::count(barred_.begin(), barred_.end(), Barred::not_visible) > 0;
-  tell(using_text(granted) + (narrowed ? ", within the inherited CUDA_VISIBLE_DEVICES" : "") +
-       "\n");
+  const std::string within = ", within the inherited CUDA_VISIBLE_DEVICES=" + printable(visible_);
+  tell(using_text(granted) + (narrowed ? within : "") + "\n");
 }
 
 void Notices::tell(const std::string& lines) {

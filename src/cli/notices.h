@@ -35,6 +35,9 @@ class Notices final : public WaitObserver {
   /// Why devices are not among the allowed ones, an entry for each, for the reasons that are told.
   void set_barred(std::vector<Barred> barred) { barred_ = std::move(barred); }
 
+  /// The value of an inherited CUDA_VISIBLE_DEVICES.
+  void set_visible(std::string value) { visible_ = std::move(value); }
+
   /// Tells which GPUs the wait brought.
   void granted(const Granted& granted);
 
@@ -51,6 +54,7 @@ class Notices final : public WaitObserver {
   bool interruptible_;  // SIGINT ends the wait
   int count_;
   std::vector<Barred> barred_;
+  std::string visible_;
   std::vector<std::string> keys_;  // of the reasons told last, one for each device
   std::size_t position_ = 0;       // in line
   std::size_t told_position_ = 0;

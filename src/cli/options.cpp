@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "cli/nearest.h"
@@ -30,6 +31,18 @@ std::string hint(const std::string& word, const std::vector<std::string>& known)
   return meant.empty() ? "" : "; did you mean " + meant + "?";
 }
 
+/// The whole right line, ready to paste: `options` and `command` as they were written. The form of
+/// it where there is no command that looks like one.
+std::string right_line(std::span<const std::string> options, std::span<const std::string> command) {
+  const bool looks_like_one =
+      !command.empty() && command[0].find_first_not_of("0123456789") != std::string::npos;
+  std::vector<std::string> words{"gpu-gate", "run"};
+  words.insert(words.end(), options.begin(), options.end());
+  words.emplace_back("--");
+  words.insert(words.end(), command.begin(), command.end());
+  return looks_like_one ? shell_line(words).value_or(kRightForm) : kRightForm;
+}
+
 /// An option as it was written.
 struct Given {
   const OptionRow* option = nullptr;
@@ -40,7 +53,9 @@ struct Given {
 /// is kept, it reads on: --help may follow.
 class Scanner {
  public:
-  Scanner(const VerbRow& verb, std::span<const std::string> words) : verb_(verb), words_(words) {}
+  /// `separated`: a "--" comes behind the words.
+  Scanner(const VerbRow& verb, std::span<const std::string> words, bool separated)
+      : verb_(verb), words_(words), separated_(separated) {}
 
   void scan() {
     while (at_ < words_.size()) {
@@ -52,11 +67,14 @@ class Scanner {
 
   const std::vector<Given>& given() const { return given_; }
   const std::optional<Error>& refusal() const { return refusal_; }
+  /// How many words come before the first that is no option, nor the value of one.
+  std::size_t options_end() const { return options_end_.value_or(words_.size()); }
 
  private:
   Status take_word(const std::string& word) {
     if (word.starts_with("--")) return take_long(word);
     if (word.size() > 1 && word[0] == '-') return take_letters(word);
+    if (!options_end_) options_end_ = at_ - 1;
     return not_an_option(word);
   }
 
@@ -65,7 +83,11 @@ class Scanner {
     const auto equals = word.find('=');
     const std::string name = word.substr(0, equals);
     const OptionRow* option = find_option(verb_.verb, name);
-    if (option == nullptr) return unknown(name);
+    if (option == nullptr) {
+      if (equals != std::string::npos) return unknown(name, word.substr(equals + 1));
+      const bool value_follows = at_ < words_.size() && !words_[at_].starts_with('-');
+      return unknown(name, value_follows ? std::optional(words_[at_]) : std::nullopt);
+    }
     if (equals == std::string::npos) return take(*option, std::nullopt);
     return take(*option, word.substr(equals + 1));
   }
@@ -74,7 +96,7 @@ class Scanner {
   Status take_letters(const std::string& word) {
     for (std::size_t i = 1; i < word.size(); ++i) {
       const OptionRow* option = find_option(verb_.verb, std::string("-") + word[i]);
-      if (option == nullptr) return unknown("-" + word.substr(i));
+      if (option == nullptr) return unknown("-" + word.substr(i), std::nullopt);
       const std::string rest = word.substr(i + 1);
       if (rest.empty()) return take(*option, std::nullopt);
       if (takes_value(*option) || rest[0] == '=') return take(*option, rest);
@@ -102,7 +124,9 @@ class Scanner {
     return std::string(verb_.name) + ": " + option.name;
   }
 
-  tl::unexpected<Error> unknown(const std::string& name) const {
+  /// `value`: what seems to be its value.
+  tl::unexpected<Error> unknown(const std::string& name,
+                                const std::optional<std::string>& value) const {
     std::string text = std::string(verb_.name) + ": ";
     std::vector<std::string> known;
     const OptionRow* of_others = nullptr;
@@ -116,24 +140,48 @@ class Scanner {
     if (of_others != nullptr) {
       text += quoted(name) + " is an option of " + enumerated(verb_names(*of_others), "and");
     } else {
-      text += "there is no option " + quoted(name) + hint(name, known);
+      const std::string meant = meant_hint(name, value);
+      text += "there is no option " + quoted(name) + (meant.empty() ? hint(name, known) : meant);
     }
     text += std::string(" (see gpu-gate ") + verb_.name + " --help)";
     return refused(std::move(text));
+  }
+
+  /// "; did you mean --only? Write --only 0" for --gpu 0, which other programs have.
+  std::string meant_hint(const std::string& name, const std::optional<std::string>& value) const {
+    std::string word = name.substr(std::min(name.find_first_not_of('-'), name.size()));
+    std::replace(word.begin(), word.end(), '_', '-');
+    std::string text;
+    for (const MeantRow& row : meant_rows()) {
+      const OptionRow* option = row.word == word ? find_option(verb_.verb, row.option) : nullptr;
+      if (option == nullptr) continue;
+      const std::string meant = std::string("; did you mean ") + option->name + "?";
+      if (text.empty()) text = meant;
+      Options scratch;
+      if (!value || !takes_value(*option) || !option->read(scratch, *value)) continue;
+      const std::vector<std::string> words{option->name, *value};
+      return meant + " Write " + shell_line(words).value_or(option->name);
+    }
+    return text;
   }
 
   tl::unexpected<Error> not_an_option(const std::string& word) const {
     const std::string verb = verb_.name;
     const std::string text = verb + ": " + quoted(word) + " is not an option; ";
     if (verb_.verb != Verb::run) return refused(text + verb + " takes no arguments");
-    return refused(text + "the command comes after `--`: " + kRightForm);
+    const std::span<const std::string> command =
+        separated_ ? std::span<const std::string>() : words_.subspan(at_ - 1);
+    return refused(text +
+                   "the command comes after `--`: " + right_line(words_.first(at_ - 1), command));
   }
 
   const VerbRow& verb_;
   std::span<const std::string> words_;
+  bool separated_;
   std::size_t at_ = 0;
   std::vector<Given> given_;
   std::optional<Error> refusal_;
+  std::optional<std::size_t> options_end_;
 };
 
 bool asks_for_help(const std::vector<Given>& given) {
@@ -165,17 +213,34 @@ std::string subcommands() {
   return enumerated(names, "or");
 }
 
-/// The first word, where it is no subcommand.
-tl::unexpected<Error> not_a_verb(const std::string& word) {
-  if (word.size() < 2 || word[0] != '-') {
-    std::vector<std::string> known;
-    for (const VerbRow& verb : verb_rows()) known.emplace_back(verb.name);
-    return refused("there is no subcommand " + quoted(word) + hint(word, known) + " (" +
-                   subcommands() + "; see gpu-gate --help)");
-  }
+/// Options or a command where the subcommand should be.
+tl::unexpected<Error> no_verb(std::span<const std::string> words) {
+  const std::string& word = words.front();
   const std::string meant = hint(word, {"--help", "--version"});
   if (!meant.empty()) return refused("there is no option " + quoted(word) + meant);
-  return refused("the subcommand comes before " + quoted(word) + ", as in " + kRightForm);
+  const auto separator = std::find(words.begin(), words.end(), "--");
+  Scanner scanner(*find_verb("run"), std::span(words.begin(), separator), true);
+  scanner.scan();
+  const std::size_t end = scanner.options_end();
+  std::span<const std::string> command = words.subspan(end);
+  if (!command.empty() && command.front() == "--") command = command.subspan(1);
+  return refused("the subcommand comes before " + quoted(word) + ", as in " +
+                 right_line(words.first(end), command));
+}
+
+/// The first word, where it is no subcommand.
+tl::unexpected<Error> not_a_verb(std::span<const std::string> words) {
+  const std::string& word = words.front();
+  if (word.size() > 1 && word[0] == '-') return no_verb(words);
+  std::vector<std::string> known;
+  for (const VerbRow& verb : verb_rows()) known.emplace_back(verb.name);
+  const std::string meant = hint(word, known);
+  std::string text = "there is no subcommand " + quoted(word) + meant + " (" + subcommands() +
+                     "; see gpu-gate --help)";
+  const bool is_command = meant.empty() && !(words.size() > 1 && words[1] == "--");
+  const std::string line = right_line({}, words);
+  if (is_command && line != kRightForm) text += "; to run a command, write " + line;
+  return refused(std::move(text));
 }
 
 }  // namespace
@@ -192,7 +257,7 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
     return options;
   }
   const VerbRow* verb = find_verb(first == "--help" || first == "-h" ? "help" : first);
-  if (verb == nullptr) return not_a_verb(first);
+  if (verb == nullptr) return not_a_verb(words);
   options.verb = verb->verb;
   if (verb->verb == Verb::help) {
     if (words.size() > 1) options.help_topic = words[1];
@@ -200,7 +265,7 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   }
 
   const auto separator = std::find(words.begin() + 1, words.end(), "--");
-  Scanner scanner(*verb, std::span(words.begin() + 1, separator));
+  Scanner scanner(*verb, std::span(words.begin() + 1, separator), separator != words.end());
   scanner.scan();
   if (asks_for_help(scanner.given())) {
     options.verb = Verb::help;

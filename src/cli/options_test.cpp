@@ -153,19 +153,29 @@ TEST(Options, SaturateWhatIsTooLargeForAnyMachine) {
 
 TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
   const std::map<Words, std::string> texts{
-      {{"--count", "x"}, "run: --count: 'x' is not a whole number; write 1 or more"},
-      {{"-n", "0"}, "run: --count: '0' is less than 1; write 1 or more"},
-      {{"-n-3"}, "run: --count: '-3' is less than 1; write 1 or more"},
-      {{"--min-free-mb", "8G"},
-       "run: --min-free-mb: '8G' is not a whole number; write a number of MiB, 0 or more"},
+      {{"--count", "x"},
+       "run: --count: 'x' is not a whole number; write how many GPUs, 1 or more (for all of them, "
+       "their number)"},
+      {{"-n", "0"},
+       "run: --count: '0' is less than 1; write how many GPUs, 1 or more (for all of them, "
+       "their number)"},
+      {{"-n-3"},
+       "run: --count: '-3' is less than 1; write how many GPUs, 1 or more (for all of them, "
+       "their number)"},
+      {{"--min-free-mb", "8X"},
+       "run: --min-free-mb: '8X' is not a size; write MiB, or a number and a unit (8000, 8000M, "
+       "8G, "
+       "7.5GiB)"},
       {{"--max-util", "150"},
        "run: --max-util: '150' is more than 100; write a number from 0 to 100"},
       {{"--max-util", "50%"},
        "run: --max-util: '50%' is not a whole number; write a number from 0 to 100"},
       {{"--poll", "soon"},
-       "run: --poll: 'soon' is not a number; write a number of seconds, 0 or more"},
+       "run: --poll: 'soon' is not a time; write seconds, or a number and a unit (90, 0.5s, "
+       "500ms, 45m, 2h, 1h30m, 1d)"},
       {{"--timeout", "-1"},
-       "run: --timeout: '-1' is less than 0; write a number of seconds, 0 or more (0: one try)"},
+       "run: --timeout: '-1' is less than 0; write seconds, or a number and a unit (90, 0.5s, "
+       "500ms, 45m, 2h, 1h30m, 1d)"},
       {{"--ids", "name"}, "run: --ids: 'name' is not known; write index or uuid"},
       {{"--only", ""},
        "run: --only: the list is empty; write indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or "
@@ -173,7 +183,9 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
       {{"--only", "0,x"},
        "run: --only: 'x' in '0,x' is not a GPU; write indices (2), ranges (0-3), UUIDs "
        "(GPU-3f2a...) or PCI addresses (0000:17:00.0), separated by commas"},
-      {{"-n"}, "run: --count needs a value; write 1 or more"},
+      {{"-n"},
+       "run: --count needs a value; write how many GPUs, 1 or more (for all of them, "
+       "their number)"},
       {{"--quiet=yes"}, "run: --quiet takes no value"},
       {{"--cuont", "2"},
        "run: there is no option '--cuont'; did you mean --count? (see gpu-gate run --help)"},
@@ -183,9 +195,10 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
        std::string("run: 'true' is not an option; the command comes after `--`: ") + kRightForm},
   };
   for (const auto& [words, text] : texts) EXPECT_EQ(refusal(call("run", words)), text);
-  EXPECT_EQ(
-      refusal({"hold", "--for", "2w"}),
-      "hold: --for: '2w' is not a time; write a number of seconds, or one with s, m, h or d (90m)");
+  EXPECT_EQ(refusal({"hold", "--for", "2w"}),
+            "hold: --for: '2w' is not a time; write seconds, or a number and a unit (90, 0.5s, "
+            "500ms, 45m, 2h, 1h30m, "
+            "1d)");
   EXPECT_EQ(refusal({"hold", "--pid", "0"}), "hold: --pid: '0' is less than 1; write a process ID");
 }
 
@@ -194,7 +207,7 @@ const std::map<std::string, Words> kBadValues{
      {"", " ", "0", "00", "-1", "-0", "1.5", "0x10", "1e1", "two", "nan", "inf", "+1", "1 ", " 1",
       "1,2", "½", "-", "--"}},
     {"--min-free-mb",
-     {"", " ", "-5", "-1", "1.5", "0x10", "8G", "8000MB", "nan", "inf", "1,000", "+1",
+     {"", " ", "-5", "-1", "8 G", "0x10", "8X", "8000PB", "nan", "inf", "1,000", "+1",
       "-99999999999999999999"}},
     {"--max-util",
      {"", " ", "-1", "101", "150", "1.5", "0x10", "50%", "nan", "99999999999999999999"}},
@@ -227,11 +240,11 @@ const std::map<std::string, Words> kBadValues{
       "0000:17:00"}},
     {"--exclude", {"x", "1,,2", "3-1", "-1", ",", "MIG-5e8f9d5a", "0.5", "nan"}},
     {"--poll",
-     {"", " ", "nan", "-nan", "-1", "-0.5", "-inf", "0x10", "1s", "1,5", "soon", "1 ", "+1"}},
-    {"--timeout", {"", " ", "nan", "-1", "-0.001", "-inf", "0x10", "10m", "1,5", "never", "0 0"}},
+     {"", " ", "nan", "-nan", "-1", "-0.5", "-inf", "0x10", "1w", "1,5", "soon", "1 ", "+1"}},
+    {"--timeout", {"", " ", "nan", "-1", "-0.001", "-inf", "0x10", "10M", "1,5", "never", "0 0"}},
     {"--ids", {"", " ", "INDEX", "name", "pci", "uuids", "index,uuid", "0"}},
     {"--pid", {"", "0", "-1", "self", "1.5", "$$", "0x10"}},
-    {"--for", {"", "h", "2w", "-1h", "1h30m", "nan", "nand", "2 h", "2H", "-1", "1:30"}},
+    {"--for", {"", "h", "2w", "-1h", "1h30", "nan", "nand", "2 h", "2H", "-1", "1:30"}},
 };
 
 TEST(Refusals, NameTheOptionAndTheBadValue) {
@@ -270,7 +283,9 @@ TEST(Refusals, OfAMissingValueSayWhatWouldDo) {
     EXPECT_EQ(refusal({"run", option.name, "--", "true"}), "run: " + text);
     EXPECT_EQ(refusal({"run", option.name}), "run: " + text);
   }
-  EXPECT_EQ(refusal({"wait", "-qn"}), "wait: --count needs a value; write 1 or more");
+  EXPECT_EQ(refusal({"wait", "-qn"}),
+            "wait: --count needs a value; write how many GPUs, 1 or more (for all of them, "
+            "their number)");
 }
 
 TEST(Refusals, OfAValueForAFlag) {
@@ -356,28 +371,53 @@ TEST(Refusals, OfAnUnknownSubcommandNameTheNearest) {
   }
 }
 
-TEST(Refusals, ShowTheRightFormWhereTheCommandIsNotFound) {
-  for (const Words& words : {Words{"run", "echo", "-n", "5"},
-                             Words{"run", "true"},
-                             Words{"run", "-n", "2", "python", "train.py"},
-                             Words{"run", "-q", "./job"},
-                             Words{"run", "{}"},
-                             Words{"run", "-n", "1", "-"},
-                             Words{"run", ""},
-                             Words{"run", "--only", "0", "1"},
-                             Words{"run", "true", "--", "true"},
-                             Words{"run"},
-                             Words{"run", "-q"},
-                             Words{"run", "--"},
-                             Words{"run", "-n", "2", "--"},
-                             Words{"--", "true"},
-                             Words{"-n", "2", "--", "true"},
-                             Words{"--min-free-mb", "8000", "--", "true"},
-                             Words{"-V"},
-                             Words{},
-                             Words{"wait", "--"},
-                             Words{"status", "--", "true"},
-                             Words{"hold", "--", "x"}}) {
+TEST(Refusals, ShowTheWholeRightLineWhereThereIsACommand) {
+  const std::map<Words, std::string> lines{
+      {{"run", "echo", "-n", "5"}, "gpu-gate run -- echo -n 5"},
+      {{"run", "-n", "2", "python", "train.py", "--lr=3"},
+       "gpu-gate run -n 2 -- python train.py --lr=3"},
+      {{"run", "-q", "--only", "0, 1", "./my job", "it's"},
+       "gpu-gate run -q --only '0, 1' -- './my job' 'it'\\''s'"},
+      {{"run", "{}"}, "gpu-gate run -- '{}'"},
+      {{"run", "-n", "1", "-"}, "gpu-gate run -n 1 -- -"},
+      {{"python", "train.py", ""}, "gpu-gate run -- python train.py ''"},
+      {{"-n", "2", "python", "x"}, "gpu-gate run -n 2 -- python x"},
+      {{"-n", "2", "--", "true"}, "gpu-gate run -n 2 -- true"},
+      {{"--min-free-mb=8G", "--", "a", "--", "b"}, "gpu-gate run --min-free-mb=8G -- a -- b"},
+      {{"--", "true"}, "gpu-gate run -- true"},
+  };
+  for (const auto& [words, line] : lines) {
+    EXPECT_TRUE(refusal(words).ends_with(line)) << refusal(words);
+  }
+}
+
+TEST(Refusals, OfAWordOfOtherProgramsNameOurOptionWithTheValue) {
+  const std::map<Words, std::string> lines{
+      {{"--gpus", "2"}, "did you mean --count? Write --count 2"},
+      {{"--gpus=2"}, "did you mean --count? Write --count 2"},
+      {{"--gpus", "0,1"}, "did you mean --only? Write --only 0,1"},
+      {{"--gpus", "all"}, "did you mean --count? (see"},
+      {{"--gpus"}, "did you mean --count? (see"},
+      {{"--num_gpus", "2"}, "did you mean --count? Write --count 2"},
+      {{"--gpu", "0"}, "did you mean --only? Write --only 0"},
+      {{"--gpu-index", "1"}, "did you mean --only? Write --only 1"},
+      {{"--device", "GPU-1"}, "did you mean --only? Write --only GPU-1"},
+      {{"--mem", "8G"}, "did you mean --min-free-mb? Write --min-free-mb 8G"},
+      {{"--memory=8GiB"}, "did you mean --min-free-mb? Write --min-free-mb 8GiB"},
+      {{"--silent", "-n2"}, "did you mean --quiet? (see"},
+  };
+  for (const auto& [words, line] : lines) {
+    EXPECT_TRUE(has(refusal(call("run", words)), line)) << refusal(call("run", words));
+  }
+  EXPECT_FALSE(has(refusal({"status", "--gpus", "2"}), "did you mean --count"));
+}
+
+TEST(Refusals, ShowTheRightFormWhereThereIsNoCommand) {
+  for (const Words& words :
+       {Words{"run", ""}, Words{"run", "--only", "0", "1"}, Words{"run", "true", "--", "true"},
+        Words{"run"}, Words{"run", "-q"}, Words{"run", "--"}, Words{"run", "-n", "2", "--"},
+        Words{"-n", "2", "--"}, Words{"--min-free-mb", "8000"}, Words{"run", "a\nb"}, Words{"-V"},
+        Words{}, Words{"wait", "--"}, Words{"status", "--", "true"}, Words{"hold", "--", "x"}}) {
     EXPECT_TRUE(has(refusal(words), kRightForm)) << testing::PrintToString(words);
   }
 }

@@ -34,8 +34,8 @@ With --json it prints {"indices":[0,2],"uuids":[...],"cuda_visible_devices":"0,2
      .purpose = "wait, claim, print, hold for another process",
      .help = "Waits, claims, prints the GPUs as wait does, and holds them for another process.",
      .details = R"help(
-With --pid it holds in the background until that process ends. With --for it holds until TIME
-has passed, or until it is interrupted (Ctrl-C, kill). With neither it holds until its standard
+With --pid it holds in the background until that process ends. With --for it holds for that
+long, or until it is interrupted (Ctrl-C, kill). With neither it holds until its standard
 input, the pipe from its owner, ends.
 
 Example, in a shell or a tmux pane that keeps its GPU:
@@ -60,16 +60,24 @@ with an object for each GPU.
 constexpr GroupRow kGroups[] = {
     {.group = Group::choice,
      .title = "Which GPUs",
-     .note = "LIST has items separated by commas: an index (2), a range (0-3), a UUID or the start "
-             "of one (GPU-3f2a), a PCI address (0000:17:00.0). An index is the position in PCI bus "
-             "order, as nvidia-smi shows it."},
-    {.group = Group::waiting, .title = "Waiting"},
+     .note =
+         "LIST has items separated by commas: an index (2), a range (0-3), a UUID or the start "
+         "of one (GPU-3f2a), a PCI address (0000:17:00.0). An index is the position in PCI bus "
+         "order, as nvidia-smi shows it. M is a number of MiB, or one with a unit: 8000, 8000M, "
+         "8G, 7.5GiB (powers of 1024)."},
+    {.group = Group::waiting,
+     .title = "Waiting",
+     .note = "T is a number of seconds, or numbers with units: 90, 0.5s, 500ms, 45m, 2h, 1h30m, "
+             "1d."},
     {.group = Group::holding, .title = "Holding"},
     {.group = Group::result, .title = "Result"},
     {.group = Group::other, .title = "Other"},
 };
 
 constexpr VerbSet kWaiters = verb_set({Verb::run, Verb::wait, Verb::hold});
+constexpr const char* kTime =
+    "seconds, or a number and a unit (90, 0.5s, 500ms, 45m, 2h, 1h30m, 1d)";
+constexpr const char* kSize = "MiB, or a number and a unit (8000, 8000M, 8G, 7.5GiB)";
 constexpr const char* kList =
     "indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or PCI addresses (0000:17:00.0), separated by "
     "commas";
@@ -99,7 +107,7 @@ Result<Ids> ids_value(const std::string& text) {
 }
 
 Result<std::chrono::nanoseconds> poll_value(const std::string& text) {
-  Result<std::chrono::nanoseconds> poll = seconds_value(text);
+  Result<std::chrono::nanoseconds> poll = time_value(text);
   if (poll) *poll = std::max(*poll, kMinPoll);
   return poll;
 }
@@ -109,7 +117,7 @@ constexpr OptionRow kOptions[] = {
      .letter = 'n',
      .value = "N",
      .fallback = "1",
-     .wanted = "1 or more",
+     .wanted = "how many GPUs, 1 or more (for all of them, their number)",
      .verbs = kWaiters,
      .group = Group::choice,
      .read =
@@ -119,14 +127,14 @@ constexpr OptionRow kOptions[] = {
      .summary = "how many GPUs, all or nothing"},
     {.name = "--min-free-mb",
      .value = "M",
-     .wanted = "a number of MiB, 0 or more",
+     .wanted = kSize,
      .verbs = kWaiters,
      .group = Group::choice,
      .read =
          [](Options& options, const std::string& value) {
-           return assign(options.criteria.min_free_mib, whole_number<std::int64_t>(value));
+           return assign(options.criteria.min_free_mib, size_value(value));
          },
-     .summary = "memory that must be free on each, in MiB",
+     .summary = "memory that must be free on each",
      .details = "; 0: any unclaimed GPU"},
     {.name = "--max-util",
      .value = "P",
@@ -159,26 +167,26 @@ constexpr OptionRow kOptions[] = {
                 const std::string& value) { return assign(options.exclude, gpu_list(value)); },
      .summary = "never take these"},
     {.name = "--timeout",
-     .value = "S",
+     .value = "T",
      .fallback = "never",
-     .wanted = "a number of seconds, 0 or more (0: one try)",
+     .wanted = kTime,
      .verbs = kWaiters,
      .group = Group::waiting,
      .read = [](Options& options,
-                const std::string& value) { return assign(options.timeout, seconds_value(value)); },
-     .summary = "seconds to wait before giving up",
+                const std::string& value) { return assign(options.timeout, time_value(value)); },
+     .summary = "how long to wait before giving up",
      .details = ", with exit status 124; 0: one try",
      .manual = "The time that the command runs does not count."},
     {.name = "--poll",
-     .value = "S",
-     .fallback = "5",
-     .wanted = "a number of seconds, 0 or more",
+     .value = "T",
+     .fallback = "5s",
+     .wanted = kTime,
      .verbs = kWaiters,
      .group = Group::waiting,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.poll, poll_value(value)); },
-     .summary = "seconds between looks at the GPUs",
-     .details = "; the end of another gpu-gate job is noticed at once, whatever S is"},
+     .summary = "time between looks at the GPUs",
+     .details = "; the end of another gpu-gate job is noticed at once, whatever T is"},
     {.name = "--pid",
      .value = "PID",
      .wanted = "a process ID",
@@ -192,14 +200,14 @@ constexpr OptionRow kOptions[] = {
      .summary = "hold in the background for this process",
      .details = "; when it ends, so does the wait or the claim"},
     {.name = "--for",
-     .value = "TIME",
-     .wanted = "a number of seconds, or one with s, m, h or d (90m)",
+     .value = "T",
+     .wanted = kTime,
      .verbs = verb_set({Verb::hold}),
      .group = Group::holding,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.hold_for, time_value(value)); },
      .summary = "hold for at most this long",
-     .details = ": seconds, or a number with a unit, as in 90s, 45m, 2h, 1d; also with --pid"},
+     .details = "; also with --pid"},
     {.name = "--ids",
      .value = "index|uuid",
      .fallback = "index",
@@ -252,11 +260,48 @@ constexpr OptionRow kOptions[] = {
      .summary = "show help on this subcommand"},
 };
 
+constexpr MeantRow kMeant[] = {
+    {"gpus", "--count"},
+    {"gpus", "--only"},
+    {"num-gpus", "--count"},
+    {"ngpus", "--count"},
+    {"gpu-count", "--count"},
+    {"number", "--count"},
+    {"gpu", "--only"},
+    {"gpu", "--count"},
+    {"gpu-index", "--only"},
+    {"gpu-id", "--only"},
+    {"gpu-ids", "--only"},
+    {"index", "--only"},
+    {"device", "--only"},
+    {"devices", "--only"},
+    {"cuda", "--only"},
+    {"mem", "--min-free-mb"},
+    {"memory", "--min-free-mb"},
+    {"min-memory", "--min-free-mb"},
+    {"gpu-memory", "--min-free-mb"},
+    {"vram", "--min-free-mb"},
+    {"free", "--min-free-mb"},
+    {"utilization", "--max-util"},
+    {"utilisation", "--max-util"},
+    {"load", "--max-util"},
+    {"max-wait", "--timeout"},
+    {"time", "--timeout"},
+    {"time-limit", "--timeout"},
+    {"interval", "--poll"},
+    {"skip", "--exclude"},
+    {"not", "--exclude"},
+    {"ignore", "--exclude"},
+    {"duration", "--for"},
+    {"silent", "--quiet"},
+};
+
 }  // namespace
 
 std::span<const VerbRow> verb_rows() { return kVerbs; }
 std::span<const GroupRow> group_rows() { return kGroups; }
 std::span<const OptionRow> option_rows() { return kOptions; }
+std::span<const MeantRow> meant_rows() { return kMeant; }
 
 const VerbRow* find_verb(std::string_view name) {
   const auto* row = std::find_if(std::begin(kVerbs), std::end(kVerbs),

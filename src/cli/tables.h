@@ -59,9 +59,17 @@ struct OptionRow {
   const char* manual = "";   // what only the man page adds: sentences
 };
 
+/// What other programs call one of our options: "gpus" for --count. Of several rows with a word the
+/// first whose option takes the value is meant.
+struct MeantRow {
+  std::string_view word;
+  const char* option = "";
+};
+
 std::span<const VerbRow> verb_rows();
 std::span<const GroupRow> group_rows();
 std::span<const OptionRow> option_rows();
+std::span<const MeantRow> meant_rows();
 
 /// nullptr where there is no such subcommand.
 const VerbRow* find_verb(std::string_view name);

@@ -18,6 +18,19 @@ std::string join(const std::vector<std::string>& parts, const char* between) {
   return text;
 }
 
+/// {"0-2", "5"} of {0, 1, 2, 5}.
+std::vector<std::string> ranges(const std::vector<int>& numbers) {
+  std::vector<std::string> parts;
+  for (std::size_t first = 0; first < numbers.size();) {
+    std::size_t last = first;
+    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
+    parts.push_back(std::to_string(numbers[first]));
+    if (last > first) parts.back() += "-" + std::to_string(numbers[last]);
+    first = last + 1;
+  }
+  return parts;
+}
+
 }  // namespace
 
 std::string human_duration(std::chrono::seconds duration) {
@@ -34,6 +47,36 @@ std::string human_duration(std::chrono::seconds duration) {
 std::string gpus(int count) {
   if (count == kEveryDevice) return "all GPUs";
   return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count);
+}
+
+std::string remark_lines(const std::vector<Remark>& remarks) {
+  std::vector<std::string> texts;
+  for (const Remark& remark : remarks) {
+    if (std::find(texts.begin(), texts.end(), remark.text) == texts.end()) {
+      texts.push_back(remark.text);
+    }
+  }
+  std::string lines;
+  for (const std::string& text : texts) {
+    std::vector<int> indices;
+    for (const Remark& remark : remarks) {
+      if (remark.text == text) indices.push_back(remark.index);
+    }
+    lines += fmt::format("  {} {}: {}\n", indices.size() == 1 ? "GPU" : "GPUs",
+                         join(ranges(indices), ", "), text);
+  }
+  return lines;
+}
+
+std::string visible_advice(const std::string& value) {
+  const std::string is = "CUDA_VISIBLE_DEVICES is '" + printable(value) + "'";
+  if (value.find("MIG-") != std::string::npos) {
+    return is +
+           ", an instance of a GPU in MIG mode, which gpu-gate does not support yet: run the "
+           "command without gpu-gate, or unset it to choose among whole GPUs";
+  }
+  const bool none = value.empty() || value == "-1" || value == "NoDevFiles";
+  return is + (none ? ", which means no GPU" : "") + ": unset it to choose among all GPUs";
 }
 
 std::string claimant_text(const Claimant& claimant, std::int64_t now) {
@@ -103,7 +146,10 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
              (device.exclusive ? "; compute mode EXCLUSIVE_PROCESS admits no second process" : "");
     }
     case Fit::memory_held:
-      return fmt::format("{} MiB in use by no visible process", device.memory_used_mib);
+      return fmt::format(
+          "{} MiB in use by no visible process; --min-free-mb M takes "
+          "such a GPU if M MiB are free",
+          device.memory_used_mib);
     case Fit::memory_low:
       return fmt::format("{} MiB free, {} MiB asked for", device.memory_free_mib,
                          criteria.min_free_mib.value_or(0));

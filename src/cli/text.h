@@ -20,6 +20,19 @@ std::string human_duration(std::chrono::seconds duration);
 /// "1 GPU", "2 GPUs".
 std::string gpus(int count);
 
+/// Something to say of a GPU.
+struct Remark {
+  int index = 0;  // of the GPU
+  std::string text;
+};
+
+/// "  GPUs 0-2, 5: not in --only": a line for all of which the same is to be said, in the order in
+/// which it is first said.
+std::string remark_lines(const std::vector<Remark>& remarks);
+
+/// What to do where an inherited CUDA_VISIBLE_DEVICES with this value leaves too few GPUs.
+std::string visible_advice(const std::string& value);
+
 /// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice". `now`: seconds since
 /// 1970.
 std::string claimant_text(const Claimant& claimant, std::int64_t now);

@@ -361,5 +361,23 @@ TEST(ReasonKey, HeedsClaimsAndProcessesOnlyWhereTheReasonNamesThem) {
   }
 }
 
+TEST(RemarkLines, NameTheGpusOfWhichTheSameIsToBeSaid) {
+  EXPECT_EQ(remark_lines({{3, "a"}}), "  GPU 3: a\n");
+  EXPECT_EQ(remark_lines({{0, "a"}, {1, "b"}, {2, "a"}, {3, "a"}, {4, "a"}, {7, "a"}, {8, "b"}}),
+            "  GPUs 0, 2-4, 7: a\n  GPUs 1, 8: b\n");
+  EXPECT_EQ(remark_lines({}), "");
+}
+
+TEST(VisibleAdvice, QuotesTheValueAndFitsIt) {
+  EXPECT_EQ(visible_advice("7"), "CUDA_VISIBLE_DEVICES is '7': unset it to choose among all GPUs");
+  for (const char* value : {"", "-1", "NoDevFiles"}) {
+    EXPECT_TRUE(has(visible_advice(value), "which means no GPU")) << value;
+  }
+  const std::string instance = visible_advice("MIG-5e8f9d5a");
+  EXPECT_TRUE(has(instance, "'MIG-5e8f9d5a', an instance") && has(instance, "whole GPUs"))
+      << instance;
+  EXPECT_FALSE(has(visible_advice("\x1b[2J"), "\x1b"));
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <limits>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -23,13 +26,18 @@ struct Bounds {
 template <class Number>
 Result<Number> whole_number(const std::string& text, Bounds<Number> bounds = {});
 
-/// "1.5", "1e3", "inf": seconds.
-Result<std::chrono::nanoseconds> seconds_value(const std::string& text);
-
-/// The same with a unit: "90s", "45m", "2h", "1d"; seconds without one.
+/// "90", "1.5", "inf": seconds; or numbers with units: "500ms", "45m", "1h30m", "1d".
 Result<std::chrono::nanoseconds> time_value(const std::string& text);
+
+/// "8000", "8000M", "7.5GiB": MiB, or a number with K, M, G or T (powers of 1024, in any case, with
+/// or without i and B). Rounded up to whole MiB.
+Result<std::int64_t> size_value(const std::string& text);
 
 /// A word of the user in quotes, made safe for a terminal.
 std::string quoted(const std::string& word);
+
+/// Words as a user types them into a shell, with quotes where it needs them; nothing where they
+/// would not be the same after copy and paste (control characters), or are many.
+std::optional<std::string> shell_line(std::span<const std::string> words);
 
 }  // namespace gpu_gate

@@ -68,45 +68,31 @@ TEST(WholeNumber, IsNotCutDownWhereMoreThanANumberIsThere) {
   EXPECT_TRUE(has(refusal(whole_number<int>("99999999999999999999x")), "not a whole number"));
 }
 
-TEST(SecondsValue, TakesEachFormOfADecimalNumber) {
-  EXPECT_EQ(seconds_value("0"), nanoseconds(0));
-  EXPECT_EQ(seconds_value("5"), seconds(5));
-  EXPECT_EQ(seconds_value("1.5"), milliseconds(1500));
-  EXPECT_EQ(seconds_value(".5"), milliseconds(500));
-  EXPECT_EQ(seconds_value("5."), seconds(5));
-  EXPECT_EQ(seconds_value("1e3"), seconds(1000));
-  EXPECT_EQ(seconds_value("1E3"), seconds(1000));
-  EXPECT_EQ(seconds_value("25e-2"), milliseconds(250));
-  EXPECT_EQ(seconds_value("1e+1"), seconds(10));
-  EXPECT_EQ(seconds_value("007"), seconds(7));
-  EXPECT_EQ(seconds_value("-0"), nanoseconds(0));
+TEST(TimeValue, TakesEachFormOfADecimalNumber) {
+  EXPECT_EQ(time_value("0"), nanoseconds(0));
+  EXPECT_EQ(time_value("5"), seconds(5));
+  EXPECT_EQ(time_value("1.5"), milliseconds(1500));
+  EXPECT_EQ(time_value(".5"), milliseconds(500));
+  EXPECT_EQ(time_value("5."), seconds(5));
+  EXPECT_EQ(time_value("1e3"), seconds(1000));
+  EXPECT_EQ(time_value("1E3"), seconds(1000));
+  EXPECT_EQ(time_value("25e-2"), milliseconds(250));
+  EXPECT_EQ(time_value("1e+1"), seconds(10));
+  EXPECT_EQ(time_value("007"), seconds(7));
+  EXPECT_EQ(time_value("-0"), nanoseconds(0));
 }
 
-TEST(SecondsValue, TakesForEverForThirtyYears) {
+TEST(TimeValue, WithoutAUnitTakesForEverForThirtyYears) {
   for (const char* text : {"inf", "infinity", "1e300", "1e9999", "1000000000", "1000000001"}) {
-    EXPECT_EQ(seconds_value(text), kForEver) << text;
+    EXPECT_EQ(time_value(text), kForEver) << text;
   }
-  EXPECT_LT(seconds_value("999999999").value(), kForEver);
+  EXPECT_LT(time_value("999999999").value(), kForEver);
 }
 
-TEST(SecondsValue, TakesTheSmallestForNothing) {
-  EXPECT_EQ(seconds_value("1e-300"), nanoseconds(0));
-  EXPECT_EQ(seconds_value("1e-9999"), nanoseconds(0));
-  EXPECT_EQ(seconds_value("0.000000001"), nanoseconds(1));
-}
-
-TEST(SecondsValue, HasNothingAroundIt) {
-  for (const char* text : {"",     " ",     " 5",  "5 ",  "+1",  "1,5", "0x10", "nan",    "-nan",
-                           "-inf", "INF",   "5s",  "1e",  "e5",  ".",   "-",    "1.2.3",  "1-2",
-                           "--1",  "1e3.5", "5\n", "\t5", "1_0", "½",   "five", "infinit"}) {
-    EXPECT_TRUE(has(refusal(seconds_value(text)), "not a number")) << text;
-  }
-}
-
-TEST(SecondsValue, IsNeverNegative) {
-  for (const char* text : {"-1", "-.001", "-1e300", "-1e-3"}) {
-    EXPECT_TRUE(has(refusal(seconds_value(text)), "less than 0")) << text;
-  }
+TEST(TimeValue, TakesTheSmallestForNothing) {
+  EXPECT_EQ(time_value("1e-300"), nanoseconds(0));
+  EXPECT_EQ(time_value("1e-9999"), nanoseconds(0));
+  EXPECT_EQ(time_value("0.000000001"), nanoseconds(1));
 }
 
 TEST(TimeValue, HasTheUnitAtItsEnd) {
@@ -115,6 +101,8 @@ TEST(TimeValue, HasTheUnitAtItsEnd) {
   EXPECT_EQ(time_value("45m"), seconds(45 * 60));
   EXPECT_EQ(time_value("2h"), seconds(2 * 3600));
   EXPECT_EQ(time_value("1d"), seconds(86400));
+  EXPECT_EQ(time_value("500ms"), milliseconds(500));
+  EXPECT_EQ(time_value("0.5s"), milliseconds(500));
   EXPECT_EQ(time_value("1e1m"), seconds(600));
   EXPECT_EQ(time_value(".5h"), seconds(1800));
   EXPECT_EQ(time_value("0d"), seconds(0));
@@ -126,24 +114,87 @@ TEST(TimeValue, TakesForEverForThirtyYears) {
   }
 }
 
-TEST(TimeValue, HasOneNumberAndOneUnit) {
+TEST(TimeValue, AddsUpSeveralUnits) {
+  EXPECT_EQ(time_value("1h30m"), seconds(5400));
+  EXPECT_EQ(time_value("1d2h3m4s5ms"), milliseconds(93784005));
+  EXPECT_EQ(time_value("1m500ms"), milliseconds(60500));
+}
+
+TEST(TimeValue, IsNumbersWithUnitsAndNothingElse) {
   for (const char* text :
-       {"",   "s",  "m",   "5ms",  "5 s",  " 5s", "5s ",  "5H",   "5M",   "5w",    "1h30m",
-        "h1", "ss", "nan", "nand", "0x1d", "+5s", "1,5h", "5min", "--5s", "5.5.5s"}) {
+       {"",     " ",    "s",      "m",      "5 s",     " 5s",  "5s ",   "5H",  "5M",
+        "5w",   "1h30", "h1",     "ss",     "nan",     "nand", "0x1d",  "+5s", "1,5h",
+        "5min", "--5s", "5.5.5s", "1h 30m", " 5",      "5 ",   "+1",    "1,5", "0x10",
+        "-nan", "INF",  "1e",     "e5",     ".",       "-",    "--1",   "1-2", "1.2.3",
+        "5\n",  "\t5",  "1_0",    "five",   "infinit", "infs", "1h-30m"}) {
     EXPECT_TRUE(has(refusal(time_value(text)), "not a time")) << text;
   }
 }
 
 TEST(TimeValue, IsNeverNegative) {
-  for (const char* text : {"-1", "-1s", "-0.5h", "-1e300d"}) {
+  for (const char* text : {"-1", "-.001", "-1e-3", "-1s", "-0.5h", "-1h30m", "-1e300d", "-inf"}) {
     EXPECT_TRUE(has(refusal(time_value(text)), "less than 0")) << text;
+  }
+}
+
+TEST(SizeValue, IsInMibWithoutAUnit) {
+  EXPECT_EQ(size_value("0"), 0);
+  EXPECT_EQ(size_value("8000"), 8000);
+  EXPECT_EQ(size_value("007"), 7);
+}
+
+TEST(SizeValue, TakesUnitsAsPowersOf1024InAnyCase) {
+  for (const char* text :
+       {"8G", "8g", "8GB", "8Gi", "8GiB", "8gib", "8192M", "8192MiB", "8388608K"}) {
+    EXPECT_EQ(size_value(text), 8192) << text;
+  }
+  EXPECT_EQ(size_value("1T"), 1024 * 1024);
+  EXPECT_EQ(size_value("7.5GiB"), 7680);
+  EXPECT_EQ(size_value(".5G"), 512);
+}
+
+TEST(SizeValue, IsRoundedUpToWholeMib) {
+  EXPECT_EQ(size_value("1K"), 1);
+  EXPECT_EQ(size_value("1025K"), 2);
+  EXPECT_EQ(size_value("1.5"), 2);
+  EXPECT_EQ(size_value("0.001M"), 1);
+  EXPECT_EQ(size_value("0.1G"), 103);
+}
+
+TEST(SizeValue, OfMoreThanAnyMachineHasIsForTheMachineToRefuse) {
+  EXPECT_GT(size_value("99999999999999999999T").value(), 100'000'000'000'000);
+}
+
+TEST(SizeValue, IsANumberWithAUnitAndNothingElse) {
+  for (const char* text :
+       {"",   " ",   "G",   "8 G", " 8",  "8 ",  "8P",    "8B",    "8iB",  "8Gx",
+        "+8", "0x8", "1e3", "inf", "nan", "1,5", "1.2.3", "8GiBB", "8G8M", "."}) {
+    EXPECT_TRUE(has(refusal(size_value(text)), "not a size")) << text;
+  }
+}
+
+TEST(SizeValue, IsNeverNegative) {
+  for (const char* text : {"-1", "-5", "-8G", "-0.5"}) {
+    EXPECT_TRUE(has(refusal(size_value(text)), "less than 0")) << text;
   }
 }
 
 TEST(Values, AreQuotedInTheirRefusalAsTheyWereWritten) {
   EXPECT_TRUE(has(refusal(whole_number<int>("1 x")), "'1 x'"));
-  EXPECT_TRUE(has(refusal(seconds_value("soon")), "'soon'"));
+  EXPECT_TRUE(has(refusal(time_value("soon")), "'soon'"));
   EXPECT_TRUE(has(refusal(time_value("2w")), "'2w'"));
+}
+
+TEST(ShellLine, QuotesWhatAShellWouldRead) {
+  EXPECT_EQ(shell_line(std::vector<std::string>{"run", "--only=0,1", "./a_b", "a b", "", "it's",
+                                                "$X", "é"}),
+            "run --only=0,1 ./a_b 'a b' '' 'it'\\''s' '$X' 'é'");
+}
+
+TEST(ShellLine, IsNothingWhereItCouldNotBePasted) {
+  EXPECT_EQ(shell_line(std::vector<std::string>{"a\nb"}), std::nullopt);
+  EXPECT_EQ(shell_line(std::vector<std::string>{"\xff"}), std::nullopt);
+  EXPECT_EQ(shell_line(std::vector<std::string>{std::string(2000, 'x')}), std::nullopt);
 }
 
 TEST(Quoted, IsSafeForATerminal) {

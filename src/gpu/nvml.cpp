@@ -455,7 +455,7 @@ class NvmlSource final : public GpuSource {
                                                    : Health::unreadable;
     device.error = std::string(call) + ": " + describe(code);
     if (code == nvml::kNoPermission) {
-      device.error += "; this user or container may not open its /dev/nvidia<minor>";
+      device.error += "; this user or container may not open its device node in /dev";
     }
     return false;
   }

@@ -370,13 +370,13 @@ def test_status_shows_a_card_whose_handle_the_driver_refuses_as_closed(make_box)
 # What can never be is said at once, with the reason for each card.
 
 REQUESTS = [
-    ("too_many", ("-n", "3"), ["3 GPUs", "GPU 0: ", "GPU 1: "]),
-    ("far_too_many", ("-n", "99999999999999999999"), ["GPU 0: ", "GPU 1: "]),
+    ("too_many", ("-n", "3"), ["3 GPUs", "only 2 here", "GPUs 0-1: could be used"]),
+    ("far_too_many", ("-n", "99999999999999999999"), ["GPUs 0-1: "]),
     ("more_memory_than_any_has", ("--min-free-mb", "99999999"),
      ["GPU 0: has 45468 MiB in all, 99999999 MiB asked for", "GPU 1: has 8000 MiB in all, 99999999 MiB asked for"]),
     ("more_memory_than_one_has", ("-n", "2", "--min-free-mb", "9000"),
      ["GPU 0: could be used", "GPU 1: has 8000 MiB in all, 9000 MiB asked for"]),
-    ("all_excluded", ("--exclude", "0,1"), ["GPU 0: in --exclude", "GPU 1: in --exclude"]),
+    ("all_excluded", ("--exclude", "0,1"), ["none of the 2 here", "GPUs 0-1: in --exclude"]),
     ("only_and_exclude_contradict", ("--only", "1", "--exclude", "1"), ["GPU 0: not in --only", "GPU 1: in --exclude"]),
     ("too_few_allowed", ("--only", "1", "-n", "2"), ["GPU 0: not in --only", "GPU 1: could be used"]),
     ("no_such_index", ("--only", "77"), ["--only", "77"]),
@@ -424,13 +424,13 @@ def test_cards_with_mig_on_are_3_with_the_reason(make_box):
         box.set(card, mig=1)
     done = box.run("run", "--", "true")
     assert done.status == IMPOSSIBLE
-    assert done.err.count("MIG is on") == 2
+    assert "GPUs 0-1: MIG is on" in done.err
 
 
 def test_reasons_come_in_the_order_of_the_index(make_box):
     done = make_box(cards=4).run("run", "-n", "5", "--exclude", "1", "--", "true")
-    lines = [line.split(":")[1].strip() for line in done.err.splitlines()[1:]]
-    assert lines == ["GPU 0", "GPU 1", "GPU 2", "GPU 3"]
+    assert [line.strip() for line in done.lines[1:]] == [
+        "gpu-gate:   GPUs 0, 2-3: could be used", "gpu-gate:   GPU 1: in --exclude"]
 
 
 # What may come yet is waited for.

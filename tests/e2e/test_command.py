@@ -391,6 +391,7 @@ TOO_FEW_INHERITED = [
     ("2,GPU-00000001", ("-n", "2")),
     ("1", ("-n", "2")),
     ("1", ("--only", "0")),
+    ("MIG-5e8f9d5a-0000-5000-8000-000000000000", ()),
 ]
 
 
@@ -400,7 +401,7 @@ def test_an_inherited_list_that_leaves_too_few_is_3_with_the_reason(make_box):
     def check(inherited, options):
         done = box.run("run", *options, "--", "true", env={"CUDA_VISIBLE_DEVICES": inherited})
         assert done.status == 3, done
-        assert "CUDA_VISIBLE_DEVICES" in done.err, done
+        assert f"CUDA_VISIBLE_DEVICES is '{inherited}'" in done.err and "unset it" in done.err, done
         assert "waiting" not in done.err, done
 
     each(TOO_FEW_INHERITED, check)
@@ -413,6 +414,7 @@ def test_the_notice_says_that_the_inherited_list_narrows_the_choice(make_box):
     assert "CUDA_VISIBLE_DEVICES" in waiter.err
     holder.kill()
     assert waiter.finish() == 0 and waiter.out == "1\n"
+    assert waiter.lines[-1].endswith("within the inherited CUDA_VISIBLE_DEVICES=1")
 
 
 def test_an_inherited_list_that_hides_nothing_is_no_news(box):

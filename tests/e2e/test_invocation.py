@@ -1,5 +1,7 @@
 """What is refused, and how it is said; odd forms that are right; the command looked up before all else."""
 
+import pathlib
+import re
 import stat
 
 import pytest
@@ -11,14 +13,14 @@ RIGHT_FORM = "gpu-gate run [options] -- COMMAND"
 # Values that are refused. The line names the option and the value.
 BAD_VALUES = {
     "--count": ["", " ", "0", "00", "-1", "1.5", "0x10", "1e1", "two", "nan", "inf", "+1", "1 ", "1,2", "½"],
-    "--min-free-mb": ["", " ", "-5", "-1", "1.5", "0x10", "8G", "8000MB", "nan", "inf", "1,000"],
+    "--min-free-mb": ["", " ", "-5", "-1", "-8G", "0x10", "8 G", "8P", "8B", "G", "1e3", "nan", "inf", "1,000"],
     "--max-util": ["", " ", "-1", "101", "150", "1.5", "0x10", "50%", "nan", "99999999999999999999"],
     "--only": ["1,,2", "0,", ",0", ",", "3-1", "a,b", "x", "-", "1-", "-1", "1-2-3", "0 1", "0;1", "0x1", "1.5", "all",
                "[0]", "{}", "*", "GPU-", "GPU-xyz", "MIG-5e8f9d5a-0000-5000-8000-000000000000",
                "MIG-GPU-5e8f9d5a-0000-5000-8000-000000000000/1/0", "17:00", "0000:zz:00.0", "0000:17:00"],
     "--exclude": ["x", "1,,2", "3-1", "-1", ",", "MIG-5e8f9d5a", "0.5", "nan"],
-    "--poll": ["", " ", "nan", "-nan", "-1", "-0.5", "-inf", "0x10", "1s", "1,5", "soon", "1 "],
-    "--timeout": ["", " ", "nan", "-1", "-0.001", "-inf", "0x10", "10m", "1,5", "never", "0 0"],
+    "--poll": ["", " ", "nan", "-nan", "-1", "-0.5", "-inf", "0x10", "1w", "1S", "1,5", "soon", "1 "],
+    "--timeout": ["", " ", "nan", "-1", "-0.001", "-inf", "0x10", "10M", "10min", "1h30", "-1h", "1h 30m", "1,5", "never", "0 0"],
     "--ids": ["", " ", "INDEX", "name", "pci", "uuids", "index,uuid", "0"],
 }
 
@@ -72,23 +74,60 @@ def test_without_a_command_after_the_two_dashes_the_right_form_is_shown(box):
         assert RIGHT_FORM in refusal(box, *words)
 
     each([
-        ("run", "echo", "-n", "5"),
-        ("run", "true"),
-        ("run", "-n", "2", "python", "train.py"),
-        ("run", "-q", "./job"),
-        ("run", "{}"),
-        ("run", "-n", "1", "-"),
         ("run", "--only", "0", "1"),
         ("run", "true", "--", "true"),
         ("run",),
         ("run", "-q"),
         ("run", "--"),
         ("run", "-n", "2", "--"),
-        ("--", "true"),
-        ("-n", "2", "--", "true"),
-        ("--min-free-mb", "8000", "--", "true"),
+        ("-n", "2"),
         (),
     ], check)
+
+
+def test_a_command_without_run_or_the_two_dashes_is_answered_with_the_whole_right_line(box):
+    """Pasted into a shell it does what was meant."""
+    tool = write_tool(box.folder / "bin", '#!/bin/sh\nprintf "<%s>" "$@"\n', name="my job")
+    for words in (
+        ("run", tool, "-n", "5"),
+        ("run", "-q", "-n", "1", tool, "a b", "it's", '"', "$HOME", "", "*"),
+        ("run", "-q", tool, "--only=7"),
+        ("-n", "1", "--", tool, "--", "x"),
+        ("-n", "1", tool, "x"),
+        ("--", tool, "x"),
+        (tool, "x", "--quiet"),
+    ):
+        refused = box.run(*words)
+        assert refused.status == 2 and len(refused.lines) == 1, refused
+        line = re.search(r"gpu-gate run .*", refused.err).group()
+        done = box.run_plain("sh", "-c", line, env={"PATH": f"{pathlib.Path(box.gate).parent}:/usr/bin:/bin"})
+        arguments = words[words.index(tool) + 1:]
+        assert (done.status, done.out) == (0, "".join(f"<{word}>" for word in arguments)), (line, done)
+
+
+def test_a_word_of_other_programs_is_answered_with_our_option_and_the_value(box):
+    def check(words, right):
+        assert right in refusal(box, "run", *words, "--", "true")
+
+    each([
+        (("--gpus", "2"), "--count 2"),
+        (("--gpu", "0"), "--only 0"),
+        (("--gpu-index", "1"), "--only 1"),
+        (("--mem", "8G"), "--min-free-mb 8G"),
+        (("--memory=8G",), "--min-free-mb 8G"),
+    ], check)
+
+
+def test_a_number_of_gpus_that_is_none_is_answered_with_what_would_do(box):
+    for value in ("0", "all"):
+        assert "1 or more" in refusal(box, "run", "-n", value, "--", "true")
+
+
+def test_a_command_in_quotes_is_told_to_leave_them_out(box):
+    for word, right in (("python3 train.py --lr 1", "-- python3 train.py --lr 1"), ("cd x && y", "-- sh -c 'cd x && y'")):
+        done = box.run("run", "--", word)
+        assert done.status == 127 and done.err.startswith(f"gpu-gate: {word}: command not found"), done
+        assert done.err.endswith(right + "\n"), done
 
 
 MISSPELT_OPTIONS = [
@@ -209,7 +248,13 @@ ODD_FORMS = [  # and what is shown to the command
     (("--timeout", "0"), "0"),
     (("--timeout", "1e300"), "0"),
     (("--timeout", ".5"), "0"),
+    (("--timeout", "1h30m"), "0"),
+    (("--timeout", "500ms"), "0"),
+    (("--poll", "0.5s"), "0"),
     (("--min-free-mb", "0"), "0"),
+    (("--min-free-mb", "8G"), "0"),
+    (("--min-free-mb", "7.5GiB"), "0"),
+    (("--min-free-mb=8000m",), "0"),
     (("--max-util", "0"), "0"),
     (("--max-util=100",), "0"),
     (("-n", "01"), "0"),

@@ -296,17 +296,16 @@ def test_several_free_cards_are_one_line(make_box):
 
 @pytest.mark.parametrize("count,first", [("1", "gpu-gate: waiting for a free GPU ..."),
                                          ("3", "gpu-gate: waiting for 3 free GPUs ...")])
-def test_a_wait_begins_with_a_line_a_reason_for_each_card_and_the_place(make_box, count, first):
+def test_a_wait_begins_with_a_line_the_reasons_and_the_place(make_box, count, first):
     box = make_box(cards=3)
     holder = box.hold("-n", "3", user=ALICE)
     waiter = box.start("run", "-n", count, "--", "true", env=PIPE_ENV)
     waiter.wait_for("in line")
     clean("\n".join(waiter.lines))
     assert waiter.lines[0] == first
-    for index, line in enumerate(waiter.lines[1:4]):
-        pattern = rf"gpu-gate:   GPU {index}: claimed by games: sh -c echo held .* \(pid {holder.pid}, \d+s\)"
-        assert re.fullmatch(pattern, line), line
-    assert waiter.lines[4:] == ["gpu-gate: 1st in line"]
+    pattern = rf"gpu-gate:   GPUs 0-2: claimed by games: sh -c echo held .* \(pid {holder.pid}, \d+s\)"
+    assert re.fullmatch(pattern, waiter.lines[1]), waiter.lines
+    assert waiter.lines[2:] == ["gpu-gate: 1st in line"]
 
 
 def test_the_start_after_a_wait_tells_how_long(box):
@@ -340,7 +339,8 @@ def test_the_reason_tells_the_processes_of_others_with_user_and_pid(box):
 
 def test_the_reason_tells_of_memory_that_belongs_to_no_process(box):
     box.set(0, used=9000)
-    assert any("GPU 0: 9000 MiB in use by no visible process" in line for line in box.wait_in_line().lines)
+    line, = (line for line in box.wait_in_line().lines if "GPU 0: 9000 MiB in use by no visible process" in line)
+    assert "--min-free-mb" in line, "the way out"
 
 
 def test_the_reason_tells_that_a_card_is_excluded(make_box):
@@ -349,6 +349,19 @@ def test_the_reason_tells_that_a_card_is_excluded(make_box):
     waiter = box.wait_in_line("--exclude", "0", "--only", "0,2")
     assert "gpu-gate:   GPU 0: in --exclude" in waiter.lines
     assert "gpu-gate:   GPU 1: not in --only" in waiter.lines
+
+
+def test_cards_of_the_same_reason_share_a_line(make_box):
+    box = make_box(cards=6)
+    box.set(3, util=50)
+    box.set(5, util=97)
+    waiter = box.wait_in_line("--only", "0-3,5", "--max-util", "20", "-n", "5")
+    assert waiter.lines[1:5] == [
+        "gpu-gate:   GPUs 0-2: free, but 5 are asked for",
+        "gpu-gate:   GPU 3: 50% busy, at most 20% asked for",
+        "gpu-gate:   GPU 4: not in --only",
+        "gpu-gate:   GPU 5: 97% busy, at most 20% asked for",
+    ]
 
 
 def test_the_reason_tells_that_a_card_is_reserved_for_an_earlier_waiter(make_box):
