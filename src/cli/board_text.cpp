@@ -5,49 +5,60 @@
 
 #include <algorithm>
 
+#include "cli/columns.h"
 #include "cli/text.h"
 
 namespace gpu_gate {
 namespace {
 
 constexpr int kBarCells = 10;
+/// So much of a command is shown at least, or else another layout is taken.
+constexpr std::size_t kLeastCommand = 6;
+constexpr std::size_t kLeastCommandBesideBar = 24;
+constexpr std::size_t kLeastCell = 4;
 
 std::string memory(std::int64_t mib, const Device& device) {
   return device.memory_total_mib > 0 ? fmt::format("{} MiB", mib) : "-";
 }
 
-std::string bar(const Device& device) {
+const char* ellipsis(const BoardStyle& style) { return style.utf8 ? "…" : "..."; }
+
+std::string bar(const Device& device, const BoardStyle& style) {
   if (device.memory_total_mib <= 0) return std::string(kBarCells, ' ');
   const auto used = device.memory_total_mib - device.memory_free_mib;
   const auto cells =
       static_cast<int>((used * kBarCells + device.memory_total_mib / 2) / device.memory_total_mib);
   std::string text;
-  for (int i = 0; i < kBarCells; ++i) text += i < cells ? "█" : "░";
+  for (int i = 0; i < kBarCells; ++i)
+    text += i < cells ? (style.utf8 ? "█" : "#") : (style.utf8 ? "░" : ".");
   return text;
 }
 
 /// What uses a device: one entry for each line of the last column.
-std::vector<std::string> users(const BoardRow& row, std::int64_t now) {
-  std::vector<std::string> lines;
+std::vector<Said> users(const BoardRow& row, std::int64_t now) {
+  std::vector<Said> lines;
   const bool known = row.device.index >= 0;  // else the driver is told of apart
   const Device& device = row.device;
   // A driver that does not open a closed device cannot read its state either.
   const bool told = known && (device.accessible || device.health != Health::unreadable);
-  if (!device.accessible) lines.emplace_back("closed to you");
-  if (told && device.health != Health::ok) lines.push_back(health_text(device));
+  if (!device.accessible) lines.push_back({.before = "", .command = "closed to you", .after = ""});
+  if (told && device.health != Health::ok) {
+    lines.push_back({.before = "", .command = health_text(device), .after = ""});
+  }
   for (const BoardClaim& claim : row.claims) {
-    const bool outermost = &claim == &row.claims.front();
-    lines.push_back((outermost ? "" : "  inside it, ") + claimant_text(claim.claimant, now) +
-                    (claim.claimant.job ? "" : ": a claim without a record"));
+    Said said = claimant_said(claim.claimant, now);
+    if (&claim != &row.claims.front()) said.before.insert(0, "  inside it, ");
+    if (!claim.claimant.job) said.after += ": a claim without a record";
+    lines.push_back(std::move(said));
   }
   for (const BoardProcess& process : row.processes) {
     if (process.claimed) continue;
     const GpuProcess& listed = process.described.process;
-    lines.push_back(process_text(process.described) + (listed.mps_server ? " (MPS server)"
-                                                       : listed.graphics ? " (graphics)"
-                                                                         : " (no claim)"));
+    lines.push_back(process_said(process.described));
+    lines.back().after += listed.mps_server ? " (MPS server)"
+                          : listed.graphics ? " (graphics)"
+                                            : " (no claim)";
   }
-  if (lines.empty()) lines.push_back("-");
   return lines;
 }
 
@@ -58,43 +69,57 @@ std::string wish(const Criteria& criteria) {
   return text;
 }
 
-class Table {
- public:
-  explicit Table(std::vector<bool> right) : right_(std::move(right)), widths_(right_.size(), 0) {}
+using Cells = std::vector<std::string>;
 
-  void add(std::vector<std::string> cells) {
-    for (std::size_t i = 0; i < cells.size(); ++i) {
-      widths_[i] = std::max(widths_[i], columns(cells[i]));
+/// Rows of cells as lines of the same width, with two spaces before each cell. `right`: which
+/// columns are flush right.
+std::vector<std::string> aligned(const std::vector<Cells>& rows, const std::vector<bool>& right) {
+  std::vector<std::size_t> widths(right.size(), 0);
+  for (const Cells& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns(row[i]));
+  }
+  std::vector<std::string> lines;
+  for (const Cells& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string space(widths[i] - columns(row[i]), ' ');
+      line += "  " + (right[i] ? space + row[i] : row[i] + space);
     }
-    rows_.push_back(std::move(cells));
+    lines.push_back(std::move(line));
   }
+  return lines;
+}
 
-  std::vector<std::string> lines() const {
-    std::vector<std::string> lines;
-    for (const std::vector<std::string>& row : rows_) {
-      std::string line;
-      for (std::size_t i = 0; i < row.size(); ++i) {
-        const std::string space(widths_[i] - columns(row[i]), ' ');
-        const bool last = i + 1 == row.size();
-        line += "  " + (right_[i] ? space + row[i] : last ? row[i] : row[i] + space);
-      }
-      lines.push_back(line + "\n");
-    }
-    return lines;
+/// The same in lines of at most `width`, if that can be had by cutting the cells of one column.
+std::vector<std::string> aligned_within(std::vector<Cells> rows, const std::vector<bool>& right,
+                                        std::size_t column, std::size_t width,
+                                        const BoardStyle& style) {
+  std::vector<std::string> lines = aligned(rows, right);
+  const std::size_t all = lines.empty() ? 0 : columns(lines.front());
+  if (all <= width) return lines;
+  std::size_t widest = 0;
+  for (const Cells& row : rows) widest = std::max(widest, columns(row[column]));
+  const std::size_t left = widest > all - width ? widest - (all - width) : 0;
+  for (Cells& row : rows) {
+    row[column] = cut(row[column], std::max(left, kLeastCell), ellipsis(style));
   }
+  return aligned(rows, right);
+}
 
- private:
-  /// Characters, not bytes: names may be UTF-8.
-  static std::size_t columns(const std::string& text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-      return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-    }));
-  }
+/// The least width in which it can be said with so much of the command.
+std::size_t least_columns(const Said& said, std::size_t command) {
+  return columns(said.before) + std::min(columns(said.command), command) + columns(said.after);
+}
 
-  std::vector<bool> right_;
-  std::vector<std::size_t> widths_;
-  std::vector<std::vector<std::string>> rows_;
-};
+/// `head`, which is a whole number of cells, and behind it what fits.
+std::string line_of(const std::string& head, const Said& said, const BoardStyle& style) {
+  if (!style.width) return head + said.whole();
+  const std::size_t around = columns(head) + columns(said.before) + columns(said.after);
+  const std::size_t room = *style.width > around ? *style.width - around : 0;
+  const std::string line =
+      head + said.before + cut(said.command, room, ellipsis(style)) + said.after;
+  return cut(line, *style.width, ellipsis(style));
+}
 
 const char* colour_of(const BoardRow& row) {
   if (row.device.health != Health::ok || !row.device.accessible) return "\x1b[31m";  // red
@@ -103,55 +128,98 @@ const char* colour_of(const BoardRow& row) {
 }
 
 /// What is known of the device itself: the cells of its first line but the last.
-std::vector<std::string> device_cells(const Device& device, const BoardStyle& style) {
+Cells device_cells(const Device& device, bool with_bar, const BoardStyle& style) {
   const std::string& name = device.name.empty() ? device.uuid : device.name;
-  std::vector<std::string> cells{
-      device.index < 0 ? "?" : std::to_string(device.index), name.empty() ? "?" : printable(name),
-      memory(device.memory_free_mib, device), memory(device.memory_total_mib, device)};
-  if (style.colour) cells.push_back(bar(device));
+  Cells cells{device.index < 0 ? "?" : std::to_string(device.index),
+              name.empty() ? "?" : printable(name), memory(device.memory_free_mib, device),
+              memory(device.memory_total_mib, device)};
+  if (with_bar) cells.push_back(bar(device, style));
   cells.push_back(device.utilization_pct ? fmt::format("{}%", *device.utilization_pct) : "-");
   return cells;
 }
 
-std::string gpu_lines(const Board& board, const BoardStyle& style) {
-  Table table = style.colour ? Table({true, false, true, true, false, true, false})
-                             : Table({true, false, true, true, true, false});
-  std::vector<std::string> head{"idx", "name", "free", "total", "util", "used by"};
-  if (style.colour) head.insert(head.begin() + 4, "memory");
-  table.add(head);
-  std::vector<const char*> colours{nullptr};
-  for (const BoardRow& row : board.rows) {
-    std::vector<std::string> cells = device_cells(row.device, style);
-    for (std::string& user : users(row, style.now)) {
-      cells.push_back(std::move(user));
-      table.add(std::move(cells));
-      colours.push_back(colour_of(row));
-      cells.assign(head.size() - 1, "");  // only the first line has them
-    }
+/// The lines of the devices without what uses them, the head first.
+std::vector<std::string> device_lines(const Board& board, bool with_bar, const BoardStyle& style) {
+  constexpr std::size_t kName = 1;
+  std::vector<bool> right{true, false, true, true, true};
+  std::vector<Cells> rows{{"idx", "name", "free", "total", "util"}};
+  if (with_bar) {
+    rows[0].insert(rows[0].begin() + 4, "memory");
+    right.insert(right.begin() + 4, false);
   }
-  std::string text;
-  const std::vector<std::string> lines = table.lines();
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    const bool coloured = style.colour && colours[i] != nullptr;
-    text +=
-        coloured ? colours[i] + lines[i].substr(0, lines[i].size() - 1) + "\x1b[0m\n" : lines[i];
+  for (const BoardRow& row : board.rows) rows.push_back(device_cells(row.device, with_bar, style));
+  if (!style.width) return aligned(rows, right);
+  std::vector<std::string> lines =
+      aligned_within(std::move(rows), right, kName, *style.width, style);
+  for (std::string& line : lines) line = cut(line, *style.width, ellipsis(style));
+  return lines;
+}
+
+/// Is there room beside these lines for what uses the devices, with so much of each command?
+bool have_room(const std::vector<std::string>& lines, const std::vector<std::vector<Said>>& used,
+               std::size_t command, const BoardStyle& style) {
+  if (!style.width) return true;
+  std::size_t need = 0;
+  for (const std::vector<Said>& row : used) {
+    for (const Said& said : row) need = std::max(need, least_columns(said, command));
+  }
+  return columns(lines.front()) + 2 + need <= *style.width;
+}
+
+std::string gpu_lines(const Board& board, const BoardStyle& style) {
+  std::vector<std::vector<Said>> used;
+  for (const BoardRow& row : board.rows) used.push_back(users(row, style.now));
+  std::vector<std::string> lines = device_lines(board, style.colour, style);
+  if (style.colour && !have_room(lines, used, kLeastCommandBesideBar, style)) {
+    lines = device_lines(board, false, style);
+  }
+  const bool beside = have_room(lines, used, kLeastCommand, style);
+  const Said nobody{.before = "-", .command = "", .after = ""};
+  const std::string indent(beside ? columns(lines.front()) + 2 : std::string("  idx  ").size(),
+                           ' ');
+
+  std::string text =
+      (beside ? line_of(lines[0] + "  ", {"used by", "", ""}, style) : lines[0]) + "\n";
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (used[i].empty() && beside) used[i].push_back(nobody);
+    std::vector<std::string> block;
+    for (const Said& said : used[i]) block.push_back(line_of(indent, said, style));
+    if (!beside) block.insert(block.begin(), lines[i + 1]);
+    if (beside) block[0] = line_of(lines[i + 1] + "  ", used[i][0], style);
+    for (const std::string& line : block) {
+      text += style.colour ? colour_of(board.rows[i]) + line + "\x1b[0m\n" : line + "\n";
+    }
   }
   return text;
 }
 
 std::string waiting_lines(const Board& board, const BoardStyle& style) {
-  Table table({true, false, false, true, false});
+  constexpr std::size_t kWish = 2;
+  std::vector<Cells> rows;
+  std::vector<Said> commands;
   std::size_t position = 0;
+  std::size_t need = 0;
   for (const BoardWaiter& waiter : board.waiters) {
     const Owner& owner = waiter.record.owner;
     const bool inside = waiter.place.within != 0;
-    table.add({inside ? "-" : std::to_string(++position), printable(waiter.user),
-               wish(waiter.record.request.criteria) + (inside ? ", inside its own claim" : ""),
-               human_duration(std::chrono::seconds(style.now - owner.since)),
-               fmt::format("{} (pid {})", printable(owner.command), owner.pid)});
+    rows.push_back({inside ? "-" : std::to_string(++position), printable(waiter.user),
+                    wish(waiter.record.request.criteria) + (inside ? ", inside its own claim" : ""),
+                    human_duration(std::chrono::seconds(style.now - owner.since))});
+    commands.push_back({.before = "",
+                        .command = printable(owner.command),
+                        .after = fmt::format(" (pid {})", owner.pid)});
+    need = std::max(need, least_columns(commands.back(), kLeastCommand));
   }
+  const std::size_t around = need + 4;  // with the indent, and the space before the command
+  const std::vector<bool> right{true, false, false, true};
+  const std::vector<std::string> heads =
+      style.width ? aligned_within(std::move(rows), right, kWish,
+                                   *style.width > around ? *style.width - around : 0, style)
+                  : aligned(rows, right);
   std::string text;
-  for (const std::string& line : table.lines()) text += "  " + line;
+  for (std::size_t i = 0; i < heads.size(); ++i) {
+    text += line_of("  " + heads[i] + "  ", commands[i], style) + "\n";
+  }
   if (board.driver_kept_open) {
     text += "  persistence mode is off: waiters keep the driver open (nvidia-smi -pm 1 helps)\n";
   }
@@ -163,8 +231,10 @@ std::string waiting_lines(const Board& board, const BoardStyle& style) {
 std::string board_text(const Board& board, const BoardStyle& style) {
   if (board.rows.empty() && board.devices_read) return "no GPU on this machine\n";
   std::string text = board.rows.empty() ? "" : gpu_lines(board, style);
-  if (board.waiters.empty()) return text;
-  return text + fmt::format("  waiting: {}\n", board.waiters.size()) + waiting_lines(board, style);
+  if (!board.waiters.empty()) {
+    text += fmt::format("  waiting: {}\n", board.waiters.size()) + waiting_lines(board, style);
+  }
+  return style.utf8 ? text : in_ascii(text);
 }
 
 }  // namespace gpu_gate

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "report/board.h"
@@ -8,11 +10,14 @@
 namespace gpu_gate {
 
 struct BoardStyle {
-  bool colour = false;   // and the memory bar
-  std::int64_t now = 0;  // seconds since 1970
+  bool colour = false;                              // and the memory bar
+  bool utf8 = true;                                 // false: nothing but ASCII
+  std::optional<std::size_t> width = std::nullopt;  // of the terminal: no line is longer
+  std::int64_t now = 0;                             // seconds since 1970
 };
 
-/// The board as a table. Pure.
+/// The board as a table. Where it is too wide the bar goes first; then commands are cut; and where
+/// not even the users, pids and times fit beside their GPU, each has a line below it.
 std::string board_text(const Board& board, const BoardStyle& style);
 
 }  // namespace gpu_gate

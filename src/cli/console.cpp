@@ -84,10 +84,17 @@ Status print(const std::string& text) {
               std::string("cannot write to standard output: ") + std::strerror(errnum), errnum);
 }
 
-bool stderr_is_terminal() {
+bool takes_escapes(int stream) {
   const char* term = std::getenv("TERM");
-  return ::isatty(STDERR_FILENO) == 1 && term != nullptr && std::string_view(term) != "dumb";
+  return ::isatty(stream) == 1 && term != nullptr && std::string_view(term) != "dumb";
 }
+
+std::size_t terminal_width(int stream) {
+  struct winsize size{};
+  return ::ioctl(stream, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+bool stderr_is_terminal() { return takes_escapes(STDERR_FILENO); }
 
 bool stderr_in_foreground() {
   const pid_t foreground = ::tcgetpgrp(STDERR_FILENO);
@@ -102,9 +109,7 @@ bool stderr_has_ctrl_c() {
 }
 
 void show_line(const std::string& line) {
-  struct winsize size{};
-  std::size_t width = 80;
-  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width = size.ws_col;
+  const std::size_t width = terminal_width(STDERR_FILENO);
   std::string text = "\r\x1b[K";  // to the first column, erase to the end of the line (ECMA-48)
   if (!line.empty()) text.append((std::string(kPrefix) + line).substr(0, width - 1));
   write_promptly(STDERR_FILENO, text);

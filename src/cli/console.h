@@ -21,6 +21,12 @@ std::string notify(const std::string& unfinished, const std::string& lines);
 /// Text to stdout as it is. Errors: ErrorKind::output where it could not all be written.
 Status print(const std::string& text);
 
+/// Is it a terminal that is not dumb?
+bool takes_escapes(int stream);
+
+/// The columns of the terminal behind a stream; 80 where it does not tell.
+std::size_t terminal_width(int stream);
+
 /// May the line on stderr be rewritten in place? (A terminal that is not dumb.)
 bool stderr_is_terminal();
 

@@ -6,12 +6,28 @@
 #include "cli/acquire.h"
 #include "cli/board_text.h"
 #include "cli/cli.h"
+#include "cli/columns.h"
 #include "cli/console.h"
 #include "cli/json_output.h"
 #include "cli/notices.h"
 #include "report/board.h"
 
 namespace gpu_gate {
+namespace {
+
+/// As standard output takes it.
+BoardStyle style() {
+  BoardStyle style{.colour = takes_escapes(STDOUT_FILENO) && !env_setting(environ, env::kNoColor),
+                   .now = std::time(nullptr)};
+  const bool utf8 = use_locale_characters();
+  if (::isatty(STDOUT_FILENO) == 1) {
+    style.utf8 = utf8;
+    style.width = terminal_width(STDOUT_FILENO);
+  }
+  return style;
+}
+
+}  // namespace
 
 Status status_command(const Options& options) {
   const Result<LockDir> dir = LockDir::open_existing(lock_dir_paths());
@@ -22,13 +38,8 @@ Status status_command(const Options& options) {
   if (!board) return fail(board.error());
   board->driver_kept_open = !board->waiters.empty() && source->needs_open();
   if (!options.json && dir->root() >= 0) say(lock_dir_notice(*dir));
-  const BoardStyle style{
-      .colour = ::isatty(STDOUT_FILENO) == 1 && !env_setting(environ, env::kNoColor),
-      .now = std::time(nullptr)};
-  if (Status printed = print(options.json ? status_json(*board) : board_text(*board, style));
-      !printed) {
-    return printed;
-  }
+  const Status printed = print(options.json ? status_json(*board) : board_text(*board, style()));
+  if (!printed) return printed;
   if (!snapshot) return fail(snapshot.error());
   return {};
 }

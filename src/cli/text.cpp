@@ -79,21 +79,32 @@ std::string visible_advice(const std::string& value) {
   return is + (none ? ", which means no GPU" : "") + ": unset it to choose among all GPUs";
 }
 
-std::string claimant_text(const Claimant& claimant, std::int64_t now) {
-  std::string user = printable(claimant.user);
-  if (!claimant.job) return user;
+Said claimant_said(const Claimant& claimant, std::int64_t now) {
+  const std::string user = printable(claimant.user);
+  if (!claimant.job) return {.before = user, .command = "", .after = ""};
   const auto held = std::chrono::seconds(std::max<std::int64_t>(now - claimant.job->since, 0));
-  return fmt::format("{}: {} (pid {}, {})", user, printable(claimant.job->command),
-                     claimant.job->pid, human_duration(held));
+  return {.before = user + ": ",
+          .command = printable(claimant.job->command),
+          .after = fmt::format(" (pid {}, {})", claimant.job->pid, human_duration(held))};
 }
 
-std::string process_text(const DeviceProcess& process) {
+std::string claimant_text(const Claimant& claimant, std::int64_t now) {
+  return claimant_said(claimant, now).whole();
+}
+
+Said process_said(const DeviceProcess& process) {
   std::string memory;
   if (process.process.memory_mib) memory = fmt::format(", {} MiB", *process.process.memory_mib);
-  if (!process.uid) return fmt::format("pid {}{}", process.process.pid, memory);
-  return fmt::format("{}: {} (pid {}{})", printable(process.user), printable(process.command),
-                     process.process.pid, memory);
+  if (!process.uid) {
+    return {
+        .before = fmt::format("pid {}{}", process.process.pid, memory), .command = "", .after = ""};
+  }
+  return {.before = printable(process.user) + ": ",
+          .command = printable(process.command),
+          .after = fmt::format(" (pid {}{})", process.process.pid, memory)};
 }
+
+std::string process_text(const DeviceProcess& process) { return process_said(process).whole(); }
 
 std::string health_text(const Device& device) {
   const std::string error = device.error.empty() ? "" : ": " + printable(device.error);

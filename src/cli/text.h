@@ -33,11 +33,20 @@ std::string remark_lines(const std::vector<Remark>& remarks);
 /// What to do where an inherited CUDA_VISIBLE_DEVICES with this value leaves too few GPUs.
 std::string visible_advice(const std::string& value);
 
+/// A job or a process in words: "alice: " "python train.py" " (pid 4242, 2h13m)". Where there is
+/// little room the command is what may be cut.
+struct Said {
+  std::string before, command, after;
+  std::string whole() const { return before + command + after; }
+};
+
 /// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice". `now`: seconds since
 /// 1970.
+Said claimant_said(const Claimant& claimant, std::int64_t now);
 std::string claimant_text(const Claimant& claimant, std::int64_t now);
 
 /// "alice: python x.py (pid 4242, 300 MiB)" for a process on a GPU.
+Said process_said(const DeviceProcess& process);
 std::string process_text(const DeviceProcess& process);
 
 /// A device that is not eligible for a request, with what there is to say about it.

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import termios
 import time
+import unicodedata
 
 import pytest
 
@@ -609,6 +610,64 @@ def test_json_has_no_colour_on_a_terminal(box):
     assert status.finish() == 0
     assert b"\x1b" not in status.screen
     json.loads(status.screen)
+
+
+# The width of the terminal.
+
+def width_of(line):
+    """In columns, by the Unicode Character Database."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
+
+
+def status_on_terminal(box, columns, **options):
+    status = Terminal(box, "status", stdout=True, columns=columns, **options)
+    assert status.finish() == 0
+    return re.sub(r"\x1b\[\d*m", "", status.screen.decode()).replace("\r\n", "\n").splitlines()
+
+
+@pytest.fixture
+def wide_box(make_box):
+    """Long commands, in scripts of all widths: a holder, a process without a claim, a waiter."""
+    box = make_box(cards=3)
+    box.set(1, name='"NVIDIA RTX PRO 6000 Blackwell Workstation Edition"')
+    words = ["训练模型.py", "--имя=обучение", "ｆｕｌｌ", "e\u0301te\u0301", *(f"--option-{i}" for i in range(9))]
+    script = "echo held; exec sleep 1000"
+    box.holder = box.start("run", "--only", "0", "--", "sh", "-c", script, *words, user=ALICE)
+    box.holder.wait_for("held", stdout=True)
+    box.stranger = box.start_plain("sh", "-c", "read x; :", *words, user=BOB, stdin=subprocess.PIPE)
+    box.list_processes(f"gpu=1 pid={box.stranger.pid} memory=300 type=compute")
+    box.waiter = box.wait_in_line("-n", "3", "--max-util", "100", "--min-free-mb", "40000", user=BOB, command=("echo", *words))
+    return box
+
+
+def test_no_line_of_the_table_is_wider_than_the_terminal(wide_box):
+    def check(columns, locale):
+        lines = status_on_terminal(wide_box, columns, env={"LC_ALL": locale})
+        assert all(width_of(line) <= columns for line in lines), lines
+        text = "\n".join(lines)
+        assert text.isascii() == (locale == "C")
+        if columns >= 80:
+            assert f"(pid {wide_box.waiter.pid})" in text
+            assert re.search(rf"games: .* \(pid {wide_box.holder.pid}, \d+s\)", text), text
+            assert re.search(rf"man: .* \(pid {wide_box.stranger.pid}, 300 MiB\) \(no claim\)", text), text
+        if columns >= 1000:
+            assert "…" not in text and "--option-8" in text and "Workstation Edition" in text
+        else:
+            assert ("…" if locale != "C" else "...") in text
+
+    each([(columns, locale) for columns in (20, 40, 60, 79, 80, 81, 100, 132, 200, 1000) for locale in ("C.UTF-8", "C")], check)
+
+
+def test_where_the_terminal_is_narrow_the_bar_goes_first(box):
+    holder = box.hold(user=ALICE)
+    wide, narrow = status_on_terminal(box, 120), status_on_terminal(box, 80)
+    assert "░" in wide[1] and "░" not in narrow[1] and "memory" not in narrow[0]
+    assert re.search(rf"  0%  games: sh .*… \(pid {holder.pid}, \d+s\)$", narrow[1]), narrow
+
+
+def test_what_is_no_terminal_gets_whole_lines(wide_box):
+    text = wide_box.run("status").out
+    assert "…" not in text and text.count("--option-8") == 3
 
 
 # Text of other users.
