@@ -35,7 +35,7 @@ Json claim_json(const BoardClaim& claim) {
             {"command", nullptr},          {"since", nullptr},          {"devices", claim.devices},
             {"ticket", claim.ticket}};
   if (!claim.claimant.job) return json;
-  json["pid"] = claim.claimant.job->pid;
+  if (claim.claimant.job->pid != 0) json["pid"] = claim.claimant.job->pid;
   json["command"] = claim.claimant.job->command;
   json["since"] = claim.claimant.job->since;
   return json;

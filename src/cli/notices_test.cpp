@@ -136,24 +136,24 @@ TEST_F(Notice, TellsOfAGpuThatTurnsUpLater) {
 }
 
 TEST_F(Notice, NamesWhoHoldsAGpuAndTellsOfTheNext) {
-  NewClaim held = shared_->claim({"GPU-1"}, this_process({"python", "train.py"}));
+  NewClaim held = shared_->claim({"GPU-1"}, unseen_job("train.py"));
   claims_ = shared_->live();
   fits_[1] = Fit::claimed;
   Notices notices(false, false, 1);
   const std::string first = look(notices);
-  EXPECT_TRUE(has(first, user_name(::geteuid()) + ": python train.py (pid ")) << first;
+  EXPECT_TRUE(has(first, user_name(::geteuid()) + ": train.py (pid ")) << first;
   EXPECT_EQ(look(notices), "");
 
-  held = shared_->claim({"GPU-1"}, this_process({"python", "eval.py"}));
+  held = shared_->claim({"GPU-1"}, unseen_job("eval.py"));
   claims_ = shared_->live();
   const std::string second = look(notices);
-  EXPECT_TRUE(has(second, "GPU 1: ") && has(second, "python eval.py")) << second;
+  EXPECT_TRUE(has(second, "GPU 1: ") && has(second, "eval.py")) << second;
   EXPECT_FALSE(has(second, "GPU 0: ")) << second;
 }
 
 TEST_F(Notice, InsideAClaimDoesNotBlameItsOwnJob) {
-  const NewClaim outer = shared_->claim({"GPU-1"}, this_process({"the-sweep"}));
-  const NewClaim inner = shared_->claim({"GPU-1"}, this_process({"the-part"}));
+  const NewClaim outer = shared_->claim({"GPU-1"}, unseen_job("the-sweep"));
+  const NewClaim inner = shared_->claim({"GPU-1"}, unseen_job("the-part"));
   claims_ = shared_->live();
   fits_[1] = Fit::claimed;
   request_.within = outer.ticket;
@@ -170,7 +170,7 @@ TEST_F(Notice, TellsWhyAGpuIsBarred) {
 }
 
 TEST_F(Notice, LetsNoCommandOfOthersWriteToTheTerminal) {
-  const NewClaim held = shared_->claim({"GPU-1"}, this_process({"\x1b[2J\nGPU 9: free"}));
+  const NewClaim held = shared_->claim({"GPU-1"}, unseen_job("\x1b[2J\nGPU 9: free"));
   claims_ = shared_->live();
   fits_[1] = Fit::claimed;
   Notices notices(false, false, 1);

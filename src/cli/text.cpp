@@ -83,9 +83,12 @@ Said claimant_said(const Claimant& claimant, std::int64_t now) {
   const std::string user = printable(claimant.user);
   if (!claimant.job) return {.before = user, .command = "", .after = ""};
   const auto held = std::chrono::seconds(std::max<std::int64_t>(now - claimant.job->since, 0));
+  const std::string who = claimant.job->pid != 0
+                              ? fmt::format("pid {}", claimant.job->pid)
+                              : "has ended, but something of it still holds the GPU";
   return {.before = user + ": ",
           .command = printable(claimant.job->command),
-          .after = fmt::format(" (pid {}, {})", claimant.job->pid, human_duration(held))};
+          .after = fmt::format(" ({}, {})", who, human_duration(held))};
 }
 
 std::string claimant_text(const Claimant& claimant, std::int64_t now) {

@@ -5,6 +5,7 @@
 
 #include "base/process.h"
 #include "policy/occupancy.h"
+#include "report/recorded.h"
 
 namespace gpu_gate {
 namespace {
@@ -52,6 +53,7 @@ Result<std::vector<BoardWaiter>> make_waiters(const Line& line) {
     if (!holder) return fail(holder.error());
     if (!*holder) continue;
     if (std::optional<WaiterRecord> record = line.record(place, **holder)) {
+      record->owner.command = command_of(record->owner);
       waiters.push_back(
           {.place = place, .user = user_name(**holder), .record = std::move(*record)});
     }

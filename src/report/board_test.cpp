@@ -160,14 +160,14 @@ TEST(Board, OfAnEmptyLockDirectoryHasNoClaimsAndNoWaiters) {
 
 TEST(Board, PutsAClaimOnEachOfItsGpus) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0", "GPU-2"}, this_process({"python", "x.py"}));
-  const NewClaim inside = shared.claim({"GPU-2"}, this_process({"part"}));
+  const NewClaim held = shared.claim({"GPU-0", "GPU-2"}, unseen_job("python"));
+  const NewClaim inside = shared.claim({"GPU-2"}, unseen_job("part"));
   const Board board = board_of(idle_machine(3), shared);
   EXPECT_TRUE(board.rows.at(1).claims.empty());
   for (const std::size_t i : {0U, 2U}) {
     const BoardClaim& claim = board.rows[i].claims.at(0);
     EXPECT_EQ(claim.ticket, held.ticket);
-    EXPECT_EQ(claim.claimant.job->command, "python x.py");
+    EXPECT_EQ(claim.claimant.job->command, "python");
     EXPECT_EQ(claim.devices, (Texts{"GPU-0", "GPU-2"}));
   }
   EXPECT_EQ(board.rows[2].claims.at(1).devices, Texts{"GPU-2"});
@@ -175,7 +175,7 @@ TEST(Board, PutsAClaimOnEachOfItsGpus) {
 
 TEST(Board, ShowsNoClaimThatHasEnded) {
   SharedDir shared;
-  NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
   EXPECT_EQ(board_of(idle_machine(1), shared).rows[0].claims.size(), 1U);
   held.held.clear();
   EXPECT_TRUE(board_of(idle_machine(1), shared).rows[0].claims.empty());
@@ -183,9 +183,9 @@ TEST(Board, ShowsNoClaimThatHasEnded) {
 
 TEST(Board, HasTheOutermostClaimFirst) {
   SharedDir shared;
-  const NewClaim outer = shared.claim({"GPU-0", "GPU-1"}, this_process({"outer"}));
-  const NewClaim first = shared.claim({"GPU-1"}, this_process({"first"}));
-  const NewClaim second = shared.claim({"GPU-1"}, this_process({"second"}));
+  const NewClaim outer = shared.claim({"GPU-0", "GPU-1"}, unseen_job("outer"));
+  const NewClaim first = shared.claim({"GPU-1"}, unseen_job("first"));
+  const NewClaim second = shared.claim({"GPU-1"}, unseen_job("second"));
   const std::vector<BoardClaim> claims = board_of(idle_machine(2), shared).rows.at(1).claims;
   ASSERT_EQ(claims.size(), 3U);
   EXPECT_EQ(claims[0].claimant.job->command, "outer");
@@ -195,7 +195,7 @@ TEST(Board, HasTheOutermostClaimFirst) {
 
 TEST(Board, MarksTheProcessesOfAClaimOnItsGpuOnly) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
   Snapshot snapshot = idle_machine(2);
   for (Device& device : snapshot.devices) {
     device.processes = {{.pid = ::getpid(), .graphics = false, .memory_mib = {}}};
@@ -207,7 +207,7 @@ TEST(Board, MarksTheProcessesOfAClaimOnItsGpuOnly) {
 
 TEST(Board, ShowsTheClaimOfACardOnEachOfItsInstances) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
   Snapshot snapshot = idle_machine(2);
   for (Device& device : snapshot.devices) {
     device.uuid = "MIG-" + std::to_string(device.index);
@@ -224,7 +224,7 @@ TEST(Board, HasThoseWhoWaitInTheOrderOfTheLine) {
   Texts names;
   for (int i = 0; i < 12; ++i) {
     names.push_back("job " + std::to_string(i));
-    places.push_back(shared.join(this_process({names.back()}), wish(i + 1)));
+    places.push_back(shared.join(unseen_job(names.back()), wish(i + 1)));
   }
   const Board board = board_of(idle_machine(1), shared);
   EXPECT_EQ(commands_of(board.waiters), names);
@@ -235,20 +235,20 @@ TEST(Board, HasThoseWhoWaitInTheOrderOfTheLine) {
 
 TEST(Board, LeavesOutWhoHasLeftTheLine) {
   SharedDir shared;
-  const OwnPlace first = shared.join(this_process({"first"}), wish(1));
-  OwnPlace second = shared.join(this_process({"second"}), wish(1));
-  const OwnPlace third = shared.join(this_process({"third"}), wish(1));
+  const OwnPlace first = shared.join(unseen_job("first"), wish(1));
+  OwnPlace second = shared.join(unseen_job("second"), wish(1));
+  const OwnPlace third = shared.join(unseen_job("third"), wish(1));
   second.held.reset();
   EXPECT_EQ(commands_of(board_of(idle_machine(1), shared).waiters), (Texts{"first", "third"}));
 }
 
 TEST(Board, KnowsWhoWaitsInsideAClaim) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"sweep"}));
-  const OwnPlace outside = shared.join(this_process({"outside"}), wish(1));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("sweep"));
+  const OwnPlace outside = shared.join(unseen_job("outside"), wish(1));
   Request nested = wish(1);
   nested.within = held.ticket;
-  const OwnPlace inside = shared.join(this_process({"inside"}), nested);
+  const OwnPlace inside = shared.join(unseen_job("inside"), nested);
   const std::vector<BoardWaiter> waiters = board_of(idle_machine(1), shared).waiters;
   ASSERT_EQ(commands_of(waiters), (Texts{"outside", "inside"}));
   EXPECT_EQ(waiters[0].place.within, 0U);
@@ -257,15 +257,15 @@ TEST(Board, KnowsWhoWaitsInsideAClaim) {
 
 TEST(Board, LeavesOutAWaiterWhoseRecordCannotBeBelieved) {
   SharedDir shared;
-  const OwnPlace first = shared.join(this_process({"first"}), wish(1));
-  const OwnPlace second = shared.join(this_process({"second"}), wish(1));
+  const OwnPlace first = shared.join(unseen_job("first"), wish(1));
+  const OwnPlace second = shared.join(unseen_job("second"), wish(1));
   std::ofstream(shared.waiter_record_path(first.place)) << "{}";
   EXPECT_EQ(commands_of(board_of(idle_machine(1), shared).waiters), Texts{"second"});
 }
 
 TEST(Board, IsNotMadeFromHalfOfWhatIsThere) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
   struct rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   const struct rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};

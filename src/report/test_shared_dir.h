@@ -20,6 +20,13 @@
 // Folders on disk for unit tests: a lock directory with claims and waiters in it, and a /proc.
 namespace gpu_gate {
 
+/// A job of this name that cannot be seen from here.
+inline Owner unseen_job(const std::string& name) {
+  Owner owner = this_process({name});
+  ++owner.pid_namespace;
+  return owner;
+}
+
 /// A lock directory, in which this process makes claims and stands in line as often as it likes.
 class SharedDir {
  public:

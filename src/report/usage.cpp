@@ -2,14 +2,23 @@
 
 #include "base/process.h"
 #include "policy/fit.h"
+#include "policy/occupancy.h"
+#include "report/recorded.h"
 
 namespace gpu_gate {
 
 Claimant claimant_of(const Claims& claims, const Claim& claim) {
   Claimant claimant{.uid = claim.uid, .user = user_name(claim.uid), .job = {}};
-  if (std::optional<ClaimRecord> record = claims.record(claim)) {
-    claimant.job = std::move(record->owner);
+  std::optional<ClaimRecord> record = claims.record(claim);
+  if (!record) return claimant;
+  Owner& job = record->owner;
+  job.command = command_of(job);
+  if (recorded_process(job) == Seen::ended) {
+    const std::optional<pid_t> holder = holder_of(claim);
+    job.pid = holder.value_or(0);
+    if (holder) job.command = process_command(*holder, kMaxCommandBytes);
   }
+  claimant.job = std::move(job);
   return claimant;
 }
 

@@ -14,8 +14,10 @@ namespace gpu_gate {
 /// The user and the job behind a claim.
 struct Claimant {
   uid_t uid = 0;
-  std::string user;          // the name, or the number where there is none
-  std::optional<Owner> job;  // nothing where the claim has no record of its owner's
+  std::string user;  // the name, or the number where there is none
+  // As it can be seen now; nothing where the claim has no record of its owner's. Where the process
+  // of the record has ended, one that holds the claim stands for it; pid 0: none can be seen.
+  std::optional<Owner> job;
 };
 
 /// A process on a device and what /proc tells of it.
@@ -32,7 +34,7 @@ struct DeviceUse {
   std::vector<DeviceProcess> processes;  // its occupants
 };
 
-/// Reads the claim's record; may ask a directory service for the user's name.
+/// Reads the claim's record and /proc; may ask a directory service for the user's name.
 Claimant claimant_of(const Claims& claims, const Claim& claim);
 
 /// Reads /proc; may ask a directory service for the user's name.

@@ -63,19 +63,19 @@ DeviceProcess described(pid_t pid) {
 
 TEST(ClaimantOf, NamesTheJobThatTheRecordTells) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"python", "train.py"}));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("python"));
   const Claimant who = claimant_of(shared.claims(), shared.live().at(0));
   EXPECT_EQ(who.uid, ::geteuid());
   EXPECT_EQ(who.user, user_name(::geteuid()));
   ASSERT_TRUE(who.job);
-  EXPECT_EQ(who.job->command, "python train.py");
+  EXPECT_EQ(who.job->command, "python");
   EXPECT_EQ(who.job->pid, ::getpid());
   EXPECT_EQ(who.job->uid, ::geteuid());
 }
 
 TEST(ClaimantOf, KnowsTheUserWhereThereIsNoRecord) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
   std::filesystem::remove(shared.claim_record_path(held.ticket));
   const Claimant who = claimant_of(shared.claims(), shared.live().at(0));
   EXPECT_EQ(who.uid, ::geteuid());
@@ -84,14 +84,14 @@ TEST(ClaimantOf, KnowsTheUserWhereThereIsNoRecord) {
 
 TEST(ClaimantOf, BelievesNoRecordThatIsNotWhole) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
   std::filesystem::resize_file(shared.claim_record_path(held.ticket), 20);
   EXPECT_FALSE(claimant_of(shared.claims(), shared.live().at(0)).job);
 }
 
 TEST(ClaimantOf, BelievesNoRecordOfAnotherUser) {
   SharedDir shared;
-  const NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
+  const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
   Claim claim = shared.live().at(0);
   claim.uid = kStranger;
   const Claimant who = claimant_of(shared.claims(), claim);
@@ -145,8 +145,8 @@ TEST(Describe, KnowsNoUserOfAProcessThatHasEnded) {
 
 TEST(UseOf, NamesTheClaimantsOfThatDeviceOnly) {
   SharedDir shared;
-  const NewClaim both = shared.claim({"GPU-0", "GPU-1"}, this_process({"both"}));
-  const NewClaim other = shared.claim({"GPU-2"}, this_process({"other"}));
+  const NewClaim both = shared.claim({"GPU-0", "GPU-1"}, unseen_job("both"));
+  const NewClaim other = shared.claim({"GPU-2"}, unseen_job("other"));
   const DeviceUse use = use_of(card(1), shared.claims(), shared.live(), 0);
   ASSERT_EQ(use.claimants.size(), 1U);
   EXPECT_EQ(use.claimants[0].job->command, "both");
@@ -155,8 +155,8 @@ TEST(UseOf, NamesTheClaimantsOfThatDeviceOnly) {
 
 TEST(UseOf, HasTheOutermostClaimantFirst) {
   SharedDir shared;
-  const NewClaim outer = shared.claim({"GPU-0"}, this_process({"outer"}));
-  const NewClaim inner = shared.claim({"GPU-0"}, this_process({"inner"}));
+  const NewClaim outer = shared.claim({"GPU-0"}, unseen_job("outer"));
+  const NewClaim inner = shared.claim({"GPU-0"}, unseen_job("inner"));
   const DeviceUse use = use_of(card(0), shared.claims(), shared.live(), 0);
   ASSERT_EQ(use.claimants.size(), 2U);
   EXPECT_EQ(use.claimants[0].job->command, "outer");
@@ -165,9 +165,9 @@ TEST(UseOf, HasTheOutermostClaimantFirst) {
 
 TEST(UseOf, LeavesOutTheClaimThatItIsInsideOf) {
   SharedDir shared;
-  const NewClaim outer = shared.claim({"GPU-0"}, this_process({"outer"}));
+  const NewClaim outer = shared.claim({"GPU-0"}, unseen_job("outer"));
   EXPECT_TRUE(use_of(card(0), shared.claims(), shared.live(), outer.ticket).claimants.empty());
-  const NewClaim inner = shared.claim({"GPU-0"}, this_process({"inner"}));
+  const NewClaim inner = shared.claim({"GPU-0"}, unseen_job("inner"));
   const DeviceUse use = use_of(card(0), shared.claims(), shared.live(), outer.ticket);
   ASSERT_EQ(use.claimants.size(), 1U);
   EXPECT_EQ(use.claimants[0].job->command, "inner");

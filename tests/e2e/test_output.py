@@ -21,6 +21,7 @@ from at_once import at_once
 from harness import ALICE, BOB, LIMIT, Limit, Process, children_of, each, state_of, uuid, wait_until
 
 PIPE_ENV = {"TERM": "xterm"}
+HELD = r"(?:sh -c echo held .*|sleep 1000)"  # what box.hold() runs, before its exec and after
 HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "x\ngpu-gate: using GPU 9", "\r\b\t", "\u202egnp", "\u009b31m", "\u200b\u2066", "\x7f"]
 # Characters that never reach a terminal as they are: controls but the line break, and what hides or turns text.
 FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -123,7 +124,7 @@ def test_the_table_of_idle_cards(make_box):
 def test_the_table_names_the_holder(box):
     process = box.hold(user=ALICE)
     line = table(box)[1]
-    assert re.search(rf"  games: sh -c echo held .* \(pid {process.pid}, \d+s\)$", line), line
+    assert re.search(rf"  games: {HELD} \(pid {process.pid}, \d+s\)$", line), line
 
 
 def test_the_table_shows_processes_without_a_claim_with_user_pid_and_memory(box):
@@ -201,6 +202,45 @@ def test_status_changes_nothing_in_the_lock_directory(box):
     assert {path: path.lstat().st_mtime_ns for path in box.lock.rglob("*")} == before
 
 
+def test_the_table_shows_what_a_job_runs_now(box):
+    holder = box.start("run", "--", "sh", "-c", "echo held; read x; exec sleep 1000", input=None, stdin=subprocess.PIPE)
+    holder.wait_for("held", stdout=True)
+    assert f"root: sh -c echo held; read x; exec sleep 1000 (pid {holder.pid}, " in table(box)[1]
+    holder.popen.stdin.write(b"\n")
+    holder.popen.stdin.flush()
+    wait_until(lambda: f"root: sleep 1000 (pid {holder.pid}, " in table(box)[1], "the job is another program")
+
+
+def left_behind(box):
+    """A job that has ended and left a process which holds its card; returns the pid of that one."""
+    job = box.start("run", "--", "sh", "-c", "sleep 1000 & echo left $!", user=ALICE)
+    pid = int(job.wait_for(r"^left (\d+)$", stdout=True).group(1))
+    job.wait()
+    wait_until(lambda: read_text(f"/proc/{pid}/cmdline").startswith("sleep"), "it is sleep by now")
+    return pid
+
+
+def test_where_a_command_has_ended_the_table_names_a_process_of_it_that_holds_the_card(box):
+    pid = left_behind(box)
+    assert f"games: sleep 1000 (pid {pid}, " in table(box)[1]
+    claim = box.status()[0]["claim"]
+    assert (claim["pid"], claim["command"], claim["user"]) == (pid, "sleep 1000", "games")
+
+
+def test_where_a_command_has_ended_and_none_that_holds_can_be_seen_the_table_says_so(box):
+    left_behind(box)
+    assert re.search(r"games: sh.* \(has ended, but something of it still holds the GPU, ", table(box, user=BOB)[1])
+    claim = box.status(user=BOB)[0]["claim"]
+    assert (claim["pid"], claim["user"]) == (None, "games") and claim["command"].startswith("sh")
+    assert any("has ended, but something of it still holds" in line for line in box.wait_in_line(user=BOB).lines)
+
+
+def test_of_a_waiter_the_table_shows_the_command_that_it_waits_for(box):
+    box.hold()
+    waiter = box.wait_in_line("-n", "1", "--poll", "7", command=("sh", "-c", "exit 0", "--", "x"))
+    assert table(box)[-1].endswith(f"  sh -c exit 0 -- x (pid {waiter.pid})")
+
+
 # status --json.
 
 KEYS = {"index": int, "name": str, "uuid": str, "memory_total_mb": int, "memory_used_mb": int, "memory_free_mb": int,
@@ -216,7 +256,7 @@ def test_the_json_has_every_key_with_its_type(box):
     assert "error" not in gpu
     claim = gpu["claim"]
     assert (claim["user"], claim["uid"], claim["pid"], claim["devices"]) == ("games", ALICE.uid, process.pid, [uuid(0)])
-    assert claim["command"].startswith("sh -c echo held")
+    assert re.fullmatch(HELD, claim["command"])
     assert abs(claim["since"] - time.time()) < 60
     listed, = gpu["processes"]
     assert (listed["pid"], listed["user"], listed["memory_mb"], listed["type"]) == (process.pid, "games", 300, "compute")
@@ -304,7 +344,7 @@ def test_a_wait_begins_with_a_line_the_reasons_and_the_place(make_box, count, fi
     waiter.wait_for("in line")
     clean("\n".join(waiter.lines))
     assert waiter.lines[0] == first
-    pattern = rf"gpu-gate:   GPUs 0-2: claimed by games: sh -c echo held .* \(pid {holder.pid}, \d+s\)"
+    pattern = rf"gpu-gate:   GPUs 0-2: claimed by games: {HELD} \(pid {holder.pid}, \d+s\)"
     assert re.fullmatch(pattern, waiter.lines[1]), waiter.lines
     assert waiter.lines[2:] == ["gpu-gate: 1st in line"]
 
@@ -513,7 +553,7 @@ def test_an_interrupted_wait_leaves_no_half_line_on_the_terminal(box):
 
 
 def test_a_hostile_command_does_not_reach_the_terminal_of_a_waiter(box):
-    box.start("run", "--", "sh", "-c", "echo held; exec sleep 1000", *HOSTILE, user=ALICE).wait_for("held", stdout=True)
+    box.start("run", "--", "sh", "-c", "echo held; sleep 1000; :", *HOSTILE, user=ALICE).wait_for("held", stdout=True)
     waiter = Terminal(box, "run", "--", "true")
     waiter.shows(rb"waited \d+s")
     text = clean(waiter.screen.decode().replace("\r\x1b[K", "").replace("\r\n", "\n"))
@@ -631,7 +671,7 @@ def wide_box(make_box):
     box = make_box(cards=3)
     box.set(1, name='"NVIDIA RTX PRO 6000 Blackwell Workstation Edition"')
     words = ["训练模型.py", "--имя=обучение", "ｆｕｌｌ", "e\u0301te\u0301", *(f"--option-{i}" for i in range(9))]
-    script = "echo held; exec sleep 1000"
+    script = "echo held; sleep 1000; :"
     box.holder = box.start("run", "--only", "0", "--", "sh", "-c", script, *words, user=ALICE)
     box.holder.wait_for("held", stdout=True)
     box.stranger = box.start_plain("sh", "-c", "read x; :", *words, user=BOB, stdin=subprocess.PIPE)
@@ -659,10 +699,11 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(wide_box):
 
 
 def test_where_the_terminal_is_narrow_the_bar_goes_first(box):
-    holder = box.hold(user=ALICE)
+    holder = box.start("run", "--", "sleep", "1000", *["0"] * 50, user=ALICE)
+    wait_until(box.claimed, "the job has its card")
     wide, narrow = status_on_terminal(box, 120), status_on_terminal(box, 80)
     assert "░" in wide[1] and "░" not in narrow[1] and "memory" not in narrow[0]
-    assert re.search(rf"  0%  games: sh .*… \(pid {holder.pid}, \d+s\)$", narrow[1]), narrow
+    assert re.search(rf"  0%  games: sleep .*… \(pid {holder.pid}, \d+s\)$", narrow[1]), narrow
 
 
 def test_what_is_no_terminal_gets_whole_lines(wide_box):
@@ -677,7 +718,7 @@ def hostile_box(make_box):
     """Two cards: a claim, and a process without one, both with hostile words; and a hostile waiter."""
     box = make_box(cards=2)
     words = [*HOSTILE, b"\xff\xfe", b"\xe2\x80", b"\xed\xa0\x80"]
-    job = box.start("run", "-q", "--only", "0", "--", "sh", "-c", "echo held; exec sleep 1000", *words, user=ALICE)
+    job = box.start("run", "-q", "--only", "0", "--", "sh", "-c", "echo held; sleep 1000; :", *words, user=ALICE)
     job.wait_for("held", stdout=True)
     outsider = box.start_plain("sh", "-c", "read x; :", *words, user=ALICE, stdin=subprocess.PIPE)
     box.list_processes(f"gpu=1 pid={outsider.pid} memory=300 type=compute")
@@ -706,7 +747,7 @@ def test_hostile_text_is_harmless_in_the_json_too(hostile_box):
 
 
 def test_a_huge_command_line_does_not_flood_the_table(box):
-    process = box.start("run", "--", "sh", "-c", "echo held; exec sleep 1000", *["x" * 100_000] * 5)
+    process = box.start("run", "--", "sh", "-c", "echo held; sleep 1000; :", *["x" * 100_000] * 5)
     process.wait_for("held", stdout=True)
     assert len(box.run("status").out) < 10_000
 
