@@ -33,8 +33,8 @@ constexpr seconds kOftenFor{5};
 constexpr milliseconds kSeldom{250};
 constexpr seconds kSeldomFor{30};
 
-/// A driver's session that no look has used for so long is closed: while it is open the driver cannot
-/// be reset, reloaded or changed.
+/// A driver's session that no look has used for so long is closed: while it is open the driver
+/// cannot be reset, reloaded or changed.
 constexpr seconds kIdleSession{1};
 
 /// One try does not give up because another process has the mutex for a moment.
