@@ -85,10 +85,9 @@ def interrupted(after):
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 call()
 began = time.monotonic()
-for _ in range(5): call()
-takes, before = (time.monotonic() - began) / 5, left()
-interrupts = sum(interrupted(max(1e-6, random.uniform(0, takes))) for _ in range(rounds))
-print("interrupts", interrupts)
+call()
+takes, before, interrupts = time.monotonic() - began, left(), 0
+while interrupts < rounds: interrupts += interrupted(random.uniform(1e-6, takes))
 print("left", before, left())
 """
 
@@ -96,10 +95,9 @@ print("left", before, left())
 @pytest.mark.parametrize("call", ["claim", "async claim", "wait", "status"])
 def test_an_interrupt_at_any_moment_leaves_nothing(box, call):
     """A KeyboardInterrupt may come between any two steps, as it does in a notebook that goes on."""
-    rounds = 200 // harness.SAMPLE
+    rounds = 100 // harness.SAMPLE
     program = box.python(INTERRUPTED, call, rounds)
     assert program.finish() == 0, program
-    assert int(program.wait_for(r"^interrupts (\d+)$", stdout=True)[1]) > rounds / 3
     before, after = program.wait_for(r"^left (\(.*?\)) (\(.*\))$", stdout=True).groups()
     assert after == before
     assert box.claimed() == []
