@@ -140,14 +140,19 @@ pid_t parent_of(pid_t pid, const std::string& proc) {
   return static_cast<pid_t>(stat_number(stat_from_state(folder_of(pid, proc)), kParent));
 }
 
+std::string process_name(pid_t pid, const std::string& proc) {
+  std::string name = read_small_file(proc + "/" + std::to_string(pid) + "/comm", 64).value_or("");
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
 std::string process_command(pid_t pid, std::size_t limit, const std::string& proc) {
   const std::string folder = folder_of(pid, proc);
   std::string words = read_small_file(folder + "/cmdline", limit).value_or("");
   while (!words.empty() && words.back() == '\0') words.pop_back();
   std::replace(words.begin(), words.end(), '\0', ' ');
   if (!words.empty()) return words;
-  std::string name = read_small_file(folder + "/comm", 64).value_or("");
-  while (!name.empty() && name.back() == '\n') name.pop_back();
+  const std::string name = process_name(pid, proc);
   return name.empty() ? name : "[" + name + "]";
 }
 

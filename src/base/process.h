@@ -46,6 +46,10 @@ ProcessEnd watch_process(pid_t pid);
 /// The parent of a live process; 0 where it cannot be told.
 pid_t parent_of(pid_t pid, const std::string& proc = "/proc");
 
+/// The name of a process's program, of at most 15 bytes, which may be anything; "" where it is gone
+/// or hidden.
+std::string process_name(pid_t pid, const std::string& proc = "/proc");
+
 /// The words of a process's command line joined by spaces, at most `limit` bytes; its name in
 /// brackets where it has none; "" where it is gone or hidden. The bytes are the process's own and
 /// may be anything.

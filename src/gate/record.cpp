@@ -106,12 +106,10 @@ Owner this_process(const std::vector<std::string>& command) {
   owner.pid_namespace = pid_namespace();
   if (const auto identity = process_identity(owner.pid)) owner.start_ticks = identity->start_ticks;
   owner.since = std::time(nullptr);
-  for (const std::string& word : command) {
-    if (!owner.command.empty()) owner.command += ' ';
-    owner.command += word;
-    if (owner.command.size() > kMaxCommandBytes) break;
+  // No arguments: they may hold secrets, and everybody can read the record, also after the job.
+  if (!command.empty()) {
+    owner.command = command[0].substr(command[0].rfind('/') + 1).substr(0, kMaxCommandBytes);
   }
-  owner.command.resize(std::min(owner.command.size(), kMaxCommandBytes));
   return owner;
 }
 
@@ -124,7 +122,7 @@ std::optional<Owner> other_process(pid_t pid) {
   owner.start_ticks = identity->start_ticks;
   owner.pid_namespace = pid_namespace();
   owner.since = std::time(nullptr);
-  owner.command = process_command(pid, kMaxCommandBytes);
+  owner.command = process_name(pid);
   return owner;
 }
 

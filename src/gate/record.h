@@ -14,7 +14,7 @@ namespace gpu_gate {
 
 /// A record's text is never read beyond this many bytes. A request for 64 GPUs by UUID needs 3 KiB.
 constexpr std::size_t kMaxRecordBytes = 65536;
-/// Of a command line that is recorded and shown.
+/// Of a command that is recorded or shown.
 constexpr std::size_t kMaxCommandBytes = 256;
 
 /// Who stands behind a place in line or a claim.
@@ -24,7 +24,7 @@ struct Owner {
   std::uint64_t start_ticks = 0;    // with the pid, names one process for ever
   std::uint64_t pid_namespace = 0;  // where the pid means something
   std::int64_t since = 0;           // seconds since 1970, when it began to wait or to hold
-  std::string command;              // arbitrary bytes
+  std::string command;              // the program's name, never its arguments; arbitrary bytes
 };
 
 struct WaiterRecord {
@@ -38,7 +38,7 @@ struct ClaimRecord {
   bool with_process = false;  // the claim also lasts as long as the owner's process lives
 };
 
-/// This process as an owner, with the given command line.
+/// This process as an owner, with the name of the program of this command line.
 Owner this_process(const std::vector<std::string>& command);
 
 /// Another process as an owner; nothing if it is gone.

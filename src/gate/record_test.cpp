@@ -180,10 +180,10 @@ TEST(Record, ALongCommandThatSomebodyWroteIsCutAsWell) {
 }
 
 TEST(Record, ThisProcessIsWhoItIs) {
-  const Owner self = this_process({"python", "train.py"});
+  const Owner self = this_process({"/usr/bin/python", "train.py"});
   EXPECT_EQ(self.pid, ::getpid());
   EXPECT_EQ(self.uid, ::geteuid());
-  EXPECT_EQ(self.command, "python train.py");
+  EXPECT_EQ(self.command, "python");
   EXPECT_EQ(self.pid_namespace, pid_namespace());
   EXPECT_EQ(self.start_ticks, process_identity(::getpid())->start_ticks);
 }

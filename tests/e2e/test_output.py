@@ -235,6 +235,26 @@ def test_where_a_command_has_ended_and_none_that_holds_can_be_seen_the_table_say
     assert any("has ended, but something of it still holds" in line for line in box.wait_in_line(user=BOB).lines)
 
 
+# Records.
+
+def records(box):
+    return "".join(path.read_text() for path in box.lock.rglob("*.json"))
+
+
+def test_no_argument_of_a_command_is_left_in_a_record(box):
+    job = box.start("run", "-q", "--", "env", "KEY=s3cr3t", "sh", "-c", "echo held; exec sleep 1000", "s3cr3t")
+    job.wait_for("held", stdout=True)
+    waiter = box.wait_in_line(command=("/usr/bin/env", "KEY=s3cr3t", "true"))
+    owner = box.start_plain("sh", "-c", "read x", "s3cr3t", stdin=subprocess.PIPE)
+    holder = box.start("hold", "--pid", owner.pid)
+    wait_until(lambda: box.waiting() == 2, "both in line")
+    assert '"command":"env"' in records(box) and '"command":"sh"' in records(box)
+    assert "s3cr3t" not in records(box)
+    for process in (job, waiter, holder):
+        process.kill()
+    assert "s3cr3t" not in records(box)
+
+
 def test_of_a_waiter_the_table_shows_the_command_that_it_waits_for(box):
     box.hold()
     waiter = box.wait_in_line("-n", "1", "--poll", "7", command=("sh", "-c", "exit 0", "--", "x"))
