@@ -80,6 +80,21 @@ void detach() {
   [[maybe_unused]] const int moved = ::chdir("/");  // so that no file system is kept busy
 }
 
+/// With --export, until the result is printed.
+using FailureLine = std::unique_ptr<FailureLineOnSignal>;
+
+FailureLine failure_line_on_signal(const Options& options) {
+  return options.export_line ? std::make_unique<FailureLineOnSignal>() : nullptr;
+}
+
+/// A signal that comes meanwhile ends the process afterwards, when it is no failure any more.
+Status print_result(const Options& options, const Granted& granted, FailureLine line) {
+  const SignalBlock block(ending_signals());
+  Status printed = print_devices(options, granted);
+  line.reset();
+  return printed;
+}
+
 /// Blocks until nobody has the other end of the pipe open.
 void await_end(int pipe) {
   char byte = 0;
@@ -89,8 +104,8 @@ void await_end(int pipe) {
 
 /// With --pid: a child keeps the claim; this process prints and is done, as soon as the child has
 /// let go of what the caller has open.
-Status hold_in_background(const Options& options, const Granted& granted,
-                          const Lifeline& lifeline) {
+Status hold_in_background(const Options& options, const Granted& granted, const Lifeline& lifeline,
+                          FailureLine failure_line) {
   std::array<int, 2> ends{-1, -1};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return fail(system_error(ErrorKind::system, "pipe", "", errno));
@@ -111,7 +126,7 @@ Status hold_in_background(const Options& options, const Granted& granted,
   }
   open_in_child.reset();
   await_end(child_has_closed.get());
-  Status printed = print_devices(options, granted);
+  Status printed = print_result(options, granted, std::move(failure_line));
   if (!printed) ::kill(child, SIGTERM);
   return printed;
 }
@@ -125,13 +140,8 @@ Owner owner_to_record(pid_t pid) {
   return owner;
 }
 
-/// With --export, until its result is printed.
-std::unique_ptr<FailureLineOnSignal> failure_line_on_signal(const Options& options) {
-  return options.export_line ? std::make_unique<FailureLineOnSignal>() : nullptr;
-}
-
 Status hold_for_process(const Options& options) {
-  const auto failure_line = failure_line_on_signal(options);
+  FailureLine failure_line = failure_line_on_signal(options);
   const pid_t pid = *options.pid;
   const Result<std::optional<ProcessWatch>> watch = ProcessWatch::open(pid);
   if (!watch) return fail(watch.error());
@@ -147,7 +157,7 @@ Status hold_for_process(const Options& options) {
   const Result<Granted> granted =
       acquire(options, {.owner = owner_to_record(pid), .lifeline = lifeline});
   if (!granted) return fail(granted.error());
-  return hold_in_background(options, *granted, lifeline);
+  return hold_in_background(options, *granted, lifeline, std::move(failure_line));
 }
 
 Status hold_in_foreground(const Options& options) {
@@ -155,7 +165,7 @@ Status hold_in_foreground(const Options& options) {
     return fail(ErrorKind::usage,
                 "hold: until when? Give --pid PID, --for T (45m, 2h), or a pipe as standard input");
   }
-  auto failure_line = failure_line_on_signal(options);
+  FailureLine failure_line = failure_line_on_signal(options);
   // The process that started it wants the devices. Nothing is read while it waits: of a terminal,
   // what the user types is for others then.
   const Lifeline waiting{.fd = options.hold_for ? -1 : STDIN_FILENO};
@@ -164,8 +174,8 @@ Status hold_in_foreground(const Options& options) {
   const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = waiting});
   if (!granted) return fail(granted.error());
   close_what_is_not_needed(*granted, holding);
-  if (Status printed = print_devices(options, *granted); !printed) return printed;
-  failure_line.reset();
+  Status printed = print_result(options, *granted, std::move(failure_line));
+  if (!printed) return printed;
   const Result<int> signal = hold(holding, options.hold_for);
   if (!signal) return fail(signal.error());
   if (*signal != 0) die_of(*signal);
