@@ -64,8 +64,8 @@ bool wait_for_room(int fd, int milliseconds) {
 }
 
 PromptWrite write_promptly(int fd, std::string_view text) {
-  const sigset_t pipe = signals_of({SIGPIPE});
-  const SignalBlock block(signals_of({SIGPIPE, SIGTTOU}));
+  const WriteSignals signals;
+  const SignalBlock not_stopped(signals_of({SIGTTOU}));
   const SignalsThrough through(signals_of({Interrupter::kTick}));
   const Interrupter interrupter;
   PromptWrite done;
@@ -76,11 +76,9 @@ PromptWrite write_promptly(int fd, std::string_view text) {
       done.bytes += static_cast<std::size_t>(written);
       continue;
     }
-    done.full = errno == EINTR || errno == EAGAIN;
-    if (errno == EPIPE && ::sigismember(&block.before(), SIGPIPE) == 0) {
-      const struct timespec none{};
-      ::sigtimedwait(&pipe, nullptr, &none);
-    }
+    const int errnum = errno;
+    done.full = errnum == EINTR || errnum == EAGAIN;
+    signals.failed(errnum);
     break;
   }
   return done;

@@ -12,8 +12,8 @@ struct PromptWrite {
 /// Writes what `fd` takes at once, and never waits for somebody to read it: not where a pipe is
 /// full, nor on a terminal after Ctrl-S, nor where its reader is stopped, not even if that happens
 /// between the question and the write. O_NONBLOCK would do the same, but it belongs to the open
-/// file description, which the caller shares. Neither SIGPIPE nor SIGTTOU (stty tostop) comes of
-/// it.
+/// file description, which the caller shares. Neither SIGPIPE, SIGXFSZ nor SIGTTOU (stty
+/// tostop) comes of it.
 PromptWrite write_promptly(int fd, std::string_view text);
 
 /// Has it room by then? Blocks until it has, or `milliseconds` have passed.

@@ -56,7 +56,7 @@ def all_goes_on(box):
     second = box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
     told = box.run("status", user=ALICE)
     assert told.status == 0, told
-    assert "games: sh" in told.out and "waiting: 2" in told.out, told
+    assert "games: s" in told.out and "waiting: 2" in told.out, told
     holder.kill()
     for waiter in (first, second):
         assert waiter.finish(5) == 0

@@ -95,7 +95,7 @@ for ticket in range(last + 1, last + 10):
 
 def test_names_and_commands_of_others_cannot_write_to_a_terminal(make_box):
     box = made_by_root(make_box)
-    holder = box.start("run", "--", "sh", "-c", "echo held; exec sleep 1000 #\x1b]0;title\x07\x9b31m\n\r\u202eevil", user=BOB)
+    holder = box.start("run", "--", "sh", "-c", "echo held; sleep 1000; : #\x1b]0;title\x07\x9b31m\n\r\u202eevil", user=BOB)
     holder.wait_for("held", stdout=True)
     waiter = box.wait_in_line(user=ALICE)
     told = box.run("status", user=ALICE)

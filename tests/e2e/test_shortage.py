@@ -1,8 +1,10 @@
 """What the machine refuses to gpu-gate itself: descriptors, memory, processes, a sleep. That is no fault of the lock
 directory, nothing may stay claimed, and the exit status is 125, as with timeout(1)."""
 
+import fcntl
 import os
 import pty
+import termios
 
 from fixtures import needs_mounts
 from harness import ALICE, NEVER, each, uuid, wait_until
@@ -130,7 +132,8 @@ def test_waiting_on_a_terminal_does_not_count_the_line_anew_every_second(box):
     master, slave = pty.openpty()
     trace = box.folder / "trace"
     waiter = box.start_plain(*STRACE, "-o", trace, "-e", "trace=openat,write", box.gate, "run", "--", "true",
-                             env={**NO_LEAK_CHECK, "TERM": "xterm"}, stderr=slave)
+                             env={**NO_LEAK_CHECK, "TERM": "xterm"}, stderr=slave,
+                             preexec_fn=lambda: (os.setsid(), fcntl.ioctl(slave, termios.TIOCSCTTY, 0)))
     os.close(slave)
 
     def ticks():
