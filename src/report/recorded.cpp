@@ -4,8 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 #include <vector>
@@ -53,12 +52,9 @@ bool holds(const fs::path& descriptors, std::string_view file) {
 
 Seen recorded_process(const Owner& owner, const std::string& proc) {
   if (owner.pid_namespace != pid_namespace()) return Seen::unknown;
-  if (const auto identity = process_identity(owner.pid, proc)) {
-    return identity->start_ticks == owner.start_ticks ? Seen::lives : Seen::ended;
-  }
-  if (::kill(owner.pid, 0) != 0 && errno == ESRCH) return Seen::ended;
+  if (!process_lives(owner.pid, owner.start_ticks, proc)) return Seen::ended;
   const std::string stat = proc + "/" + std::to_string(owner.pid) + "/stat";
-  return ::access(stat.c_str(), R_OK) == 0 ? Seen::ended : Seen::unknown;  // a zombie, or hidden
+  return ::access(stat.c_str(), R_OK) == 0 ? Seen::lives : Seen::unknown;
 }
 
 std::string command_of(const Owner& owner, const std::string& proc) {

@@ -81,7 +81,7 @@ def test_a_library_that_answers_lists_otherwise_than_nvml_ends_no_waiter(any_dri
         waiter = box.wait_in_line("--poll", "0.05")
         box.list_processes(*(f"gpu={card} pid={900001 + i} memory=100 type=compute" for card in (0, 1) for i in range(12)))
         holder.kill()
-        waiter.wait_for(r"GPU 0: in use without gpu-gate by pid 900001")
+        waiter.wait_for(r"GPUs? 0[^:]*: in use without gpu-gate by pid 900001")
         assert [len(gpu["processes"]) for gpu in box.status()] == [12, 12], lists
         box.list_processes()
         assert waiter.finish() == 0, lists
