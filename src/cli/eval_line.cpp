@@ -57,7 +57,7 @@ FailureLineOnSignal::FailureLineOnSignal() {
     if (::sigaction(signal, nullptr, &before) != 0 || before.sa_handler != SIG_DFL) continue;
     struct sigaction action{};
     action.sa_handler = write_failure_line;
-    action.sa_flags = SA_RESETHAND;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
     ::sigaction(signal, &action, nullptr);
     before_.emplace_back(signal, before);
   }

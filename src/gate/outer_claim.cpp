@@ -58,8 +58,7 @@ Ticket find_outer_claim(const Claims& claims, const ClaimScan& scan) {
   for (const Claim& claim : scan.live) {
     if (!is_mine(claim)) continue;
     const auto record = scan.records.find(claim.ticket);
-    const bool by_ancestor =
-        record != scan.records.end() && comes_from(came_from, record->second);
+    const bool by_ancestor = record != scan.records.end() && comes_from(came_from, record->second);
     const bool by_descriptor = std::any_of(open.begin(), open.end(), [&](const struct stat& fifo) {
       return claims.is_fifo_of(claim, fifo);
     });

@@ -168,7 +168,9 @@ TEST(GpuList, ACardOfWhichNothingCanBeReadIsNamedByItsIndexOnly) {
   }
 }
 
-TEST(GpuList, AnEmptyListNamesNothing) { EXPECT_EQ(*resolve_gpu_list({}, two_domains()), Positions{}); }
+TEST(GpuList, AnEmptyListNamesNothing) {
+  EXPECT_EQ(*resolve_gpu_list({}, two_domains()), Positions{});
+}
 
 }  // namespace
 }  // namespace gpu_gate

@@ -37,8 +37,9 @@ TEST(BarDevices, EachBarIsToldByItsOwnReason) {
 TEST(BarDevices, AJobChoosesAmongItsOwnCards) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
-  EXPECT_EQ(*bar_devices(selection, four_devices()), (Bars{Barred::outside_claim, Barred::outside_claim,
-                                                      Barred::no, Barred::outside_claim}));
+  EXPECT_EQ(
+      *bar_devices(selection, four_devices()),
+      (Bars{Barred::outside_claim, Barred::outside_claim, Barred::no, Barred::outside_claim}));
 }
 
 TEST(BarDevices, ACardThatIsLostForNowMayBeTheJobsOwn) {
@@ -60,7 +61,8 @@ TEST(BarDevices, OnlyWhatTheMachineLacksCanNeverBe) {
   selection.only = list("4");
   EXPECT_EQ(bar_devices(selection, four_devices()).error().kind, ErrorKind::impossible);
   selection.only = std::vector<GpuRef>{GpuRef{GpuRef::Kind::uuid, 0, 0, "GPU-"}};
-  EXPECT_EQ(bar_devices(selection, four_devices()).error().kind, ErrorKind::impossible);  // ambiguous
+  EXPECT_EQ(bar_devices(selection, four_devices()).error().kind,
+            ErrorKind::impossible);  // ambiguous
 }
 
 TEST(BarDevices, ExcludingWhatTheMachineLacksIsHarmless) {
