@@ -59,7 +59,7 @@ sigset_t signals_of(std::initializer_list<int> numbers) {
 }  // namespace
 
 bool wait_for_room(int fd, int milliseconds) {
-  struct pollfd room{.fd = fd, .events = POLLOUT, .revents = 0};
+  struct pollfd room{fd, POLLOUT, 0};
   return ::poll(&room, 1, milliseconds) > 0;
 }
 

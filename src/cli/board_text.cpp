@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "cli/columns.h"
 #include "cli/text.h"
@@ -212,10 +213,9 @@ std::string waiting_lines(const Board& board, const BoardStyle& style) {
   }
   const std::size_t around = need + 4;  // with the indent, and the space before the command
   const std::vector<bool> right{true, false, false, true};
+  const std::size_t width = style.width.value_or(std::numeric_limits<std::size_t>::max());
   const std::vector<std::string> heads =
-      style.width ? aligned_within(std::move(rows), right, kWish,
-                                   *style.width > around ? *style.width - around : 0, style)
-                  : aligned(rows, right);
+      aligned_within(std::move(rows), right, kWish, width > around ? width - around : 0, style);
   std::string text;
   for (std::size_t i = 0; i < heads.size(); ++i) {
     text += line_of("  " + heads[i] + "  ", commands[i], style) + "\n";

@@ -19,7 +19,7 @@ SETS_OF_WORDS = {
     "a script that closes all it can": ["bash", "-c", "for i in {3..1100}; do eval \"exec $i>&-\"; done; echo closed; sleep 1000"],
     "a script that uses the very number": ["bash", "-c", "exec 720>own; echo closed; exec sleep 1000"],
     "Python's closerange": ["python3", "-c", CLOSE_ALL + STAY],
-    "a daemon in the foreground": ["/usr/sbin/start-stop-daemon", "--start", "--exec", "/bin/sh", "--", "-c", "echo closed; exec sleep 1000"],
+    "a daemon in the foreground": ["/usr/sbin/start-stop-daemon", "--start", "--pidfile", "/nonexistent", "--exec", "/bin/sh", "--", "-c", "echo closed; exec sleep 1000"],
     "a C shell": ["tcsh", "-f", "-c", "echo closed; exec sleep 1000"],
     "the first thread ends": ["python3", "-c", CLOSE_ALL + "import ctypes, threading;"
                               f"threading.Thread(target=lambda: exec(\"{STAY}\")).start();"

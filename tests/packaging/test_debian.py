@@ -139,7 +139,7 @@ def test_an_upgrade_makes_root_the_owner_where_a_user_was_there_first(root, pack
     assert parts(root) == ["1777 root .", "1777 alice queue", "1777 alice claims", "1666 alice mutex"]
     root.run("dpkg", "--install", "/opt/gpu-gate.deb")
     assert parts(root) == PARTS
-    assert "alice: sh" in root.run("gpu-gate", "status", user="bob")
+    assert "alice: tail" in root.run("gpu-gate", "status", user="bob")
 
 
 def test_where_systemd_runs_it_makes_the_lock_directory(root, package):
