@@ -58,8 +58,8 @@ sigset_t signals_of(std::initializer_list<int> numbers) {
 
 }  // namespace
 
-bool wait_for_room(int fd, int milliseconds) {
-  struct pollfd room{fd, POLLOUT, 0};
+bool wait_for_room(int stream, int milliseconds) {
+  struct pollfd room{.fd = stream, .events = POLLOUT, .revents = 0};
   return ::poll(&room, 1, milliseconds) > 0;
 }
 

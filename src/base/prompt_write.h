@@ -17,6 +17,6 @@ struct PromptWrite {
 PromptWrite write_promptly(int fd, std::string_view text);
 
 /// Has it room by then? Blocks until it has, or `milliseconds` have passed.
-bool wait_for_room(int fd, int milliseconds);
+bool wait_for_room(int stream, int milliseconds);
 
 }  // namespace gpu_gate

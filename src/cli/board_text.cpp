@@ -169,6 +169,7 @@ bool have_room(const std::vector<std::string>& lines, const std::vector<std::vec
 
 std::string gpu_lines(const Board& board, const BoardStyle& style) {
   std::vector<std::vector<Said>> used;
+  used.reserve(board.rows.size());
   for (const BoardRow& row : board.rows) used.push_back(users(row, style.now));
   std::vector<std::string> lines = device_lines(board, style.colour, style);
   if (style.colour && !have_room(lines, used, kLeastCommandBesideBar, style)) {
@@ -176,11 +177,11 @@ std::string gpu_lines(const Board& board, const BoardStyle& style) {
   }
   const bool beside = have_room(lines, used, kLeastCommand, style);
   const Said nobody{.before = "-", .command = "", .after = ""};
+  const Said heading{.before = "used by", .command = "", .after = ""};
   const std::string indent(beside ? columns(lines.front()) + 2 : std::string("  idx  ").size(),
                            ' ');
 
-  std::string text =
-      (beside ? line_of(lines[0] + "  ", {"used by", "", ""}, style) : lines[0]) + "\n";
+  std::string text = (beside ? line_of(lines[0] + "  ", heading, style) : lines[0]) + "\n";
   for (std::size_t i = 0; i < used.size(); ++i) {
     if (used[i].empty() && beside) used[i].push_back(nobody);
     std::vector<std::string> block;

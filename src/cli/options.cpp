@@ -237,7 +237,7 @@ tl::unexpected<Error> not_a_verb(std::span<const std::string> words) {
   const std::string meant = hint(word, known);
   std::string text = "there is no subcommand " + quoted(word) + meant + " (" + subcommands() +
                      "; see gpu-gate --help)";
-  const bool is_command = meant.empty() && !(words.size() > 1 && words[1] == "--");
+  const bool is_command = meant.empty() && (words.size() == 1 || words[1] != "--");
   const std::string line = right_line({}, words);
   if (is_command && line != kRightForm) text += "; to run a command, write " + line;
   return refused(std::move(text));

@@ -38,7 +38,7 @@ Status status_command(const Options& options) {
   if (!board) return fail(board.error());
   board->driver_kept_open = !board->waiters.empty() && source->needs_open();
   if (!options.json && dir->root() >= 0) say(lock_dir_notice(*dir));
-  const Status printed = print(options.json ? status_json(*board) : board_text(*board, style()));
+  Status printed = print(options.json ? status_json(*board) : board_text(*board, style()));
   if (!printed) return printed;
   if (!snapshot) return fail(snapshot.error());
   return {};

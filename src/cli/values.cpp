@@ -47,7 +47,11 @@ struct Unit {
   std::string_view name;
   double seconds = 0;
 };
-constexpr Unit kUnits[] = {{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+constexpr Unit kUnits[] = {{.name = "ms", .seconds = 0.001},
+                           {.name = "s", .seconds = 1},
+                           {.name = "m", .seconds = 60},
+                           {.name = "h", .seconds = 3600},
+                           {.name = "d", .seconds = 86400}};
 
 /// The seconds of "1h30m": numbers with units, at least one.
 std::optional<double> sum_of_units(const std::string& text) {

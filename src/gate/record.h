@@ -34,7 +34,7 @@ struct WaiterRecord {
 
 struct ClaimRecord {
   Owner owner;
-  std::vector<std::string> devices = {};  // UUIDs
+  std::vector<std::string> devices;  // UUIDs
   bool with_process = false;  // the claim also lasts as long as the owner's process lives
 };
 
