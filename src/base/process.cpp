@@ -157,8 +157,11 @@ std::string process_command(pid_t pid, std::size_t limit, const std::string& pro
 }
 
 std::uint64_t pid_namespace() {
-  struct stat info{};
-  return ::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
+  static const std::uint64_t number = [] {
+    struct stat info{};
+    return ::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
+  }();
+  return number;
 }
 
 std::string user_name(uid_t uid) {

@@ -49,13 +49,14 @@ bool owner_lives(const Owner& owner) {
 }  // namespace
 
 Result<ClaimScan> Claims::scan() const {
-  Result<ClaimScan> scan = scan_folder(dir_.claims());
+  Result<ClaimScan> scan = scan_folder(dir_.claims(), known_);
   if (!scan) return scan;
   for (std::size_t place = 0; place < dir_.other_places(); ++place) {
     const Result<UniqueFd> other = dir_.open_other_claims(place);
     if (!other) return fail(other.error());
     if (!*other) continue;
-    Result<ClaimScan> found = scan_folder(other->get());
+    std::map<Ticket, Known> unknown;
+    Result<ClaimScan> found = scan_folder(other->get(), unknown);
     if (!found) return found;
     for (Claim& claim : found->live) {
       claim.place = place + 1;
@@ -69,7 +70,7 @@ Result<ClaimScan> Claims::scan() const {
   return scan;
 }
 
-Result<ClaimScan> Claims::scan_folder(int folder) {
+Result<ClaimScan> Claims::scan_folder(int folder, std::map<Ticket, Known>& known) {
   if (folder < 0) return ClaimScan{};  // there is none yet
   const Result<std::vector<std::string>> names = names_in(folder);
   if (!names) return fail(names.error());
@@ -90,28 +91,33 @@ Result<ClaimScan> Claims::scan_folder(int folder) {
     scan.live.push_back({.ticket = name.ticket, .uuid = name.uuid, .uid = (*fifo)->owner});
   }
   for (const Ticket ticket : found.records) claims[ticket].record = true;
-  for (const auto& [ticket, files] : claims) sort_in(folder, ticket, files, scan);
+  std::erase_if(known, [&](const auto& entry) { return !claims.contains(entry.first); });
+  for (const auto& [ticket, files] : claims) sort_in(folder, ticket, files, known[ticket], scan);
   return scan;
 }
 
 /// What becomes of the devices of a claim whose FIFO has no writer. Those of a job are held as long
 /// as its process lives, and so are those of anybody whose FIFO somebody has removed. A FIFO that
 /// is there and dead keeps the record until all devices of the claim are let go.
-void Claims::sort_in(int folder, Ticket ticket, const Files& files, ClaimScan& scan) {
-  const auto record = files.record ? read_record(folder, ticket, std::nullopt) : std::nullopt;
+void Claims::sort_in(int folder, Ticket ticket, const Files& files, Known& known, ClaimScan& scan) {
+  if (files.record && !known.record) known.record = read_record(folder, ticket, std::nullopt);
+  const ClaimRecord* record = files.record && known.record ? &*known.record : nullptr;
   std::vector<Claim> by_process;
   bool names_removed = false;
-  for (const std::string& uuid : record ? record->devices : std::vector<std::string>()) {
+  for (const std::string& uuid : record != nullptr ? record->devices : std::vector<std::string>()) {
     const bool removed = !files.dead.contains(uuid);
     if (files.held.contains(uuid) || (!removed && !record->with_process)) continue;
     names_removed = names_removed || removed;
     by_process.push_back(
         {.ticket = ticket, .uuid = uuid, .uid = record->owner.uid, .by_process = true});
   }
-  const bool by_owner = !by_process.empty() && owner_lives(record->owner);
+  if (!by_process.empty() && !known.process_ended) {
+    known.process_ended = !owner_lives(record->owner);
+  }
+  const bool by_owner = !by_process.empty() && !known.process_ended;
   if (by_owner) std::move(by_process.begin(), by_process.end(), std::back_inserter(scan.live));
   if (by_owner || !files.held.empty()) {
-    if (record) scan.records.emplace(ticket, *record);
+    if (record != nullptr) scan.records.emplace(ticket, *record);
   } else {
     for (const std::string& uuid : files.dead) scan.dead_fifos.push_back({uuid, ticket});
     const bool here = names_removed && record->owner.pid_namespace == pid_namespace();

@@ -93,13 +93,22 @@ class Claims {
   Result<Folder> folder_of(const Claim& claim) const;
   static std::optional<ClaimRecord> read_record(int folder, Ticket ticket,
                                                 std::optional<uid_t> owner);
-  static Result<ClaimScan> scan_folder(int folder);
-  static void sort_in(int folder, Ticket ticket, const Files& files, ClaimScan& scan);
+  /// What an earlier scan found out about a claim of this folder, and what does not change any
+  /// more: a record is written once, and a process that has ended does not come back. A look scans
+  /// twice, and what others leave behind stays until they come again.
+  struct Known {
+    std::optional<ClaimRecord> record;
+    bool process_ended = false;
+  };
+
+  static Result<ClaimScan> scan_folder(int folder, std::map<Ticket, Known>& known);
+  static void sort_in(int folder, Ticket ticket, const Files& files, Known& known, ClaimScan& scan);
   Result<std::vector<UniqueFd>> make_files(Ticket ticket, const ClaimRecord& record,
                                            Recording recording) const;
   void remove_fifos(Ticket ticket, std::span<const std::string> uuids) const;
 
   const LockDir& dir_;
+  mutable std::map<Ticket, Known> known_;
 };
 
 }  // namespace gpu_gate
