@@ -96,32 +96,36 @@ Result<ClaimScan> Claims::scan_folder(int folder, std::map<Ticket, Known>& known
   return scan;
 }
 
-/// What becomes of the devices of a claim whose FIFO has no writer. Those of a job are held as long
-/// as its process lives, and so are those of anybody whose FIFO somebody has removed. A FIFO that
-/// is there and dead keeps the record until all devices of the claim are let go.
+/// The devices of a claim that no FIFO holds, but its process as long as it lives: those of a job,
+/// and those of anybody whose FIFO somebody has removed.
+std::vector<Claim> Claims::left_to_process(Ticket ticket, const Files& files,
+                                           const ClaimRecord& record) {
+  std::vector<Claim> left;
+  for (const std::string& uuid : record.devices) {
+    if (files.held.contains(uuid) || (files.dead.contains(uuid) && !record.with_process)) continue;
+    left.push_back({.ticket = ticket, .uuid = uuid, .uid = record.owner.uid, .by_process = true});
+  }
+  return left;
+}
+
+/// Is this claim, or are parts of it, alive? A FIFO that is there and dead keeps the record until
+/// all devices of the claim are let go.
 void Claims::sort_in(int folder, Ticket ticket, const Files& files, Known& known, ClaimScan& scan) {
   if (files.record && !known.record) known.record = read_record(folder, ticket, std::nullopt);
   const ClaimRecord* record = files.record && known.record ? &*known.record : nullptr;
-  std::vector<Claim> by_process;
-  bool names_removed = false;
-  for (const std::string& uuid : record != nullptr ? record->devices : std::vector<std::string>()) {
-    const bool removed = !files.dead.contains(uuid);
-    if (files.held.contains(uuid) || (!removed && !record->with_process)) continue;
-    names_removed = names_removed || removed;
-    by_process.push_back(
-        {.ticket = ticket, .uuid = uuid, .uid = record->owner.uid, .by_process = true});
-  }
-  if (!by_process.empty() && !known.process_ended) {
-    known.process_ended = !owner_lives(record->owner);
-  }
-  const bool by_owner = !by_process.empty() && !known.process_ended;
-  if (by_owner) std::move(by_process.begin(), by_process.end(), std::back_inserter(scan.live));
-  if (by_owner || !files.held.empty()) {
+  std::vector<Claim> left;
+  if (record != nullptr) left = left_to_process(ticket, files, *record);
+  if (!left.empty() && !known.process_ended) known.process_ended = !owner_lives(record->owner);
+  const bool process_holds = !left.empty() && !known.process_ended;
+  if (process_holds || !files.held.empty()) {
     if (record != nullptr) scan.records.emplace(ticket, *record);
-  } else {
-    for (const std::string& uuid : files.dead) scan.dead_fifos.push_back({uuid, ticket});
-    const bool here = names_removed && record->owner.pid_namespace == pid_namespace();
-    if (files.dead.empty() && here) scan.dead_records.push_back(ticket);
+    if (process_holds) std::move(left.begin(), left.end(), std::back_inserter(scan.live));
+    return;
+  }
+  for (const std::string& uuid : files.dead) scan.dead_fifos.push_back({uuid, ticket});
+  const bool only_record = files.dead.empty() && !left.empty();
+  if (only_record && record->owner.pid_namespace == pid_namespace()) {
+    scan.dead_records.push_back(ticket);
   }
 }
 

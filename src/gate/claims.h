@@ -102,6 +102,8 @@ class Claims {
   };
 
   static Result<ClaimScan> scan_folder(int folder, std::map<Ticket, Known>& known);
+  static std::vector<Claim> left_to_process(Ticket ticket, const Files& files,
+                                            const ClaimRecord& record);
   static void sort_in(int folder, Ticket ticket, const Files& files, Known& known, ClaimScan& scan);
   Result<std::vector<UniqueFd>> make_files(Ticket ticket, const ClaimRecord& record,
                                            Recording recording) const;
