@@ -83,8 +83,9 @@ class Screen(Process):
     def finish(self, limit=LIMIT):
         while self._take():
             pass
+        status = self.wait(limit)  # first, or it would get SIGHUP where it has closed the terminal by itself
         os.close(self.master)
-        return self.wait(limit)
+        return status
 
 
 class Terminal(Screen):
