@@ -35,7 +35,7 @@ struct WaiterRecord {
 struct ClaimRecord {
   Owner owner;
   std::vector<std::string> devices;  // UUIDs
-  bool with_process = false;  // the claim also lasts as long as the owner's process lives
+  bool with_process = false;         // the claim also lasts as long as the owner's process lives
 };
 
 /// This process as an owner, with the name of the program of this command line.
