@@ -49,6 +49,7 @@ USERS = (ALICE, BOB, User("www-data"))
 JUDGE = r"""
 kind=$1 number=$2 count=$3 length=$4 fate=$5 status=$6
 if [ -n "$CLOSES" ]; then
+    [ -e "$GPU_GATE_LOCK_DIR/claims/$GPU_GATE_CLAIM.json" ] || say unrecorded $number
     for fd in /proc/$$/fd/*; do
         fd=${fd##*/}
         [ $fd -le 2 ] || eval "exec $fd>&-"
@@ -156,6 +157,7 @@ class Job:
     code: int     # its exit status
     shot: float | None  # how long after its start as a holder it is killed
     closes: bool = False  # all its descriptors, at its start
+    unrecorded: bool = False  # and its claim has no record, which would keep its cards then
     spawned: float = 0
     popen: subprocess.Popen = None
     ended: float = 0
@@ -189,7 +191,8 @@ class Job:
                 f"min-free {self.min_free} timeout {self.timeout} {self.fate}): ticket {self.ticket}, "
                 f"claim {self.claim} on {sorted(self.cards)}, status {self.status}, "
                 f"lived {self.spawned:.3f}-{self.ended:.3f}, ran {self.started:.3f}-{self.finished:.3f}, "
-                f"killed {self.killed:.3f}, {'stopped once' if self.stopped else 'never stopped'}")
+                f"killed {self.killed:.3f}, {'stopped once' if self.stopped else 'never stopped'}"
+                + ", closed all descriptors" * self.closes + ", without a record" * self.unrecorded)
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -581,7 +584,10 @@ def read_log(run):
 def check_what_judges_said(run, said):
     for what, words, when in said:
         job = run.jobs[int(words[0])]
-        if what == "wrong":
+        if what == "unrecorded":
+            job.unrecorded = True
+            run.figures["closed without a record"] += 1
+        elif what == "wrong":
             run.failures.append(f"wrong cards {words[1:]}: {job}")
         elif what == "part":
             run.figures["calls inside jobs"] += 1
