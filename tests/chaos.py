@@ -190,8 +190,8 @@ class Job:
         return (f"job {self.number} of {self.user.name} ({self.kind} -n {self.count} only {sorted(self.only)} "
                 f"min-free {self.min_free} timeout {self.timeout} {self.fate}): ticket {self.ticket}, "
                 f"claim {self.claim} on {sorted(self.cards)}, status {self.status}, "
-                f"lived {self.spawned:.3f}-{self.ended:.3f}, ran {self.started:.3f}-{self.finished:.3f}, "
-                f"killed {self.killed:.3f}, {'stopped once' if self.stopped else 'never stopped'}"
+                f"lived {self.spawned:.3f}-{self.ended:.3f}, ran {self.started:.6f}-{self.finished:.6f}, "
+                f"killed {self.killed:.6f}, {'stopped once' if self.stopped else 'never stopped'}"
                 + ", closed all descriptors" * self.closes + ", without a record" * self.unrecorded)
 
 
@@ -595,14 +595,15 @@ def check_what_judges_said(run, said):
             if words[1] != "0" and not (job.killed or words[1] == "5" and full):
                 run.failures.append(f"a part of it ended with {words[1]} {job.errors!r}: {job}")
         elif what == "overlap":
-            run.failures.append(f"two jobs on card {words[1]}, the other is {words[2]}: {job}")
+            other = run.jobs[int(words[2])] if words[2].isdigit() else words[2]
+            run.failures.append(f"two jobs on card {words[1]} until {when:.6f}: {job} and {other}")
         elif what == "busy":
             holder = run.jobs[int(words[2])] if words[2].isdigit() else None
             gone = holder and (holder.finished or holder.killed)
             if gone and gone <= when:
                 run.figures["locks that outlived their claim"] += 1
             else:
-                run.failures.append(f"two jobs on card {words[1]}: {job} and {holder}")
+                run.failures.append(f"two jobs on card {words[1]} at {when:.6f}: {job} and {holder}")
 
 
 def check_ends(run):

@@ -130,7 +130,12 @@ void Claims::sort_in(int folder, Ticket ticket, const Files& files, Known& known
 }
 
 // The record goes first: a record without its FIFO means something else (see scan).
-void Claims::clear(const MutexGuard& /*guard*/, const ClaimScan& scan) const {
+void Claims::clear(MutexGuard& guard, const ClaimScan& scan) const {
+  const bool any_dead = !scan.dead_fifos.empty() || !scan.dead_records.empty();
+  if (Counters counters = guard.counters(); any_dead && scan.last_ticket > counters.last_ticket) {
+    counters.last_ticket = scan.last_ticket;
+    if (!guard.write(counters)) return;
+  }
   const auto remove_if_allowed = [&](const std::string& name, Ticket ticket) {
     struct stat info{};
     if (::fstatat(dir_.claims(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||

@@ -58,8 +58,9 @@ class Claims {
   /// Changes nothing.
   Result<ClaimScan> scan() const;
 
-  /// Removes what is left of dead claims, as far as this user may.
-  void clear(const MutexGuard& guard, const ClaimScan& scan) const;
+  /// Removes what is left of dead claims, as far as this user may. A ticket that only their names
+  /// tell of is counted first, so that none is ever given out twice.
+  void clear(MutexGuard& guard, const ClaimScan& scan) const;
 
   /// The record of a claim; nothing unless the claim's owner wrote it.
   std::optional<ClaimRecord> record(const Claim& claim) const;

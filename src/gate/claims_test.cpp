@@ -26,7 +26,7 @@ class ClaimsTest : public testing::Test {
     EXPECT_EQ(::unlinkat(box_.dir.claims(), name.c_str(), 0), 0) << name;
   }
   void clear() {
-    const MutexGuard guard = box_.lock();
+    MutexGuard guard = box_.lock();
     box_.claims.clear(guard, scan());
   }
   Result<NewClaim> make(const Devices& devices) {
@@ -288,7 +288,7 @@ TEST_F(ClaimsTest, ClearingStepsOverWhatBelongsToOthers) {
   NEEDS_ROOT();
   box_.claim({"GPU-1"});
   ASSERT_EQ(::fchmod(box_.dir.claims(), 0777), 0);  // not even the sticky bit forbids it
-  const MutexGuard guard = box_.lock();
+  MutexGuard guard = box_.lock();
   Child other([&](const Child::Self&) {
     become_nobody();
     box_.claims.clear(guard, scan());
@@ -362,6 +362,14 @@ TEST_F(ClaimsTest, ATicketIsHigherThanAnyInAName) {
   const Ticket planted = first_ticket() + 1000000;
   write_text(box_.claims_path(claim_record_name(planted)), "{}");
   EXPECT_EQ(box_.claim({"GPU-1"}).ticket, planted + 1);
+}
+
+TEST_F(ClaimsTest, ATicketThatADeadClaimerDidNotCountIsNotGivenOutAgain) {
+  const Ticket uncounted = box_.counters().last_ticket + 1;
+  create_held_fifo(box_.dir.claims(), claim_name({.uuid = "GPU-1", .ticket = uncounted})).value();
+  clear();
+  EXPECT_EQ(files(), 0U);
+  EXPECT_EQ(box_.claim({"GPU-1"}).ticket, uncounted + 1);
 }
 
 TEST_F(ClaimsTest, OnOneTakenNameTheNextTicketIsTriedForAllDevices) {
