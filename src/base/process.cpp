@@ -85,8 +85,8 @@ bool any_thread_lives(const std::string& folder) {
 
 bool hidden_process_lives(pid_t pid) {
   if (::kill(pid, 0) != 0 && errno == ESRCH) return false;
-  const ProcessEnd end = watch_process(pid);
-  if (!end.fd) return !end.gone;
+  const PidFd end = open_pidfd(pid);
+  if (!end.fd) return end.errnum != ESRCH;
   struct pollfd ended{.fd = end.fd.get(), .events = POLLIN, .revents = 0};
   return ::poll(&ended, 1, 0) != 1;
 }
@@ -130,10 +130,10 @@ bool may_be_process_of(uid_t uid, pid_t pid, const std::string& proc) {
          ::access(folder_of(static_cast<pid_t>(leader), proc).c_str(), F_OK) != 0;
 }
 
-ProcessEnd watch_process(pid_t pid) {
+PidFd open_pidfd(pid_t pid) {
   UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  const bool gone = !fd && (errno == ESRCH || errno == EINVAL || errno == ENOENT);
-  return {.fd = std::move(fd), .gone = gone};
+  const int errnum = fd ? 0 : errno;
+  return {.fd = std::move(fd), .errnum = errnum};
 }
 
 pid_t parent_of(pid_t pid, const std::string& proc) {

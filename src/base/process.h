@@ -33,15 +33,13 @@ bool process_lives(pid_t pid, std::uint64_t start_ticks, const std::string& proc
 bool may_be_process_of(uid_t uid, pid_t pid, const std::string& proc = "/proc");
 
 /// What to sleep on until a process has ended.
-struct ProcessEnd {
-  UniqueFd fd;        // readable (POLLIN) when it has; none where the kernel gives none
-  bool gone = false;  // there is no such process
+struct PidFd {
+  UniqueFd fd;     // readable (POLLIN) when it has; none where the kernel gives none
+  int errnum = 0;  // why not. ESRCH alone says that there is no such process.
 };
 
-/// By pidfd_open(2), which any process may ask for any other. ESRCH alone says that it is gone, or
-/// that its pid has become that of a thread (EINVAL; ENOENT from Linux 6.9 on); where the kernel
-/// has no such call or a filter forbids it, it lives for all one knows.
-ProcessEnd watch_process(pid_t pid);
+/// By pidfd_open(2), which any process may ask for any other.
+PidFd open_pidfd(pid_t pid);
 
 /// The parent of a live process; 0 where it cannot be told.
 pid_t parent_of(pid_t pid, const std::string& proc = "/proc");

@@ -183,21 +183,21 @@ TEST(ProcessLives, WhereItCannotBeLookedAtIfItsPidDoes) {
   EXPECT_FALSE(process_lives(child, 1, nowhere)) << "gone";
 }
 
-TEST(WatchProcess, WakesAtItsEnd) {
+TEST(OpenPidfd, WakesAtTheEndOfTheProcess) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::pause();
     ::_exit(0);
   }
-  const ProcessEnd end = watch_process(child);
+  const PidFd end = open_pidfd(child);
   ASSERT_TRUE(end.fd);
-  EXPECT_FALSE(end.gone);
+  EXPECT_EQ(end.errnum, 0);
   struct pollfd wait{.fd = end.fd.get(), .events = POLLIN, .revents = 0};
   EXPECT_EQ(::poll(&wait, 1, 0), 0);
   ::kill(child, SIGKILL);
   EXPECT_EQ(::poll(&wait, 1, 10000), 1);
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
-  EXPECT_TRUE(watch_process(child).gone);
+  EXPECT_EQ(open_pidfd(child).errnum, ESRCH);
 }
 
 TEST_F(FakeProc, AProcessThatIsGoneHasNothing) {

@@ -1,6 +1,5 @@
 #include "base/process_watch.h"
 
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -27,8 +26,7 @@ ProcessWatch::ProcessWatch(pid_t pid, UniqueFd fd, int errnum)
 }
 
 Result<std::optional<ProcessWatch>> ProcessWatch::open(pid_t pid) {
-  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  const int errnum = fd ? 0 : errno;
+  auto [fd, errnum] = open_pidfd(pid);
   if (errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM) {
     return fail(system_error(ErrorKind::system, "pidfd_open", std::to_string(pid), errnum));
   }

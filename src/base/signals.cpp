@@ -4,11 +4,8 @@
 
 #include <cerrno>
 #include <ctime>
-#include <initializer_list>
 
 namespace gpu_gate {
-
-namespace {
 
 sigset_t set_of(std::initializer_list<int> signals) {
   sigset_t set;
@@ -16,8 +13,6 @@ sigset_t set_of(std::initializer_list<int> signals) {
   for (const int signal : signals) ::sigaddset(&set, signal);
   return set;
 }
-
-}  // namespace
 
 WriteSignals::WriteSignals() : block_(set_of({SIGPIPE, SIGXFSZ})) { ::sigpending(&pending_); }
 

@@ -1,8 +1,12 @@
 #pragma once
 
 #include <csignal>
+#include <initializer_list>
 
 namespace gpu_gate {
+
+/// These signals.
+sigset_t set_of(std::initializer_list<int> signals);
 
 /// Blocks signals for its own lifetime and then puts the caller's mask back. A signal that came in
 /// between is delivered at the end, with the disposition the process was started with.

@@ -11,13 +11,6 @@
 namespace gpu_gate {
 namespace {
 
-sigset_t set_of(std::initializer_list<int> signals) {
-  sigset_t set;
-  ::sigemptyset(&set);
-  for (const int signal : signals) ::sigaddset(&set, signal);
-  return set;
-}
-
 /// The signals of a set by number, those of the C library's own left out.
 std::string members(const sigset_t& set) {
   std::string text;

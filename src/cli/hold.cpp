@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/close_others.h"
+#include "base/descriptors.h"
 #include "base/process_watch.h"
 #include "base/signals.h"
 #include "base/wait_set.h"

@@ -43,7 +43,7 @@ bool CardWatch::watch_processes(const Snapshot& snapshot, const std::vector<Occu
   for (const pid_t pid : listed) {
     if (processes_.contains(pid) || unwatchable_.contains(pid)) continue;
     if (processes_.size() >= kMaxProcesses) break;
-    UniqueFd pidfd = watch_process(pid).fd;
+    UniqueFd pidfd = open_pidfd(pid).fd;
     if (pidfd) {
       processes_[pid].fd = std::move(pidfd);
     } else {

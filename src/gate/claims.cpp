@@ -62,7 +62,6 @@ Result<ClaimScan> Claims::scan() const {
       claim.place = place + 1;
       scan->live.push_back(std::move(claim));
     }
-    scan->records.merge(found->records);
   }
   std::sort(scan->live.begin(), scan->live.end(), [](const Claim& a, const Claim& b) {
     return a.ticket != b.ticket ? a.ticket < b.ticket : a.uuid < b.uuid;
@@ -118,7 +117,6 @@ void Claims::sort_in(int folder, Ticket ticket, const Files& files, Known& known
   if (!left.empty() && !known.process_ended) known.process_ended = !owner_lives(record->owner);
   const bool process_holds = !left.empty() && !known.process_ended;
   if (process_holds || !files.held.empty()) {
-    if (record != nullptr) scan.records.emplace(ticket, *record);
     if (process_holds) std::move(left.begin(), left.end(), std::back_inserter(scan.live));
     return;
   }
@@ -167,6 +165,10 @@ std::optional<ClaimRecord> Claims::read_record(int folder, Ticket ticket,
 }
 
 std::optional<ClaimRecord> Claims::record(const Claim& claim) const {
+  if (const auto known = known_.find(claim.ticket);
+      claim.place == 0 && known != known_.end() && known->second.record) {
+    return known->second.record->owner.uid == claim.uid ? known->second.record : std::nullopt;
+  }
   const Result<Folder> folder = folder_of(claim);
   if (!folder || folder->fd < 0) return std::nullopt;
   return read_record(folder->fd, claim.ticket, claim.uid);
@@ -193,8 +195,8 @@ Result<std::optional<ClaimWatch>> Claims::watch(const Claim& claim) const {
   }
   const std::optional<ClaimRecord> owned = record(claim);
   if (!owned) return std::nullopt;
-  ProcessEnd end = watch_process(owned->owner.pid);
-  if (end.gone) return std::nullopt;
+  PidFd end = open_pidfd(owned->owner.pid);
+  if (end.errnum == ESRCH) return std::nullopt;
   // Where the kernel gives no pidfd, the look after --poll finds out.
   return ClaimWatch{.fd = std::move(end.fd), .events = POLLIN};
 }

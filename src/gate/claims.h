@@ -21,11 +21,10 @@ namespace gpu_gate {
 
 /// What a scan of the claims found.
 struct ClaimScan {
-  std::vector<Claim> live;                // by ticket, then by UUID
-  std::vector<ClaimName> dead_fifos;      // of claims of which no device is held any more
-  std::vector<Ticket> dead_records;       // of claims whose FIFOs and process are gone
-  std::map<Ticket, ClaimRecord> records;  // of live claims, whoever wrote them
-  Ticket last_ticket = 0;                 // the highest in any name
+  std::vector<Claim> live;            // by ticket, then by UUID
+  std::vector<ClaimName> dead_fifos;  // of claims of which no device is held any more
+  std::vector<Ticket> dead_records;   // of claims whose FIFOs and process are gone
+  Ticket last_ticket = 0;             // the highest in any name
 };
 
 /// What to sleep on until a claim on a device may have ended: poll `fd` for `events`. Without `fd`
@@ -62,7 +61,8 @@ class Claims {
   /// tell of is counted first, so that none is ever given out twice.
   void clear(MutexGuard& guard, const ClaimScan& scan) const;
 
-  /// The record of a claim; nothing unless the claim's owner wrote it.
+  /// The record of a claim, as a scan has read it if one has; nothing unless the claim's owner
+  /// wrote it.
   std::optional<ClaimRecord> record(const Claim& claim) const;
 
   /// Is the file with this status the FIFO of the claim?

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include <ctime>
 #include <utility>
 
+#include "base/interrupter.h"
 #include "base/process.h"
 #include "base/umask.h"
 #include "gate/names.h"
@@ -58,62 +58,20 @@ std::optional<pid_t> lock_holder(int fd) {
   return holder;
 }
 
-/// Interrupts a blocking flock(2) once a second, by a signal to this thread that only does that:
-/// the last real-time signal, since SIGALRM may be due from the caller's alarm(2), which outlasts
-/// exec. The kernel's queue for flock is fair and wakes at once; polling LOCK_NB would be neither.
-class Ticker {
- public:
-  explicit Ticker(sigset_t let_through) {
-    struct sigaction action{};
-    action.sa_handler = [](int) {};  // without SA_RESTART: flock returns EINTR
-    ::sigaction(signal_, &action, &before_);
-    struct sigevent event{};
-    event.sigev_notify = SIGEV_THREAD_ID;
-    event.sigev_signo = signal_;
-    event._sigev_un._tid = static_cast<pid_t>(::syscall(SYS_gettid));
-    made_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
-    ::sigaddset(&let_through, signal_);
-    ::sigprocmask(SIG_UNBLOCK, &let_through, &mask_);
-  }
-  Ticker(const Ticker&) = delete;
-  Ticker& operator=(const Ticker&) = delete;
-  ~Ticker() {
-    if (made_) ::timer_delete(timer_);
-    ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
-    ::sigaction(signal_, &before_, nullptr);
-  }
-
-  /// First tick after `first`, then one a second (a tick just before flock begins would be missed).
-  bool start(std::chrono::nanoseconds first) {
-    if (!made_) return false;
-    const auto ns = std::max<std::chrono::nanoseconds::rep>(first.count(), 1000000);
-    const struct itimerspec when{
-        .it_interval = {.tv_sec = 1, .tv_nsec = 0},
-        .it_value = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}};
-    return ::timer_settime(timer_, 0, &when, nullptr) == 0;
-  }
-
- private:
-  const int signal_ = SIGRTMAX;
-  timer_t timer_{};
-  bool made_ = false;
-  struct sigaction before_{};
-  sigset_t mask_{};
-};
-
-/// flock(LOCK_EX) up to the deadline. False: the deadline passed.
+/// flock(LOCK_EX) up to the deadline, interrupted once a second. (The kernel's queue for it is fair
+/// and wakes at once; polling LOCK_NB would be neither.) False: the deadline passed.
 Result<bool> lock_file(int fd, std::optional<Clock::time_point> deadline, const sigset_t& ending,
                        const MutexDelay& delayed) {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
   if (errno != EWOULDBLOCK && errno != EINTR) return failed("flock", errno);
-  Ticker ticker(ending);
+  constexpr std::chrono::nanoseconds kEach = std::chrono::seconds(1);
+  const SignalsThrough through(ending);
+  Interrupter interrupter;
   for (;;) {
-    std::chrono::nanoseconds wait = std::chrono::seconds(1);
+    std::chrono::nanoseconds wait = kEach;
     if (deadline) wait = std::min<std::chrono::nanoseconds>(wait, *deadline - Clock::now());
     if (wait.count() <= 0) return false;
-    if (!ticker.start(wait)) {
-      return fail(system_error(ErrorKind::system, "timer_create", "", errno));
-    }
+    if (Status started = interrupter.start(wait, kEach); !started) return fail(started.error());
     if (::flock(fd, LOCK_EX) == 0) return true;
     if (errno != EINTR) return failed("flock", errno);
     if (delayed) delayed(lock_holder(fd));

@@ -237,7 +237,7 @@ TEST_F(MutexTest, TheWaitForItChangesNoSignal) {
   for (int signal = 1; signal < NSIG; ++signal) {
     EXPECT_EQ(::sigismember(&held, signal), ::sigismember(&after, signal)) << signal;
   }
-  for (const int signal : {SIGALRM, SIGRTMAX}) {
+  for (const int signal : {SIGALRM, SIGURG}) {
     struct sigaction action{};
     ::sigaction(signal, nullptr, &action);
     EXPECT_EQ(action.sa_handler, SIG_DFL) << signal;

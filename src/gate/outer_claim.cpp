@@ -1,15 +1,13 @@
 #include "gate/outer_claim.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <vector>
 
+#include "base/descriptors.h"
 #include "base/process.h"
-#include "gate/record_file.h"
 
 namespace gpu_gate {
 namespace {
@@ -19,11 +17,7 @@ bool is_mine(const Claim& claim) { return ::geteuid() == 0 || claim.uid == ::get
 /// The FIFOs that this process has open.
 std::vector<struct stat> open_fifos() {
   std::vector<struct stat> fifos;
-  const UniqueFd folder(::open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) return fifos;
-  for (const std::string& name : names_in(folder.get()).value_or(std::vector<std::string>())) {
-    int fd = -1;
-    std::from_chars(name.data(), name.data() + name.size(), fd);
+  for (const int fd : open_descriptors()) {
     struct stat info{};
     if (::fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode)) fifos.push_back(info);
   }
@@ -50,15 +44,15 @@ bool comes_from(const std::vector<pid_t>& ancestors, const ClaimRecord& job) {
 
 }  // namespace
 
-Ticket find_outer_claim(const Claims& claims, const ClaimScan& scan) {
-  if (std::none_of(scan.live.begin(), scan.live.end(), is_mine)) return 0;
+Ticket find_outer_claim(const Claims& claims, const std::vector<Claim>& live) {
+  if (std::none_of(live.begin(), live.end(), is_mine)) return 0;
   const std::vector<struct stat> open = open_fifos();
   const std::vector<pid_t> came_from = ancestors();
   Ticket newest = 0;
-  for (const Claim& claim : scan.live) {
+  for (const Claim& claim : live) {
     if (!is_mine(claim)) continue;
-    const auto record = scan.records.find(claim.ticket);
-    const bool by_ancestor = record != scan.records.end() && comes_from(came_from, record->second);
+    const std::optional<ClaimRecord> record = claims.record(claim);
+    const bool by_ancestor = record && comes_from(came_from, *record);
     const bool by_descriptor = std::any_of(open.begin(), open.end(), [&](const struct stat& fifo) {
       return claims.is_fifo_of(claim, fifo);
     });

@@ -113,7 +113,7 @@ class Waiter {
     const Result<ClaimScan> scan = claims_.scan();
     if (!scan) return fail(scan.error());
     if (!std::exchange(knows_outer_, true)) {
-      within_ = find_outer_claim(claims_, *scan);
+      within_ = find_outer_claim(claims_, scan->live);
     }
     const std::vector<std::string> outer = devices_of_outer_claim(scan->live);
 

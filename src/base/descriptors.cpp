@@ -1,4 +1,4 @@
-#include "base/close_others.h"
+#include "base/descriptors.h"
 
 #include <dirent.h>
 #include <sys/syscall.h>
@@ -21,7 +21,8 @@ bool closed_range(unsigned first, unsigned last) {
   return first > last || ::syscall(SYS_close_range, first, last, 0) == 0;
 }
 
-/// The open descriptors above standard error, from /proc; without that, all numbers that are usual.
+}  // namespace
+
 std::vector<int> open_descriptors() {
   std::vector<int> open;
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir("/proc/self/fd"), ::closedir);
@@ -36,8 +37,6 @@ std::vector<int> open_descriptors() {
   }
   return open;
 }
-
-}  // namespace
 
 void close_others(std::vector<int> kept) {
   std::sort(kept.begin(), kept.end());

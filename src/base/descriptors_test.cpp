@@ -1,4 +1,4 @@
-#include "base/close_others.h"
+#include "base/descriptors.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
