@@ -17,8 +17,6 @@ class SignalBlock {
   SignalBlock& operator=(const SignalBlock&) = delete;
   ~SignalBlock() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
 
-  const sigset_t& before() const { return before_; }
-
  private:
   sigset_t before_{};
 };

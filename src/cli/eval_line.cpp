@@ -29,8 +29,8 @@ void write_failure_line(int signal) {
   line[7] = static_cast<char>('0' + code / 10 % 10);
   line[8] = static_cast<char>('0' + code % 10);
   [[maybe_unused]] const ssize_t written = ::write(STDOUT_FILENO, line.data(), line.size() - 1);
-  ::raise(
-      signal);  // by SA_RESETHAND it ends the process now, as soon as it is not blocked any more
+  // By SA_RESETHAND it ends the process now, as soon as it is not blocked any more.
+  ::raise(signal);
 }
 
 }  // namespace
