@@ -76,14 +76,19 @@ class RequestMaker {
   RequestMaker(const Options& options, Notices& notices) : options_(options), notices_(notices) {
     selection_.only = options.only;
     selection_.exclude = options.exclude;
-    selection_.visible_devices = env_variable(environ, kVisibleDevices);
-    notices_.set_visible(selection_.visible_devices.value_or(""));
+    notices_.set_visible(visible_.value_or(""));
   }
 
   Result<Request> operator()(const Snapshot& snapshot,
                              const std::vector<std::string>* claim_devices) {
     selection_.claim_devices.reset();
-    if (claim_devices != nullptr) selection_.claim_devices = *claim_devices;
+    selection_.visible_devices = visible_;
+    if (claim_devices != nullptr) {
+      selection_.claim_devices = *claim_devices;
+      // The claim says it all unless the job has narrowed it since. By number the same list may mean
+      // other devices by now, since CUDA does not count one that is lost.
+      if (visible_ == env_variable(environ, env::kIndices)) selection_.visible_devices.reset();
+    }
     Result<Request> request = make(snapshot);
     // What was possible once may be again: a lost device is no reason to give up.
     if (!request && last_ && request.error().kind == ErrorKind::impossible) return *last_;
@@ -114,6 +119,7 @@ class RequestMaker {
 
   const Options& options_;
   Notices& notices_;
+  const std::optional<std::string> visible_ = env_variable(environ, kVisibleDevices);
   Selection selection_;
   std::optional<Request> last_;
 };

@@ -4,6 +4,7 @@ import itertools
 import json
 import pathlib
 import re
+import subprocess
 
 import pytest
 
@@ -357,6 +358,21 @@ def test_where_cuda_counts_fewer_cards_the_others_are_named_by_uuid(make_box):
         # The driver may still be freeing what the job had.
         assert box.run("wait", "--poll", "0.05", env={"CUDA_VISIBLE_DEVICES": "1"}).out == uuid(2) + "\n"
         assert choose(box, env={"CUDA_VISIBLE_DEVICES": "2"}) == IMPOSSIBLE
+
+    each(MISSING, check)
+
+
+def test_a_job_hands_out_its_cards_also_when_another_is_missing_by_then(make_box):
+    """Seen: its own CUDA_VISIBLE_DEVICES=2 was counted anew and meant another card than the one it had."""
+    def check(trouble):
+        box = make_box(cards=4)
+        script = 'echo runs; read line; "$GATE" run --timeout 0 -- printenv GPU_GATE_INDICES'
+        job = box.start("run", "-n", "2", "--only", "1-2", "--", "sh", "-c", script, env={"GATE": box.gate}, stdin=subprocess.PIPE)
+        job.wait_for("^runs$", stdout=True)
+        box.set(0, **trouble)
+        job.popen.stdin.close()
+        assert job.finish() == 0, job
+        assert job.out == "runs\n1\n", job
 
     each(MISSING, check)
 
