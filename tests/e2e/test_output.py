@@ -859,23 +859,18 @@ CTRL_S, CTRL_Q = b"\x13", b"\x11"
 
 
 @contextlib.contextmanager
-def unread_pipe():
-    """A pipe that is full."""
+def unread_pipe(room=0):
+    """A pipe that takes so many bytes more."""
     read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096 + room)
     os.write(write, b"x" * 4096)
     with open(read, "rb"), open(write, "wb"):
         yield write
 
 
-@contextlib.contextmanager
 def unread_pipe_with_room():
     """A pipe that takes a notice or two and no more."""
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 8192)
-    os.write(write, b"x" * 4096)
-    with open(read, "rb"), open(write, "wb"):
-        yield write
+    return unread_pipe(room=4096)
 
 
 @contextlib.contextmanager
