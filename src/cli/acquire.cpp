@@ -85,8 +85,8 @@ class RequestMaker {
     selection_.visible_devices = visible_;
     if (claim_devices != nullptr) {
       selection_.claim_devices = *claim_devices;
-      // The claim says it all unless the job has narrowed it since. By number the same list may mean
-      // other devices by now, since CUDA does not count one that is lost.
+      // The claim says it all unless the job has narrowed it since. By number the same list may
+      // mean other devices by now, since CUDA does not count one that is lost.
       if (visible_ == env_variable(environ, env::kIndices)) selection_.visible_devices.reset();
     }
     Result<Request> request = make(snapshot);
