@@ -17,6 +17,7 @@ Needs root, since it becomes other users. Prints its seed and its figures; the e
 
 import argparse
 import collections
+import contextlib
 import ctypes
 import dataclasses
 import heapq
@@ -48,6 +49,7 @@ USERS = (ALICE, BOB, User("www-data"))
 # taken is judged later: did its holder's end come first?
 JUDGE = r"""
 kind=$1 number=$2 count=$3 length=$4 fate=$5 status=$6
+say() { local IFS=' '; echo "$* $EPOCHREALTIME" >>"$JUDGE/log"; }
 if [ -n "$CLOSES" ]; then
     [ -e "$GPU_GATE_LOCK_DIR/claims/$GPU_GATE_CLAIM.json" ] || say unrecorded $number
     for fd in /proc/$$/fd/*; do
@@ -55,7 +57,6 @@ if [ -n "$CLOSES" ]; then
         [ $fd -le 2 ] || eval "exec $fd>&-"
     done
 fi
-say() { local IFS=' '; echo "$* $EPOCHREALTIME" >>"$JUDGE/log"; }
 cards=$GPU_GATE_INDICES
 IFS=,
 set -- $cards
@@ -471,7 +472,8 @@ class Run:
                 bell = os.open(self.queue / f"{ticket}.bell", os.O_WRONLY | os.O_NONBLOCK)
             except OSError:
                 continue
-            os.write(bell, b"l")
+            with contextlib.suppress(BrokenPipeError):  # it may just have left
+                os.write(bell, b"l")
             os.close(bell)
             return
 
@@ -587,6 +589,8 @@ def check_what_judges_said(run, said):
         if what == "unrecorded":
             job.unrecorded = True
             run.figures["closed without a record"] += 1
+            if not run.disk.was_full(job.spawned, when):
+                run.failures.append(f"no record though there was room: {job}")
         elif what == "wrong":
             run.failures.append(f"wrong cards {words[1:]}: {job}")
         elif what == "part":
@@ -594,16 +598,17 @@ def check_what_judges_said(run, said):
             full = run.disk.was_full(job.started, when)
             if words[1] != "0" and not (job.killed or words[1] == "5" and full):
                 run.failures.append(f"a part of it ended with {words[1]} {job.errors!r}: {job}")
-        elif what == "overlap":
-            other = run.jobs[int(words[2])] if words[2].isdigit() else words[2]
-            run.failures.append(f"two jobs on card {words[1]} until {when:.6f}: {job} and {other}")
-        elif what == "busy":
+        elif what in ("busy", "overlap"):
             holder = run.jobs[int(words[2])] if words[2].isdigit() else None
             gone = holder and (holder.finished or holder.killed)
-            if gone and gone <= when:
+            if holder and holder.unrecorded:
+                # On a full disk a claim does without its record, and then lasts only as long as its descriptors.
+                run.figures["closed without a record, and lost a card"] += 1
+            elif what == "busy" and gone and gone <= when:
                 run.figures["locks that outlived their claim"] += 1
             else:
-                run.failures.append(f"two jobs on card {words[1]} at {when:.6f}: {job} and {holder}")
+                since = "at" if what == "busy" else "until"
+                run.failures.append(f"two jobs on card {words[1]} {since} {when:.6f}: {job} and {holder or words[2]}")
 
 
 def check_ends(run):
