@@ -35,6 +35,7 @@ def claim(
     max_util: int | None = None,
     only: GpuList | None = None,
     exclude: GpuList | None = None,
+    nice: bool = False,
     poll: float | None = None,
     timeout: float | None = None,
     environ: bool = True,
@@ -53,7 +54,7 @@ def claim(
     Raises BadRequest, NeverSatisfiable, ProbeError, LockDirError, GpuTimeout; CudaInitialized where
     CUDA_VISIBLE_DEVICES would come too late.
     """
-    words = _selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, max_util, only, exclude, nice, poll, timeout, quiet)
     return Claim(words, environ=environ, quiet=quiet)
 
 
@@ -64,12 +65,13 @@ def wait(
     max_util: int | None = None,
     only: GpuList | None = None,
     exclude: GpuList | None = None,
+    nice: bool = False,
     poll: float | None = None,
     timeout: float | None = None,
     quiet: bool = False,
 ) -> tuple[int, ...]:
     """Waits in the same line until the GPUs are free and returns their indices; holds nothing afterwards."""
-    words = _selection(count, min_free_mb, max_util, only, exclude, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, max_util, only, exclude, nice, poll, timeout, quiet)
     # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
     return _indices(_variables(ask(["hold", "--export", *words], Call.line, quiet=quiet)))
 
@@ -237,6 +239,7 @@ def _selection(
     max_util: int | None,
     only: GpuList | None,
     exclude: GpuList | None,
+    nice: bool,
     poll: float | None,
     timeout: float | None,
     quiet: bool,
@@ -247,6 +250,7 @@ def _selection(
         *option("max-util", max_util),
         *option("only", only),
         *option("exclude", exclude),
+        *(["--nice"] if nice else []),
         *option("poll", poll),
         *option("timeout", timeout),
         *(["--quiet"] if quiet else []),

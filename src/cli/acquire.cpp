@@ -58,6 +58,14 @@ std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>&
          remark_lines(remarks);
 }
 
+std::string limit_text(int count, int most) {
+  return fmt::format(
+      "{} asked for, but on this machine one user may hold at most {} at a time (max-per-user in "
+      "the "
+      "file `policy` of the lock directory)",
+      gpus(count), gpus(most));
+}
+
 bool is_one_try(const Options& options) { return options.timeout && options.timeout->count() == 0; }
 
 std::string timeout_text(const Options& options) {
@@ -79,17 +87,16 @@ class RequestMaker {
     notices_.set_visible(visible_.value_or(""));
   }
 
-  Result<Request> operator()(const Snapshot& snapshot,
-                             const std::vector<std::string>* claim_devices) {
+  Result<Request> operator()(const Surroundings& around) {
     selection_.claim_devices.reset();
     selection_.visible_devices = visible_;
-    if (claim_devices != nullptr) {
-      selection_.claim_devices = *claim_devices;
+    if (around.claim_devices != nullptr) {
+      selection_.claim_devices = *around.claim_devices;
       // The claim says it all unless the job has narrowed it since. By number the same list may
       // mean other devices by now, since CUDA does not count one that is lost.
       if (visible_ == env_variable(environ, env::kIndices)) selection_.visible_devices.reset();
     }
-    Result<Request> request = make(snapshot);
+    Result<Request> request = make(around);
     // What was possible once may be again: a lost device is no reason to give up.
     if (!request && last_ && request.error().kind == ErrorKind::impossible) return *last_;
     if (request) last_ = *request;
@@ -97,7 +104,12 @@ class RequestMaker {
   }
 
  private:
-  Result<Request> make(const Snapshot& snapshot) {
+  Result<Request> make(const Surroundings& around) {
+    const Snapshot& snapshot = around.snapshot;
+    const int most = around.policy.max_per_user.value_or(kEveryDevice);
+    if (around.claim_devices == nullptr && options_.criteria.count > most) {
+      return fail(ErrorKind::impossible, limit_text(options_.criteria.count, most));
+    }
     const Result<std::vector<Barred>> barred = bar_devices(selection_, snapshot);
     if (!barred) return fail(barred.error());
     Request request{.criteria = options_.criteria, .barred = {}};

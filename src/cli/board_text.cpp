@@ -35,8 +35,16 @@ std::string bar(const Device& device, const BoardStyle& style) {
   return text;
 }
 
+/// "kept for place 2".
+std::string kept_text(const Board& board, Ticket ticket) {
+  const auto at = std::find_if(board.waiters.begin(), board.waiters.end(), [&](const auto& waiter) {
+    return waiter.place.ticket == ticket && waiter.place.within == 0;
+  });
+  return fmt::format("kept for place {}", at - board.waiters.begin() + 1);
+}
+
 /// What uses a device: one entry for each line of the last column.
-std::vector<Said> users(const BoardRow& row, std::int64_t now) {
+std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t now) {
   std::vector<Said> lines;
   const bool known = row.device.index >= 0;  // else the driver is told of apart
   const Device& device = row.device;
@@ -51,6 +59,9 @@ std::vector<Said> users(const BoardRow& row, std::int64_t now) {
     if (&claim != &row.claims.front()) said.before.insert(0, "  inside it, ");
     if (!claim.claimant.job) said.after += ": a claim without a record";
     lines.push_back(std::move(said));
+  }
+  if (row.kept_for != 0) {
+    lines.push_back({.before = kept_text(board, row.kept_for), .command = "", .after = ""});
   }
   for (const BoardProcess& process : row.processes) {
     if (process.claimed) continue;
@@ -67,6 +78,7 @@ std::string wish(const Criteria& criteria) {
   std::string text = gpus(criteria.count);
   if (criteria.min_free_mib) text += fmt::format(", {} MiB free", *criteria.min_free_mib);
   if (criteria.max_util_pct) text += fmt::format(", at most {}% busy", *criteria.max_util_pct);
+  if (criteria.nice) text += ", nice";
   return text;
 }
 
@@ -170,7 +182,7 @@ bool have_room(const std::vector<std::string>& lines, const std::vector<std::vec
 std::string gpu_lines(const Board& board, const BoardStyle& style) {
   std::vector<std::vector<Said>> used;
   used.reserve(board.rows.size());
-  for (const BoardRow& row : board.rows) used.push_back(users(row, style.now));
+  for (const BoardRow& row : board.rows) used.push_back(users(row, board, style.now));
   std::vector<std::string> lines = device_lines(board, style.colour, style);
   if (style.colour && !have_room(lines, used, kLeastCommandBesideBar, style)) {
     lines = device_lines(board, false, style);
@@ -234,6 +246,9 @@ std::string board_text(const Board& board, const BoardStyle& style) {
   std::string text = board.rows.empty() ? "" : gpu_lines(board, style);
   if (!board.waiters.empty()) {
     text += fmt::format("  waiting: {}\n", board.waiters.size()) + waiting_lines(board, style);
+  }
+  for (const std::string& line : board.policy.unread) {
+    text += "  ignored in the policy file: " + printable(line) + "\n";
   }
   return style.utf8 ? text : in_ascii(text);
 }

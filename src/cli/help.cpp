@@ -21,7 +21,7 @@ Examples:
   for s in 1 2 3; do gpu-gate run -- ./job $s & done; wait
                                                  each job gets a GPU of its own, in turn
 
-All users of the machine share one line: first come, first served. The claim lasts as long as
+All users of the machine share one line and take turns. The claim lasts as long as
 any process of the command and ends by itself, even after kill -9. There is no daemon, and
 nothing to set up.
 

@@ -39,6 +39,31 @@ std::string using_text(const Granted& end) {
   return text;
 }
 
+/// "bob", "bob and carol", "bob, carol and 2 others".
+std::string people(const std::vector<std::string>& names) {
+  constexpr std::size_t kNamed = 3;
+  if (names.size() == 1) return names[0];
+  const bool all = names.size() <= kNamed;
+  const std::size_t before = all ? names.size() - 1 : kNamed - 1;
+  const std::string last = all ? names.back() : fmt::format("{} others", names.size() - before);
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(before);
+  return fmt::format("{} and {}", fmt::join(names.begin(), end, ", "), last);
+}
+
+/// "3rd in line (bob and carol hold fewer GPUs than you)".
+std::string standing_text(const Standing& standing) {
+  std::string text = ordinal(standing.position) + " in line";
+  if (standing.overtaking.empty()) return text;
+  std::vector<std::string> names(standing.overtaking.size());
+  std::transform(standing.overtaking.begin(), standing.overtaking.end(), names.begin(),
+                 [](uid_t uid) { return printable(user_name(uid)); });
+  const bool one = names.size() == 1;
+  const std::string why = standing.hold_less
+                              ? (one ? "holds fewer GPUs than you" : "hold fewer GPUs than you")
+                              : (one ? "has a turn in between" : "have turns in between");
+  return fmt::format("{} ({} {})", text, people(names), why);
+}
+
 }  // namespace
 
 std::string lock_dir_notice(const LockDir& dir) {
@@ -92,11 +117,11 @@ void Notices::looked(const WaitReport& report) {
   if (!lines.empty()) tell(lines);
 }
 
-void Notices::positioned(std::size_t position) {
-  position_ = position;
-  if (rewrites() || position == told_position_) return;  // the rewritten line has it
-  told_position_ = position;
-  tell(ordinal(position) + " in line\n");
+void Notices::positioned(const Standing& standing) {
+  standing_ = standing_text(standing);
+  if (rewrites() || standing_ == told_standing_) return;  // the rewritten line has it
+  told_standing_ = standing_;
+  tell(standing_ + "\n");
 }
 
 std::chrono::milliseconds Notices::tick() const {
@@ -109,9 +134,9 @@ bool Notices::rewrites() const { return terminal_ && stderr_in_foreground(); }
 void Notices::ticked() {
   if (!rewrites()) return;
   const auto waited = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - since_);
-  const std::string position = position_ == 0 ? "" : ", " + ordinal(position_) + " in line";
+  const std::string standing = standing_.empty() ? "" : ", " + standing_;
   const char* way_out = interruptible_ && stderr_has_ctrl_c() ? " (Ctrl-C gives up)" : "";
-  show_line(fmt::format("waited {}{}{}", human_duration(waited), position, way_out));
+  show_line(fmt::format("waited {}{}{}", human_duration(waited), standing, way_out));
   line_shown_ = true;
 }
 

@@ -24,7 +24,7 @@ class Notices final : public WaitObserver {
 
   void opened(const LockDir& dir) override;
   void looked(const WaitReport& report) override;
-  void positioned(std::size_t position) override;
+  void positioned(const Standing& standing) override;
   bool wants_position() const override { return !quiet_; }
   std::chrono::milliseconds tick() const override;
   void ticked() override;
@@ -56,8 +56,8 @@ class Notices final : public WaitObserver {
   std::vector<Barred> barred_;
   std::string visible_;
   std::vector<std::string> keys_;  // of the reasons told last, one for each device
-  std::size_t position_ = 0;       // in line
-  std::size_t told_position_ = 0;
+  std::string standing_;           // in line, in words
+  std::string told_standing_;
   bool began_ = false;
   bool line_shown_ = false;
   std::string unfinished_;  // of a line of which only a part could be written

@@ -15,11 +15,15 @@
 namespace gpu_gate {
 namespace {
 
+Standing at_place(std::size_t position, std::vector<uid_t> overtaking = {}, bool hold_less = true) {
+  return {.position = position, .overtaking = std::move(overtaking), .hold_less = hold_less};
+}
+
 /// A wait for one GPU on a machine of two, as its observer is told of it.
 class Notice : public testing::Test {
  public:
-  static void SetUpTestSuite() { shared_ = std::make_unique<SharedDir>(); }
-  static void TearDownTestSuite() { shared_.reset(); }
+  static void SetUpTestSuite() { shared = std::make_unique<SharedDir>(); }
+  static void TearDownTestSuite() { shared.reset(); }
 
  protected:
   /// What is told after a look that found `fits_` and `claims_`.
@@ -36,12 +40,12 @@ class Notice : public testing::Test {
   }
 
   // One for all, since a claim ends with the test that made it.
-  static inline std::unique_ptr<SharedDir> shared_;
+  static inline std::unique_ptr<SharedDir> shared;
   Snapshot snapshot_ = idle_machine(2);
   Request request_ = wish(1);
   std::vector<Fit> fits_{Fit::memory_held, Fit::busy};
   std::vector<Claim> claims_;
-  Claims records_ = shared_->claims();
+  Claims records_ = shared->claims();
 };
 
 Granted granted_on(std::vector<Device> devices) {
@@ -136,25 +140,25 @@ TEST_F(Notice, TellsOfAGpuThatTurnsUpLater) {
 }
 
 TEST_F(Notice, NamesWhoHoldsAGpuAndTellsOfTheNext) {
-  NewClaim held = shared_->claim({"GPU-1"}, unseen_job("train.py"));
-  claims_ = shared_->live();
+  NewClaim held = shared->claim({"GPU-1"}, unseen_job("train.py"));
+  claims_ = shared->live();
   fits_[1] = Fit::claimed;
   Notices notices(false, false, 1);
   const std::string first = look(notices);
   EXPECT_TRUE(has(first, user_name(::geteuid()) + ": train.py (pid ")) << first;
   EXPECT_EQ(look(notices), "");
 
-  held = shared_->claim({"GPU-1"}, unseen_job("eval.py"));
-  claims_ = shared_->live();
+  held = shared->claim({"GPU-1"}, unseen_job("eval.py"));
+  claims_ = shared->live();
   const std::string second = look(notices);
   EXPECT_TRUE(has(second, "GPU 1: ") && has(second, "eval.py")) << second;
   EXPECT_FALSE(has(second, "GPU 0: ")) << second;
 }
 
 TEST_F(Notice, InsideAClaimDoesNotBlameItsOwnJob) {
-  const NewClaim outer = shared_->claim({"GPU-1"}, unseen_job("the-sweep"));
-  const NewClaim inner = shared_->claim({"GPU-1"}, unseen_job("the-part"));
-  claims_ = shared_->live();
+  const NewClaim outer = shared->claim({"GPU-1"}, unseen_job("the-sweep"));
+  const NewClaim inner = shared->claim({"GPU-1"}, unseen_job("the-part"));
+  claims_ = shared->live();
   fits_[1] = Fit::claimed;
   request_.within = outer.ticket;
   Notices notices(false, false, 1);
@@ -170,8 +174,8 @@ TEST_F(Notice, TellsWhyAGpuIsBarred) {
 }
 
 TEST_F(Notice, LetsNoCommandOfOthersWriteToTheTerminal) {
-  const NewClaim held = shared_->claim({"GPU-1"}, unseen_job("\x1b[2J\nGPU 9: free"));
-  claims_ = shared_->live();
+  const NewClaim held = shared->claim({"GPU-1"}, unseen_job("\x1b[2J\nGPU 9: free"));
+  claims_ = shared->live();
   fits_[1] = Fit::claimed;
   Notices notices(false, false, 1);
   const std::string text = look(notices);
@@ -181,9 +185,24 @@ TEST_F(Notice, LetsNoCommandOfOthersWriteToTheTerminal) {
 
 TEST_F(Notice, OfThePlaceInLineComesOnceForEachPlace) {
   Notices notices(false, false, 1);
-  EXPECT_EQ(told([&] { notices.positioned(2); }), "gpu-gate: 2nd in line\n");
-  EXPECT_EQ(told([&] { notices.positioned(2); }), "");
-  EXPECT_EQ(told([&] { notices.positioned(1); }), "gpu-gate: 1st in line\n");
+  EXPECT_EQ(told([&] { notices.positioned(at_place(2)); }), "gpu-gate: 2nd in line\n");
+  EXPECT_EQ(told([&] { notices.positioned(at_place(2)); }), "");
+  EXPECT_EQ(told([&] { notices.positioned(at_place(1)); }), "gpu-gate: 1st in line\n");
+}
+
+TEST_F(Notice, OfThePlaceInLineTellsWhoCameForwardAndWhy) {
+  Notices notices(false, false, 1);
+  const auto tells = [&](std::vector<uid_t> users, bool hold_less, const std::string& text) {
+    EXPECT_EQ(told([&] { notices.positioned(at_place(3, std::move(users), hold_less)); }),
+              "gpu-gate: 3rd in line " + text + "\n");
+  };
+  // Numbers that have no name.
+  tells({4000001}, true, "(4000001 holds fewer GPUs than you)");
+  tells({4000001, 4000002}, true, "(4000001 and 4000002 hold fewer GPUs than you)");
+  tells({4000001}, false, "(4000001 has a turn in between)");
+  tells({4000001, 4000002, 4000003}, false, "(4000001, 4000002 and 4000003 have turns in between)");
+  tells({4000001, 4000002, 4000003, 4000004}, true,
+        "(4000001, 4000002 and 2 others hold fewer GPUs than you)");
 }
 
 TEST_F(Notice, SpellsEveryPlaceInLine) {
@@ -192,8 +211,9 @@ TEST_F(Notice, SpellsEveryPlaceInLine) {
       {12, "12th"},   {13, "13th"},   {21, "21st"},   {22, "22nd"},    {23, "23rd"}, {101, "101st"},
       {111, "111th"}, {112, "112th"}, {113, "113th"}, {1011, "1011th"}};
   Notices notices(false, false, 1);
-  for (const auto& [place, word] : places) {
-    EXPECT_TRUE(has(told([&] { notices.positioned(place); }), " " + word + " ")) << word;
+  for (const auto& [position, word] : places) {
+    EXPECT_TRUE(has(told([&] { notices.positioned(at_place(position)); }), " " + word + " "))
+        << word;
   }
 }
 
@@ -300,7 +320,7 @@ class NoticeOnTerminal : public Notice {
 
 TEST_F(NoticeOnTerminal, ShowsTimeAndPlaceInALineThatIsRewritten) {
   const std::string text = shown([](Notices& notices) {
-    notices.positioned(3);
+    notices.positioned(at_place(3));
     notices.ticked();
   });
   EXPECT_TRUE(text.starts_with(rewrite_ + "gpu-gate: waited 0s, 3rd in line")) << text;
@@ -335,9 +355,9 @@ TEST_F(NoticeOnTerminal, NamesCtrlCOnlyWhereThatEndsTheWait) {
 TEST_F(NoticeOnTerminal, TellsThePlaceInALineOfItsOwnWhereItIsNotInTheForeground) {
   const std::string text = shown(
       [](Notices& notices) {
-        notices.positioned(3);
+        notices.positioned(at_place(3));
         notices.ticked();
-        notices.positioned(3);
+        notices.positioned(at_place(3));
       },
       false);
   EXPECT_EQ(text, "gpu-gate: 3rd in line\n");

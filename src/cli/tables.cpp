@@ -166,6 +166,16 @@ constexpr OptionRow kOptions[] = {
      .read = [](Options& options,
                 const std::string& value) { return assign(options.exclude, gpu_list(value)); },
      .summary = "never take these"},
+    {.name = "--nice",
+     .verbs = kWaiters,
+     .group = Group::waiting,
+     .read =
+         [](Options& options, const std::string&) {
+           options.criteria.nice = true;
+           return Status();
+         },
+     .summary = "let all others go first",
+     .details = ", whenever they come, that do not say so too"},
     {.name = "--timeout",
      .value = "T",
      .fallback = "never",

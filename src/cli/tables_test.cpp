@@ -123,6 +123,7 @@ TEST(OptionTable, ReadsAGoodValueIntoAPlaceOfItsOwn) {
     return std::vector<bool>{options.criteria.count != 1,
                              options.criteria.min_free_mib.has_value(),
                              options.criteria.max_util_pct.has_value(),
+                             options.criteria.nice,
                              options.only.has_value(),
                              !options.exclude.empty(),
                              options.poll != Options().poll,

@@ -171,9 +171,11 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
       return fmt::format("{}% busy, at most {}% asked for", device.utilization_pct.value_or(0),
                          criteria.max_util_pct.value_or(0));
     case Fit::reserved:
-      return "reserved for an earlier waiter";
+      return "kept for somebody ahead in line";
     case Fit::settling:
-      return "kept briefly for an earlier waiter";
+      return "kept briefly for somebody ahead in line";
+    case Fit::over_limit:
+      return "free, but you would hold more GPUs than one user may on this machine (max-per-user)";
   }
   return "";
 }

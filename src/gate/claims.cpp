@@ -92,6 +92,10 @@ Result<ClaimScan> Claims::scan_folder(int folder, std::map<Ticket, Known>& known
   for (const Ticket ticket : found.records) claims[ticket].record = true;
   std::erase_if(known, [&](const auto& entry) { return !claims.contains(entry.first); });
   for (const auto& [ticket, files] : claims) sort_in(folder, ticket, files, known[ticket], scan);
+  for (Claim& claim : scan.live) {
+    const std::optional<ClaimRecord>& record = known[claim.ticket].record;
+    if (record && record->owner.uid == claim.uid) claim.within = record->within;
+  }
   return scan;
 }
 

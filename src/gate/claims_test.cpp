@@ -358,6 +358,16 @@ TEST_F(ClaimsTest, MakingOneCountsATicketAndAGrant) {
   EXPECT_EQ(after.grants, before.grants + 1);
 }
 
+TEST_F(ClaimsTest, AClaimTellsInsideOfWhichOneItWasMade) {
+  const NewClaim outer = box_.claim({"GPU-1"});
+  const NewClaim part =
+      box_.claim_record({.owner = this_process({}), .devices = {"GPU-1"}, .within = outer.ticket});
+  const std::vector<Claim> live = box_.live_claims();
+  ASSERT_EQ(live.size(), 2U);
+  EXPECT_EQ(live[0].within, 0U);
+  EXPECT_EQ(live[1].within, outer.ticket);
+}
+
 TEST_F(ClaimsTest, ATicketIsHigherThanAnyInAName) {
   const Ticket planted = first_ticket() + 1000000;
   write_text(box_.claims_path(claim_record_name(planted)), "{}");

@@ -20,7 +20,7 @@ Result<bool> Follower::looked(const Look& look, const Post& post) {
   std::set<std::string> awaited = look.awaited(look.decision);
   const bool awaits_more =
       !std::includes(awaited_.begin(), awaited_.end(), awaited.begin(), awaited.end());
-  const auto settle_look = settling_.next(Clock::now());
+  const auto settle_look = post.settling.next(Clock::now());
   if (awaits_more || (settle_look_ && !settle_look)) post.line.ring_bell(leader_);
   awaited_ = std::move(awaited);
   settle_look_ = settle_look;

@@ -6,7 +6,6 @@
 
 #include "gate/card_watch.h"
 #include "gate/look.h"
-#include "gate/settling.h"
 
 namespace gpu_gate {
 
@@ -16,9 +15,8 @@ class Follower {
   /// Who is ahead, by a scan of the line. `ahead` has a leader.
   void stand_behind(const Ahead& ahead);
   const Place& leader() const { return leader_; }
-
-  /// The count of how long devices have been contested.
-  Settling& settling() { return settling_; }
+  /// Is nobody but the leader ahead?
+  bool is_second() const { return second_; }
 
   /// After a look that granted it nothing. False if a claim has ended meanwhile: look again at
   /// once. Errors: lock_file, system.
@@ -41,10 +39,9 @@ class Follower {
   bool second_ = false;  // nobody but the leader is ahead
   std::chrono::nanoseconds check_interval_{};
   Clock::time_point next_check_;
-  CardWatch watch_;                // of the second
-  std::set<std::string> devices_;  // of the last look
-  std::set<std::string> awaited_;  // of these, what only needed time then
-  Settling settling_;
+  CardWatch watch_;                               // of the second
+  std::set<std::string> devices_;                 // of the last look
+  std::set<std::string> awaited_;                 // of these, what only needed time then
   std::optional<Clock::time_point> settle_look_;  // when a device will have settled
 };
 

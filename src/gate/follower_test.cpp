@@ -24,7 +24,13 @@ class FollowerTest : public testing::Test {
     place_ = place.place;
     follower_.stand_behind(box_.line.ahead_of(place_).value());
   }
-  Post post() const { return {.line = box_.line, .claims = box_.claims, .place = place_}; }
+  Post post() {
+    return {.line = box_.line,
+            .claims = box_.claims,
+            .place = place_,
+            .roster = roster_,
+            .settling = settling_};
+  }
   bool looked(const Look& look) {
     acted_ = Clock::now();
     return follower_.looked(look, post()).value();
@@ -54,6 +60,8 @@ class FollowerTest : public testing::Test {
   const OwnPlace leader_ = box_.join();
   OwnPlace own_ = box_.join();
   Place place_;
+  Roster roster_;
+  Settling settling_;
   Follower follower_;
   Clock::time_point acted_;
 };
@@ -89,7 +97,7 @@ TEST_F(FollowerTest, AwaitsNothingThatIsClaimed) {
 }
 
 TEST_F(FollowerTest, LooksWhenADeviceWillHaveSettled) {
-  follower_.settling().note({"GPU-0"}, Clock::now() - timing::kSettle + seconds(2));
+  settling_.note({"GPU-0"}, Clock::now() - timing::kSettle + seconds(2));
   looked(std::vector<Device>{});
   EXPECT_EQ(after(seconds(1)), Wake::sleep_on);
   EXPECT_EQ(after(seconds(2) + lag()), Wake::look);
@@ -97,10 +105,10 @@ TEST_F(FollowerTest, LooksWhenADeviceWillHaveSettled) {
 }
 
 TEST_F(FollowerTest, TellsTheLeaderWhenItsCountWasCutShort) {
-  follower_.settling().note({"GPU-0"}, Clock::now());
+  settling_.note({"GPU-0"}, Clock::now());
   looked(std::vector<Device>{});
   EXPECT_FALSE(leader_heard());
-  follower_.settling().note({}, Clock::now());
+  settling_.note({}, Clock::now());
   looked(std::vector<Device>{});
   EXPECT_TRUE(leader_heard());
   looked(std::vector<Device>{});

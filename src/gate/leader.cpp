@@ -46,32 +46,40 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls,
   }
   draining_ = std::move(drains);
   if (awaited.empty()) backoff_.stop();
+  if (const auto settled = post.settling.next(now)) next_look_ = std::min(next_look_, *settled);
   if (const auto soon = backoff_.next(now)) next_look_ = std::min(next_look_, *soon);
   return watch_.watch_claims(post.claims, look.claims, look.devices(), post.place.within);
 }
 
-/// Decides for those behind and rings those whose turn it is: only hints, so nothing is locked, and
-/// a failure leaves it to them to find out. Returns the devices that they wait for.
+/// Decides for all others and rings those whose turn it is: only hints, so nothing is locked, and a
+/// failure leaves it to them to find out. Returns the devices that they wait for.
 std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls) {
   std::set<std::string> awaited;
   if (!any_free(look)) return awaited;
-  const Result<std::vector<Place>> places = post.line.places(post.place.within);
-  if (!places) return awaited;
   // As if the contested devices had settled: a waiter that would get one must know, to begin its
   // own count.
-  LineRule rule(look.snapshot, look.occupancy, look.devices());
-  rule.next({.request = &look.request});
-  std::map<Ticket, WaiterRecord> records;
+  LineRule rule = look.rule(look.devices());
+  const Oneself oneself = post.oneself(look.request.criteria);
+  forget_those_gone(post.roster);
+  Turns turns(post.line, post.roster, post.place.within, look.policy.order, look.held, &oneself,
+              records_);
   std::map<Ticket, std::vector<std::size_t>> offers;
-  for (const Place& place : *places) {
-    if (place.ticket <= post.place.ticket) continue;
-    std::optional<WaiterRecord> waiter = record(post, place);
-    if (!waiter) continue;
+  for (;;) {
+    const Result<std::optional<Turn>> turn = turns.next();
+    if (!turn) return awaited;
+    if (!*turn) break;
+    const Place& place = (*turn)->place;
+    Waiting waiting{.ticket = place.ticket, .uid = (*turn)->uid, .request = &look.request};
+    if ((*turn)->oneself) {
+      rule.next(waiting);
+      continue;
+    }
     const Result<bool> passed_over = post.line.is_passed_over(place);
     if (!passed_over) return awaited;
-    const Decision decision = rule.next({.request = &waiter->request, .passed_over = *passed_over});
+    waiting.request = &(*turn)->record->request;
+    waiting.passed_over = *passed_over;
+    const Decision decision = rule.next(waiting);
     awaited.merge(look.awaited(decision));
-    records.emplace(place.ticket, std::move(*waiter));
     if (decision.granted.empty()) continue;
     if (!any_contested(decision)) {
       calls.call(post.line, place);
@@ -83,19 +91,13 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
     }
     offers[place.ticket] = decision.granted;
   }
-  records_ = std::move(records);
   offers_ = std::move(offers);
   return awaited;
 }
 
-/// The record of a waiter behind; nothing where it has left. A record is read once: a waiter that
-/// changes its own rings, and then all are read anew.
-std::optional<WaiterRecord> Leader::record(const Post& post, const Place& place) {
-  const Result<std::optional<uid_t>> holder = post.line.holder(place);
-  if (!holder || !*holder) return std::nullopt;
-  const auto known = records_.extract(place.ticket);
-  if (!known.empty()) return std::optional(std::move(known.mapped()));
-  return post.line.record(place, **holder);
+/// A record is read once: a waiter that changes its own rings, and then all are read anew.
+void Leader::forget_those_gone(const Roster& roster) {
+  std::erase_if(records_, [&](const auto& entry) { return !roster.contains(entry.first); });
 }
 
 void Leader::rung() {

@@ -8,10 +8,11 @@
 
 namespace gpu_gate {
 
-/// The waiter that looks at the devices for the whole line: nobody ahead of it lives and answers.
+/// The waiter that looks at the devices for the whole line: nobody that came before it lives and
+/// answers. (It is first in the order of turns only where all hold equally much.)
 class Leader {
  public:
-  /// After a look that granted it nothing: rings those behind whose turn it is, and chooses what to
+  /// After a look that granted it nothing: rings those whose turn it is, and chooses what to
   /// sleep on, for `poll` at most. False if a claim has ended meanwhile: look again at once.
   /// Errors: lock_file, system.
   Result<bool> looked(const Look& look, const Post& post, Calls& calls,
@@ -30,13 +31,13 @@ class Leader {
 
  private:
   std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls);
-  std::optional<WaiterRecord> record(const Post& post, const Place& place);
+  void forget_those_gone(const Roster& roster);
 
   Clock::time_point next_look_;
   Backoff backoff_;
   CardWatch watch_;
   std::set<std::string> draining_;                     // at the last look
-  std::map<Ticket, WaiterRecord> records_;             // of those behind
+  WaiterRecords records_;                              // of the others
   std::map<Ticket, std::vector<std::size_t>> offers_;  // contested devices that each was told of
 };
 

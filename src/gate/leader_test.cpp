@@ -17,6 +17,7 @@ using std::chrono::nanoseconds;
 class LeaderTest : public testing::Test {
  protected:
   bool looked(const Look& look) {
+    EXPECT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
     looked_ = Clock::now();
     calls_.forget();
     return leader_.looked(look, post(), calls_, std::chrono::hours(1)).value();
@@ -24,7 +25,13 @@ class LeaderTest : public testing::Test {
   bool looked(std::vector<Device> devices) {
     return looked(look_at(std::move(devices), own_wish_, box_.live_claims()));
   }
-  Post post() const { return {.line = box_.line, .claims = box_.claims, .place = own_.place}; }
+  Post post() {
+    return {.line = box_.line,
+            .claims = box_.claims,
+            .place = own_.place,
+            .roster = roster_,
+            .settling = settling_};
+  }
   /// Is the next look due within this time after the last one?
   bool due_within(nanoseconds time) {
     WaitSet set;
@@ -40,6 +47,8 @@ class LeaderTest : public testing::Test {
   TestLockDir box_;
   const Request own_wish_ = wish_without({"GPU-1", "GPU-2"});
   const OwnPlace own_ = box_.join(own_wish_);
+  Roster roster_;
+  Settling settling_;
   Leader leader_;
   Calls calls_;
   Clock::time_point looked_;
@@ -69,14 +78,13 @@ TEST_F(LeaderTest, KeepsFromOthersWhatItNeedsItself) {
   EXPECT_FALSE(calls_.answer_due());
 }
 
-TEST_F(LeaderTest, RingsNobodyAheadOfItself) {
-  TestLockDir box;
-  const OwnPlace ahead = box.join();
-  const OwnPlace own = box.join(own_wish_);
-  const Post post{.line = box.line, .claims = box.claims, .place = own.place};
-  ASSERT_TRUE(leader_.looked(look_at({occupied_card(0), card(1, 45000)}, own_wish_), post, calls_,
-                             std::chrono::hours(1)));
-  EXPECT_FALSE(box.is_rung(ahead.place));
+TEST_F(LeaderTest, RingsOneThatCameLaterAndHoldsLess) {
+  const OwnPlace next = box_.join();
+  box_.give_to(next.place, 1000);
+  Look look = look_at({card(0, 45000), occupied_card(1)}, wish(2));
+  look.held = {{::geteuid(), kWholeGpu}};
+  looked(look);
+  EXPECT_TRUE(heard(next));
 }
 
 TEST_F(LeaderTest, TheDeviceOfAWaiterThatDoesNotAnswerGoesToTheNext) {

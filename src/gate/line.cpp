@@ -57,6 +57,17 @@ Result<std::optional<uid_t>> Line::holder(const Place& place) const {
   return *held ? std::optional((*held)->owner) : std::nullopt;
 }
 
+std::optional<uid_t> Line::owner(const Place& place) const {
+  struct stat info{};
+  const std::string name = place_name(place);
+  if (::fstatat(dir_.queue(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+  return S_ISFIFO(info.st_mode) ? std::optional(info.st_uid) : std::nullopt;
+}
+
+LastTurns Line::last_turns(const std::set<uid_t>& users) const {
+  return read_last_turns(dir_, users);
+}
+
 std::optional<WaiterRecord> Line::record(const Place& place, uid_t holder) const {
   const auto file = read_record_file(dir_.queue(), record_name(place), holder);
   if (!file) return std::nullopt;

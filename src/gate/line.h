@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/result.h"
@@ -10,6 +11,7 @@
 #include "gate/mutex.h"
 #include "gate/names.h"
 #include "gate/record.h"
+#include "policy/turn_order.h"
 
 namespace gpu_gate {
 
@@ -61,6 +63,12 @@ class Line {
   /// Stands last in the line. `last_ticket` is the highest in any name, by a scan in the same
   /// critical section. ErrorKind::replaced: the directory is being removed.
   Result<OwnPlace> join(MutexGuard& guard, Ticket last_ticket, const WaiterRecord& record) const;
+
+  /// Whose place this is, alive or not; nothing where there is none.
+  std::optional<uid_t> owner(const Place& place) const;
+
+  /// The last turns of these users, as far as they are noted (MutexGuard::note_turn).
+  LastTurns last_turns(const std::set<uid_t>& users) const;
 
   /// Replaces the record of one's own place.
   Status rewrite(const Place& place, const WaiterRecord& record) const;

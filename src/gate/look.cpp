@@ -1,5 +1,7 @@
 #include "gate/look.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "gate/timing.h"
@@ -18,6 +20,15 @@ std::set<std::string> Look::awaited(const Decision& of) const {
     if (needs_time(of.fits[i])) uuids.insert(snapshot.devices[i].uuid);
   }
   return uuids;
+}
+
+LineRule Look::rule(std::set<std::string> settled) const {
+  return LineRule(snapshot, occupancy, std::move(settled),
+                  {.most = policy.max_per_user, .held = held});
+}
+
+Oneself Post::oneself(const Criteria& criteria) const {
+  return {.ticket = place.ticket, .uid = ::geteuid(), .criteria = criteria};
 }
 
 void Calls::call(const Line& line, const Place& place) {

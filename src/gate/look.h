@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "gate/claims.h"
 #include "gate/line.h"
+#include "gate/settling.h"
+#include "gate/turns.h"
+#include "policy/line_policy.h"
 #include "policy/line_rule.h"
 
 namespace gpu_gate {
@@ -15,7 +18,9 @@ namespace gpu_gate {
 struct Look {
   Snapshot snapshot;
   Request request;
+  LinePolicy policy;
   std::vector<Claim> claims;         // live ones
+  Holdings held;                     // by these
   std::vector<Occupancy> occupancy;  // for each device, as the request sees it
   Decision decision;                 // for this waiter
 
@@ -23,13 +28,20 @@ struct Look {
   std::set<std::string> devices() const;
   /// The devices that only need time (needs_time), by a decision of this look.
   std::set<std::string> awaited(const Decision& of) const;
+  /// The line's rule for this state, with nobody served yet. This must outlive it.
+  LineRule rule(std::set<std::string> settled) const;
 };
 
 /// Where a waiter stands, for its role.
 struct Post {
   const Line& line;
   const Claims& claims;
-  Place place;  // its own
+  Place place;               // its own
+  Roster& roster;            // of its line
+  const Settling& settling;  // its count of how long devices have been contested
+
+  /// It, as the order of turns sees it.
+  Oneself oneself(const Criteria& criteria) const;
 };
 
 /// The waiters that were rung since it is their turn: a waiter that does not answer is passed over,

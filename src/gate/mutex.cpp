@@ -90,7 +90,30 @@ Counters read_counters(int fd) {
   return counters;
 }
 
+// The table of last turns, behind what else the file holds: of each user a ticket with so many
+// hexadecimal digits.
+constexpr std::size_t kTurnsOffset = 2304;
+constexpr std::size_t kTurnsUsers = 128;
+constexpr std::size_t kTurnDigits = 14;
+
+std::size_t turn_slot(uid_t user) { return user % kTurnsUsers * kTurnDigits; }
+
 }  // namespace
+
+LastTurns read_last_turns(const LockDir& dir, const std::set<uid_t>& users) {
+  const UniqueFd file(
+      ::openat(dir.root(), kName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  std::array<char, kTurnsUsers * kTurnDigits> table{};
+  if (!file || ::pread(file.get(), table.data(), table.size(), kTurnsOffset) <= 0) return {};
+  LastTurns turns;
+  for (const uid_t user : users) {
+    const char* slot = table.data() + turn_slot(user);
+    Ticket turn = 0;
+    std::from_chars(slot, slot + kTurnDigits, turn, 16);
+    if (turn <= highest_plausible_ticket()) turns[user] = turn;
+  }
+  return turns;
+}
 
 MutexGuard::MutexGuard(UniqueFd& file, std::unique_ptr<SignalBlock> block)
     : file_(&file), block_(std::move(block)), counters_(read_counters(file.get())) {
@@ -107,6 +130,16 @@ MutexGuard::MutexGuard(MutexGuard&& other) noexcept
 MutexGuard::~MutexGuard() {
   // Closing lets go of it too, should the kernel refuse the one way.
   if (file_ != nullptr && ::flock(file_->get(), LOCK_UN) != 0) file_->reset();
+}
+
+void MutexGuard::note_turn(uid_t user, Ticket turn) {
+  std::array<char, kTurnDigits + 1> text{};
+  std::snprintf(text.data(), text.size(), "%014jx", static_cast<std::uintmax_t>(turn));
+  const WriteSignals signals;
+  if (::pwrite(file_->get(), text.data(), kTurnDigits,
+               static_cast<off_t>(kTurnsOffset + turn_slot(user))) < 0) {
+    signals.failed(errno);
+  }
 }
 
 Status MutexGuard::write(const Counters& counters) {

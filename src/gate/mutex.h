@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -14,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "gate/lock_dir.h"
 #include "policy/claim.h"
+#include "policy/turn_order.h"
 
 namespace gpu_gate {
 
@@ -39,6 +41,9 @@ class MutexGuard {
   /// The counters; their last ticket is one that can have been given out.
   const Counters& counters() const { return counters_; }
 
+  /// Notes that the user has had a turn. Without room it is not noted.
+  void note_turn(uid_t user, Ticket turn);
+
   /// Writes the counters. Errors (lock_file): the file system is full or failing.
   Status write(const Counters& counters);
 
@@ -47,6 +52,10 @@ class MutexGuard {
   std::unique_ptr<SignalBlock> block_;  // signals come after the release
   Counters counters_;
 };
+
+/// The last turns of these users, as the file `mutex` has them: a hint, since everybody may write
+/// it, and users whose numbers are equal modulo 128 share one. Needs no mutex.
+LastTurns read_last_turns(const LockDir& dir, const std::set<uid_t>& users);
 
 /// Hears which process keeps others waiting at the mutex, as far as the kernel tells (/proc/locks).
 using MutexDelay = std::function<void(std::optional<pid_t> holder)>;

@@ -66,6 +66,12 @@ Json parse(std::string_view text) {
   return json;
 }
 
+/// Says the record so? A key that is not there, or says anything else, does not.
+bool flag(const Json& json, const char* key) {
+  const auto member = json.find(key);
+  return member != json.end() && *member == true;
+}
+
 /// Is a record of a version that this program does not know?
 bool is_newer(const Json& json) { return *json.find("version") != kVersion; }
 
@@ -133,6 +139,7 @@ std::string to_json(const WaiterRecord& record) {
     json["min_free_mib"] = *record.request.criteria.min_free_mib;
   if (record.request.criteria.max_util_pct)
     json["max_util_pct"] = *record.request.criteria.max_util_pct;
+  if (record.request.criteria.nice) json["nice"] = true;
   json["barred"] = record.request.barred;
   return dump(json);
 }
@@ -140,6 +147,7 @@ std::string to_json(const WaiterRecord& record) {
 std::string to_json(const ClaimRecord& record) {
   Json json = owner_json(record.owner);
   json["devices"] = record.devices;
+  if (record.within != 0) json["within"] = record.within;
   if (record.with_process) json["with_process"] = true;
   return dump(json);
 }
@@ -160,6 +168,7 @@ std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
   record.owner = std::move(*who);
   record.request.criteria.count = static_cast<int>(*count);
   record.request.barred = std::move(*barred);
+  record.request.criteria.nice = flag(json, "nice");
   if (json.contains("min_free_mib")) {
     record.request.criteria.min_free_mib =
         integer(json, "min_free_mib", 0, std::numeric_limits<std::int64_t>::max());
@@ -180,14 +189,16 @@ std::optional<ClaimRecord> parse_claim(std::string_view text, uid_t owner) {
   if (is_newer(json)) {
     return ClaimRecord{.owner = parse_newer_owner(json, owner),
                        .devices = std::move(devices).value_or(std::vector<std::string>{}),
+                       .within = 0,
                        .with_process = true};
   }
   std::optional<Owner> who = parse_owner(json, owner);
   if (!who || !devices) return std::nullopt;
-  const auto with_process = json.find("with_process");
+  const auto within = integer(json, "within", 0, std::numeric_limits<std::int64_t>::max());
   return ClaimRecord{.owner = std::move(*who),
                      .devices = std::move(*devices),
-                     .with_process = with_process != json.end() && *with_process == true};
+                     .within = static_cast<Ticket>(within.value_or(0)),
+                     .with_process = flag(json, "with_process")};
 }
 
 }  // namespace gpu_gate

@@ -35,6 +35,7 @@ struct WaiterRecord {
 struct ClaimRecord {
   Owner owner;
   std::vector<std::string> devices;  // UUIDs
+  Ticket within = 0;                 // the claim that it was made inside of; 0: none
   bool with_process = false;         // the claim also lasts as long as the owner's process lives
 };
 

@@ -36,6 +36,20 @@ TEST(Record, AWaiterComesBackAsItWasWritten) {
   EXPECT_EQ(read->request.barred, record.request.barred);
 }
 
+TEST(Record, AWaiterSaysWhetherItIsNice) {
+  WaiterRecord record{somebody(), {}};
+  EXPECT_FALSE(parse_waiter(to_json(record), 1000)->request.criteria.nice);
+  record.request.criteria.nice = true;
+  EXPECT_TRUE(parse_waiter(to_json(record), 1000)->request.criteria.nice);
+}
+
+TEST(Record, AClaimSaysInsideOfWhichOneItWasMade) {
+  ClaimRecord record{.owner = somebody(), .devices = {"GPU-1"}};
+  EXPECT_EQ(parse_claim(to_json(record), 1000)->within, 0U);
+  record.within = 17;
+  EXPECT_EQ(parse_claim(to_json(record), 1000)->within, 17U);
+}
+
 TEST(Record, AClaimComesBackAsItWasWritten) {
   const auto read = parse_claim(to_json(ClaimRecord{somebody(), {"GPU-1"}}), 1000);
   ASSERT_TRUE(read);

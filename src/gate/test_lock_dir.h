@@ -1,6 +1,8 @@
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <ctime>
@@ -43,6 +45,13 @@ struct TestLockDir {
   OwnPlace join(const Request& request = wish(1)) {
     MutexGuard guard = lock();
     return line.join(guard, 0, {.owner = this_process({"waiter"}), .request = request}).value();
+  }
+
+  /// As if it were another user's.
+  void give_to(const Place& place, uid_t uid) const {
+    for (const std::string& name : {place_name(place), bell_name(place), record_name(place)}) {
+      EXPECT_EQ(::fchownat(dir.queue(), name.c_str(), uid, gid_t(-1), AT_SYMLINK_NOFOLLOW), 0);
+    }
   }
 
   /// The place of a waiter that has died.

@@ -38,7 +38,7 @@ class Recorder : public WaitObserver {
     fits.push_back(report.fits);
     if (on_looked) on_looked();
   }
-  void positioned(std::size_t position) override { positions.push_back(position); }
+  void positioned(const Standing& standing) override { positions.push_back(standing.position); }
   bool wants_position() const override { return true; }
   std::chrono::milliseconds tick() const override { return ticks_every; }
   void ticked() override {

@@ -14,9 +14,12 @@
 #include "gate/follower.h"
 #include "gate/leader.h"
 #include "gate/outer_claim.h"
+#include "gate/policy_file.h"
 #include "gate/record_file.h"
 #include "gate/session.h"
+#include "gate/settling.h"
 #include "gate/timing.h"
+#include "gate/turns.h"
 #include "gpu/visible_devices.h"
 
 namespace gpu_gate {
@@ -116,12 +119,16 @@ class Waiter {
       within_ = find_outer_claim(claims_, scan->live);
     }
     const std::vector<std::string> outer = devices_of_outer_claim(scan->live);
+    reading.look.policy = read_line_policy(dir_);
 
     Result<Snapshot> snapshot = session_.read();
     if (!snapshot) return fail(snapshot.error());
-    Result<Request> request = make_request_(*snapshot, within_ != 0 ? &outer : nullptr);
+    Result<Request> request = make_request_({.snapshot = *snapshot,
+                                             .policy = reading.look.policy,
+                                             .claim_devices = within_ != 0 ? &outer : nullptr});
     if (!request) return fail(request.error());
     request->within = within_;
+    criteria_ = request->criteria;
     reading.occupancy_before = occupancy(*snapshot, scan->live, within_);
     reading.look.snapshot = std::move(*snapshot);
     reading.look.request = std::move(*request);
@@ -160,13 +167,14 @@ class Waiter {
     if (!scan) return fail(scan.error());
     claims_.clear(**guard, *scan);
     look.claims = scan->live;
+    if (within_ == 0) look.held = holdings(look.claims);
     look.occupancy = occupancy(look.snapshot, look.claims, within_);
     const bool fresh = (*guard)->counters().grants == reading.grants_before &&
                        !was_released(reading.occupancy_before, look.occupancy);
     const Result<Ticket> last_ticket = find_place(&**guard);
     if (!last_ticket) return fail(last_ticket.error());
     calls_.forget();
-    Result<Decision> decision = my_turn(look);
+    Result<Decision> decision = my_turn(**guard, look);
     if (!decision) return fail(decision.error());
     look.decision = std::move(*decision);
 
@@ -193,8 +201,8 @@ class Waiter {
   /// finds the predecessor changed rings the leader, also in a look: the place left may have kept
   /// devices from those behind, and the leader decides what comes of it.)
   Result<Ticket> find_place(const MutexGuard* guard) {
-    // Nobody can come to stand ahead of the leader but a waiter that was passed over, and that one
-    // is its predecessor.
+    // Nobody gets a lower ticket than the leader but a waiter that was passed over, and that one is
+    // its predecessor.
     if (leader() != nullptr && place_ && !predecessor_end_) return 0;
     Result<Ahead> ahead = line_.ahead_of(place_ ? place_->place : Place{.within = within_});
     if (!ahead) return fail(ahead.error());
@@ -214,45 +222,54 @@ class Waiter {
     return ahead->last_ticket;
   }
 
-  /// Our turn by the line's rule. The others' records are read only as far as they matter: most of
-  /// the time there is nothing to be had, nobody ahead, or nothing left behind the first few.
-  Result<Decision> my_turn(const Look& look) {
-    const Waiting me{.request = &look.request};
-    Decision alone = LineRule(look.snapshot, look.occupancy, {}).next(me);
-    if (leader() != nullptr) return alone;
-    Settling& settling = follower()->settling();
+  /// Our turn by the line's rule. The line is read only if there is anything to be had, and the
+  /// others' records only as far as they matter: most of the time nothing is left behind the first
+  /// few. Even the leader has to ask: one that came later may be ahead by turns.
+  Result<Decision> my_turn(const MutexGuard& guard, const Look& look) {
+    const Oneself me = oneself();
+    const Waiting waiting{.ticket = me.ticket, .uid = me.uid, .request = &look.request};
+    Decision alone = look.rule({}).next(waiting);
+    if (leader() != nullptr || !alone.granted.empty()) {
+      if (Status known = roster_.catch_up(guard, line_, within_); !known)
+        return fail(known.error());
+    }
     if (alone.granted.empty()) {
-      settling.note({}, Clock::now());
+      settling_.note({}, Clock::now());
       return alone;
     }
-    LineRule rule(look.snapshot, look.occupancy, settling.settled(Clock::now()));
-    if (Status done = serve_ahead(look, rule); !done) return fail(done.error());
-    Decision decision = rule.next(me);
+    LineRule rule = look.rule(settling_.settled(Clock::now()));
+    if (Status done = serve_ahead(look, me, rule); !done) return fail(done.error());
+    Decision decision = rule.next(waiting);
     std::set<std::string> contested;
     for (std::size_t i = 0; i < decision.contested.size(); ++i) {
       if (decision.contested[i]) contested.insert(look.snapshot.devices[i].uuid);
     }
-    settling.note(contested, Clock::now());
+    settling_.note(contested, Clock::now());
     return decision;
+  }
+
+  Oneself oneself() const {
+    return {.ticket = place_ ? place_->place.ticket : kNewcomer,
+            .uid = ::geteuid(),
+            .criteria = criteria_};
   }
 
   /// Applies the rule to those ahead, as long as it leaves anything, and rings those whose turn it
   /// is.
-  Status serve_ahead(const Look& look, LineRule& rule) {
-    const Result<std::vector<Place>> places = line_.places(within_);
-    if (!places) return fail(places.error());
-    for (const Place& place : *places) {
-      if (place_ && place.ticket >= place_->place.ticket) break;
-      if (!rule.leaves_any_for(look.request)) break;
-      const Result<std::optional<uid_t>> holder = line_.holder(place);
-      if (!holder) return fail(holder.error());
-      if (!*holder) continue;
-      const std::optional<WaiterRecord> waiter = line_.record(place, **holder);
-      if (!waiter) continue;
-      const Result<bool> passed_over = line_.is_passed_over(place);
+  Status serve_ahead(const Look& look, const Oneself& me, LineRule& rule) {
+    WaiterRecords records;
+    Turns turns(line_, roster_, within_, look.policy.order, look.held, &me, records);
+    while (rule.leaves_any_for(look.request)) {
+      const Result<std::optional<Turn>> turn = turns.next();
+      if (!turn) return fail(turn.error());
+      if (!*turn || (*turn)->oneself) break;
+      const Result<bool> passed_over = line_.is_passed_over((*turn)->place);
       if (!passed_over) return fail(passed_over.error());
-      const Decision turn = rule.next({.request = &waiter->request, .passed_over = *passed_over});
-      if (!turn.granted.empty()) calls_.call(line_, place);
+      const Decision theirs = rule.next({.ticket = (*turn)->place.ticket,
+                                         .uid = (*turn)->uid,
+                                         .request = &(*turn)->record->request,
+                                         .passed_over = *passed_over});
+      if (!theirs.granted.empty()) calls_.call(line_, (*turn)->place);
     }
     return {};
   }
@@ -268,6 +285,7 @@ class Waiter {
       ClaimRecord record{
           .owner = options_.owner, .devices = {}, .with_process = options_.with_process};
       record.owner.since = std::time(nullptr);
+      record.within = within_;
       for (const Device& device : granted_.devices) record.devices.push_back(device.uuid);
       // The leader sleeps on the claims it knows; this one is new to it. Rung before: if this
       // process is killed in between, its mutex may be let go before its claim.
@@ -281,6 +299,7 @@ class Waiter {
       granted_.claim = made->ticket;
       granted_.held = std::move(made->held);
     }
+    if (within_ == 0) guard.note_turn(::geteuid(), guard.counters().last_ticket);
     leave();
     granted_.duration = Clock::now() - began_;
     return {};
@@ -342,7 +361,16 @@ class Waiter {
                                      : follower()->looked(look, post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;
+    prepare_to_lead();
     return {};
+  }
+
+  /// The next leader learns who is in line before it has to decide under the mutex. (Where that
+  /// fails, it does so then.)
+  void prepare_to_lead() {
+    if (follower() == nullptr || !follower()->is_second()) return;
+    const Ticket counted = mutex_.peek().last_ticket;
+    [[maybe_unused]] const Status prepared = roster_.prepare(line_, within_, counted);
   }
 
   void report(const Look& look) {
@@ -356,15 +384,13 @@ class Waiter {
 
   void report_position() {
     if (!observer_.wants_position() || !place_) return;
-    const Result<std::vector<Place>> places = line_.places(within_);
-    if (!places) return;
-    std::size_t position = 1;
-    for (const Place& other : *places) {
-      if (other.ticket >= place_->place.ticket) break;
-      const Result<std::optional<uid_t>> holder = line_.holder(other);
-      if (holder && *holder) ++position;
-    }
-    observer_.positioned(position);
+    const Result<ClaimScan> scan = claims_.scan();
+    Roster roster;
+    if (!scan || !roster.read(line_, within_)) return;
+    const Result<Standing> standing =
+        standing_of(oneself(), line_, roster, within_, read_line_policy(dir_).order,
+                    within_ == 0 ? holdings(scan->live) : Holdings{});
+    if (standing) observer_.positioned(*standing);
   }
 
   // --- sleep ------------------------------------------------------------------------------------
@@ -465,6 +491,7 @@ class Waiter {
     const Result<bool> watched = follower()->checked_line(post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;
+    prepare_to_lead();
     return false;
   }
 
@@ -472,7 +499,13 @@ class Waiter {
 
   Leader* leader() { return std::get_if<Leader>(&role_); }
   Follower* follower() { return std::get_if<Follower>(&role_); }
-  Post post() const { return {.line = line_, .claims = claims_, .place = place_->place}; }
+  Post post() {
+    return {.line = line_,
+            .claims = claims_,
+            .place = place_->place,
+            .roster = roster_,
+            .settling = settling_};
+  }
 
   void leave() {
     if (!place_) return;
@@ -512,6 +545,9 @@ class Waiter {
   // Of the last scan, whatever the role was then: a change that is not seen is a wake-up lost.
   Ticket predecessor_ticket_ = 0;
   UniqueFd predecessor_end_;
+  Criteria criteria_;  // of the last request
+  Roster roster_;
+  Settling settling_;
   Calls calls_;
   bool waited_ = false;
   bool stale_ = false;  // the last look was older than a release

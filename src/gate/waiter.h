@@ -12,6 +12,7 @@
 #include "gate/claims.h"
 #include "gate/lock_dir.h"
 #include "gate/record.h"
+#include "gate/turns.h"
 #include "gpu/source.h"
 #include "policy/fit.h"
 
@@ -38,8 +39,8 @@ class WaitObserver {
   virtual void opened(const LockDir& dir) = 0;
   /// After each look that did not end the wait.
   virtual void looked(const WaitReport& report) = 0;
-  /// The position in line, 1 for the first. Asked for only if wants_position().
-  virtual void positioned(std::size_t position) = 0;
+  /// Where it stands in line. Asked for only if wants_position().
+  virtual void positioned(const Standing& standing) = 0;
   virtual bool wants_position() const = 0;
   /// Called about this often while waiting, if it is not zero.
   virtual std::chrono::milliseconds tick() const = 0;
@@ -75,10 +76,16 @@ struct WaitOptions {
   bool one_try() const { return timeout && timeout->count() == 0; }
 };
 
-/// Makes the request for a machine that looks like this. `claim_devices`: the UUIDs of the claim
-/// that the asking job holds, null outside of one. An Error ends the wait.
-using MakeRequest =
-    std::function<Result<Request>(const Snapshot&, const std::vector<std::string>* claim_devices)>;
+/// What a request is made for.
+struct Surroundings {
+  const Snapshot& snapshot;
+  const LinePolicy& policy;
+  const std::vector<std::string>* claim_devices;  // of the claim that the asking job holds, UUIDs;
+                                                  // null outside of one
+};
+
+/// Makes the request for a machine that looks like this. An Error ends the wait.
+using MakeRequest = std::function<Result<Request>(const Surroundings&)>;
 
 // How a wait ends.
 struct Granted {

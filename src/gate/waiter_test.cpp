@@ -54,7 +54,7 @@ class WaiterTest : public testing::Test {
   Pipe lifeline_;
   WaitOptions options_{.owner = this_process({"job"})};
   Request request_ = wish(1);
-  MakeRequest make_request_ = [this](const Snapshot&, const Devices*) { return request_; };
+  MakeRequest make_request_ = [this](const Surroundings&) { return request_; };
 };
 
 TEST_F(WaiterTest, AnIdleMachineIsGrantedAtOnce) {
@@ -132,7 +132,7 @@ TEST_F(WaiterTest, ATimeOutOfCenturiesIsNone) {
 }
 
 TEST_F(WaiterTest, ARequestThatCannotBeMadeEndsTheWaitWithItsError) {
-  make_request_ = [](const Snapshot&, const Devices*) {
+  make_request_ = [](const Surroundings&) {
     return Result<Request>(fail(ErrorKind::impossible, "never"));
   };
   const Result<WaitEnd> end = try_to_wait();
@@ -465,7 +465,8 @@ class NestedWaiterTest : public WaiterTest {
   NestedWaiterTest() {
     source_.machine = idle_machine(3);
     options_.within = outer_.ticket;
-    make_request_ = [this](const Snapshot&, const Devices* devices) {
+    make_request_ = [this](const Surroundings& around) {
+      const Devices* devices = around.claim_devices;
       given_ = devices != nullptr ? std::optional(*devices) : std::nullopt;
       return wish_without({"GPU-2"});
     };

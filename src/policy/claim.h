@@ -16,6 +16,7 @@ struct Claim {
   std::string uuid;         // of the device
   uid_t uid = 0;            // the owner of its FIFO
   bool by_process = false;  // nobody has its FIFO open: it lasts as long as its process lives
+  Ticket within = 0;        // the claim that it was made inside of; 0: none
   std::size_t place = 0;    // of which lock directory: 0 for the one in use, else Claims knows
 };
 

@@ -10,6 +10,7 @@ struct Criteria {
   int count = 1;
   std::optional<std::int64_t> min_free_mib;
   std::optional<int> max_util_pct;
+  bool nice = false;  // it comes after all that do not say so
 };
 
 }  // namespace gpu_gate

@@ -26,6 +26,8 @@ enum class Fit {
   // Somebody ahead in line:
   reserved,  // has it kept for a request that cannot be served yet
   settling,  // could use it but not as it is now, and not for long enough yet
+  // Its own user:
+  over_limit,  // would hold more devices than one may (LinePolicy)
 };
 
 /// Could the device ever be eligible for the request?

@@ -5,11 +5,14 @@
 #include <vector>
 
 #include "policy/fit.h"
+#include "policy/turn_order.h"
 
 namespace gpu_gate {
 
 /// One waiter as the rule sees it.
 struct Waiting {
+  Ticket ticket = 0;  // 0: not in line yet
+  uid_t uid = 0;
   const Request* request = nullptr;
   bool passed_over = false;  // it was rung and did not answer: neither served nor reserved for
 };
@@ -21,16 +24,22 @@ struct Decision {
   std::vector<bool> contested;       // would be usable, but one ahead waits for it to become so
 };
 
-/// The line's rule (README, "The line"), applied to one waiter after the other in order. Each takes
-/// the best devices that it can use (see choose), or, if there are not enough, keeps those it could
-/// use from all behind it. Pure: a function of what it is given.
+/// What one user may hold.
+struct UserLimit {
+  std::optional<int> most = std::nullopt;  // devices
+  Holdings held;
+};
+
+/// The line's rule (README, "The line"), applied to one waiter after the other in the order of
+/// turns. Each takes the best devices that it can use (see choose), or, if there are not enough,
+/// keeps those it could use from all behind it. Pure: a function of what it is given.
 class LineRule {
  public:
   /// `occupancy` has an entry for each device. `settled` has the UUIDs of those devices that the
   /// caller has seen unusable for the waiters ahead for long enough; they are no longer kept for
   /// them. The snapshot must outlive this.
   LineRule(const Snapshot& snapshot, std::vector<Occupancy> occupancy,
-           std::set<std::string> settled);
+           std::set<std::string> settled, UserLimit limit = {});
 
   /// What the next waiter in line gets.
   Decision next(const Waiting& waiter);
@@ -38,13 +47,21 @@ class LineRule {
   /// Is there still a device for this request that nobody so far has taken or reserved?
   bool leaves_any_for(const Request& request) const;
 
+  /// For each device, who of those so far gets it or keeps it from the others; 0: nobody.
+  const std::vector<Ticket>& kept_for() const { return kept_for_; }
+
  private:
-  void keep_for(const Decision& decision, const std::vector<std::size_t>& candidates);
+  bool is_over_limit(const Waiting& waiter) const;
+  void keep_for(const Waiting& waiter, const Decision& decision,
+                const std::vector<std::size_t>& candidates);
+  void take(const Waiting& waiter, const std::vector<std::size_t>& devices);
 
   const Snapshot& snapshot_;
   std::vector<Occupancy> occupancy_;
   std::set<std::string> settled_;
+  UserLimit limit_;                 // held: with what is granted here
   std::vector<bool> taken_;         // granted to or reserved for one ahead
+  std::vector<Ticket> kept_for_;    // by whom
   std::vector<bool> wanted_ahead_;  // one ahead could use it, but not as it is now
 };
 

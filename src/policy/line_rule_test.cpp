@@ -361,5 +361,85 @@ TEST(LineRule, HoldsItsPromisesInEverySmallCase) {
   EXPECT_EQ(cases, 8 * 8 * 448);
 }
 
+// A lost device.
+
+TEST(LineRule, OneThatNeedsALostCardKeepsNothingLongerThanWhatItCouldOnlyUseLater) {
+  Snapshot machine = idle_machine(3);
+  machine.devices[2].health = Health::lost;
+  const auto before = decide(machine, {wish(3), wish(1)});
+  EXPECT_TRUE(before[1].granted.empty());
+  EXPECT_EQ(before[1].fits, (Fits{Fit::settling, Fit::settling, Fit::unhealthy}));
+  EXPECT_EQ(decide(machine, {wish(3), wish(1)}, {}, {"GPU-0", "GPU-1"})[1].granted, Cards{0});
+}
+
+TEST(LineRule, OneThatCanDoWithoutTheLostCardKeepsWhatItCouldUse) {
+  Snapshot machine = idle_machine(4);
+  machine.devices[3].health = Health::lost;
+  const auto decisions =
+      decide(machine, {wish(3), wish(1)}, {true, false, false, false}, {"GPU-1", "GPU-2"});
+  EXPECT_EQ(decisions[1].fits[1], Fit::reserved);
+}
+
+TEST(LineRule, AWaiterOfANewerVersionKeepsAllThoughItsNumberIsUnknown) {
+  const auto decisions =
+      decide(idle_machine(2), {wish(kEveryDevice), wish(1)}, {}, {"GPU-0", "GPU-1"});
+  EXPECT_EQ(decisions[1].fits, Fits(2, Fit::reserved));
+}
+
+// What one user may hold.
+
+constexpr uid_t kUser = 1000;
+constexpr uid_t kOther = 1001;
+
+class UserLimitTest : public testing::Test {
+ protected:
+  Decision next(LineRule& rule, uid_t user, const Request& request) const {
+    return rule.next({.ticket = 1, .uid = user, .request = &request});
+  }
+  const Snapshot machine_ = idle_machine(4);
+  LineRule rule_{machine_,
+                 occupancy_of(std::vector<bool>(4, false)),
+                 {},
+                 {.most = 2, .held = {{kUser, kWholeGpu}}}};
+};
+
+TEST_F(UserLimitTest, UpToItARequestIsServed) {
+  EXPECT_EQ(next(rule_, kUser, wish(1)).granted, Cards{0});
+}
+
+TEST_F(UserLimitTest, BeyondItOneWaitsAndKeepsNothingFromOthers) {
+  const Decision waits = next(rule_, kUser, wish(2));
+  EXPECT_TRUE(waits.granted.empty());
+  EXPECT_EQ(waits.fits, Fits(4, Fit::over_limit));
+  EXPECT_EQ(next(rule_, kOther, wish(2)).granted, (Cards{0, 1}));
+}
+
+TEST_F(UserLimitTest, WhatIsServedNowCounts) {
+  EXPECT_EQ(next(rule_, kUser, wish(1)).granted, Cards{0});
+  EXPECT_TRUE(next(rule_, kUser, wish(1)).granted.empty());
+}
+
+TEST_F(UserLimitTest, InsideAClaimThereIsNone) {
+  Request part = wish(2);
+  part.within = 7;
+  EXPECT_EQ(next(rule_, kUser, part).granted.size(), 2U);
+}
+
+TEST_F(UserLimitTest, ForAWaiterOfANewerVersionThereIsNone) {
+  next(rule_, kUser, wish(kEveryDevice));
+  EXPECT_EQ(next(rule_, kOther, wish(1)).fits, Fits(4, Fit::reserved));
+}
+
+TEST(LineRule, TellsForWhomADeviceIsKept) {
+  const Snapshot machine = idle_machine(3);
+  LineRule rule(machine, occupancy_of({true, false, false}), {});
+  const Request three = wish(3);
+  Request only_last = wish(1);
+  only_last.barred = {"GPU-0", "GPU-1"};
+  rule.next({.ticket = 7, .request = &only_last});
+  rule.next({.ticket = 8, .request = &three});
+  EXPECT_EQ(rule.kept_for(), (std::vector<Ticket>{0, 8, 7}));
+}
+
 }  // namespace
 }  // namespace gpu_gate

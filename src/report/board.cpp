@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/process.h"
+#include "gate/policy_file.h"
+#include "gate/turns.h"
+#include "policy/line_rule.h"
 #include "policy/occupancy.h"
 #include "report/recorded.h"
 
@@ -44,21 +48,45 @@ BoardRow make_row(const Device& device, std::vector<BoardClaim> claims) {
   return row;
 }
 
-Result<std::vector<BoardWaiter>> make_waiters(const Line& line) {
+/// The waiters of one line in the order of turns, and which of them keep devices from the others.
+Status add_waiters(const Line& line, Ticket within, const LinePolicy& policy, Holdings held,
+                   LineRule* rule, std::vector<BoardWaiter>& waiters) {
+  Roster roster;
+  if (Status read = roster.read(line, within); !read) return read;
+  WaiterRecords records;
+  Turns turns(line, roster, within, policy.order, std::move(held), nullptr, records);
+  for (;;) {
+    const Result<std::optional<Turn>> turn = turns.next();
+    if (!turn) return fail(turn.error());
+    if (!*turn) return {};
+    BoardWaiter waiter{
+        .place = (*turn)->place, .user = user_name((*turn)->uid), .record = *(*turn)->record};
+    if (rule != nullptr) {
+      const Result<bool> passed_over = line.is_passed_over(waiter.place);
+      rule->next({.ticket = waiter.place.ticket,
+                  .uid = (*turn)->uid,
+                  .request = &waiter.record.request,
+                  .passed_over = passed_over.value_or(false)});
+    }
+    waiter.record.owner.command = command_of(waiter.record.owner);
+    waiters.push_back(std::move(waiter));
+  }
+}
+
+/// All waiters: the line of the machine, then those inside claims.
+Status add_all_waiters(const Line& line, const LinePolicy& policy, const std::vector<Claim>& live,
+                       LineRule& rule, std::vector<BoardWaiter>& waiters) {
   const Result<std::vector<Place>> places = line.all_places();
   if (!places) return fail(places.error());
-  std::vector<BoardWaiter> waiters;
-  for (const Place& place : *places) {
-    const Result<std::optional<uid_t>> holder = line.holder(place);
-    if (!holder) return fail(holder.error());
-    if (!*holder) continue;
-    if (std::optional<WaiterRecord> record = line.record(place, **holder)) {
-      record->owner.command = command_of(record->owner);
-      waiters.push_back(
-          {.place = place, .user = user_name(**holder), .record = std::move(*record)});
-    }
+  std::set<Ticket> lines{0};
+  for (const Place& place : *places) lines.insert(place.within);
+  for (const Ticket within : lines) {
+    const bool outer = within == 0;
+    Status added = add_waiters(line, within, policy, outer ? holdings(live) : Holdings{},
+                               outer ? &rule : nullptr, waiters);
+    if (!added) return added;
   }
-  return waiters;
+  return {};
 }
 
 /// The devices that are claimed, as far as the claims tell of them.
@@ -88,9 +116,13 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
   for (const Device& device : shown.devices) {
     board.rows.push_back(make_row(device, claims_on(device, claims, scan->live)));
   }
-  Result<std::vector<BoardWaiter>> waiters = make_waiters(Line(dir));
-  if (!waiters) return fail(waiters.error());
-  board.waiters = std::move(*waiters);
+  board.policy = read_line_policy(dir);
+  const Holdings held = holdings(scan->live);
+  LineRule rule(shown, occupancy(shown, scan->live, 0), {},
+                {.most = board.policy.max_per_user, .held = held});
+  Status added = add_all_waiters(Line(dir), board.policy, scan->live, rule, board.waiters);
+  if (!added) return fail(added.error());
+  for (std::size_t i = 0; i < board.rows.size(); ++i) board.rows[i].kept_for = rule.kept_for()[i];
   return board;
 }
 

@@ -6,6 +6,7 @@
 #include "gate/claims.h"
 #include "gate/line.h"
 #include "gpu/device.h"
+#include "policy/line_policy.h"
 #include "report/usage.h"
 
 namespace gpu_gate {
@@ -27,6 +28,7 @@ struct BoardRow {
   Device device;
   std::vector<BoardClaim> claims;  // the outermost first, then those made inside it
   std::vector<BoardProcess> processes;
+  Ticket kept_for = 0;  // the waiter that gets it now, or keeps it from those behind; 0: nobody
 };
 
 struct BoardWaiter {
@@ -37,9 +39,10 @@ struct BoardWaiter {
 
 struct Board {
   std::vector<BoardRow> rows;
-  std::vector<BoardWaiter> waiters;  // in order of the line
-  bool devices_read = true;          // else the rows are those that are claimed, by UUID alone
-  bool driver_kept_open = false;     // by the first of them (GpuSource::needs_open)
+  std::vector<BoardWaiter> waiters;  // in the order of turns, those inside claims last
+  LinePolicy policy = {};
+  bool devices_read = true;       // else the rows are those that are claimed, by UUID alone
+  bool driver_kept_open = false;  // by the first of them (GpuSource::needs_open)
 };
 
 /// Puts it together, also where the devices could not be read. Reads /proc; may ask a directory

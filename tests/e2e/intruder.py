@@ -13,7 +13,7 @@ queue, claims, mutex = lock / "queue", lock / "claims", lock / "mutex"
 holding = []
 
 def counters():
-    return [int(word) for word in mutex.read_text().split()]
+    return [int(word) for word in mutex.read_bytes()[:42].split()]
 
 def live(path):
     "A FIFO that counts as held."

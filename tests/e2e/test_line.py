@@ -1,4 +1,4 @@
-"""The line: first come, first served, across all users."""
+"""The line: first come, first served among users that hold equally much (test_turns.py has the rest)."""
 
 import os
 import random
@@ -70,7 +70,7 @@ def test_a_request_for_many_cards_is_not_starved_by_small_ones(make_box):
     holders[0].kill()
     # From here on one card is free; all others, waiting or new, leave it to the big one.
     small.append(box.wait_in_line(*NEVER, user=BOB, command=order.signs("small")))
-    assert "reserved for an earlier waiter" in small[-1].err
+    assert "kept for somebody ahead in line" in small[-1].err
     assert box.run("run", "--timeout", 0, "--", *order.signs("small")).status == 124
     assert order.names() == []
     holders[1].kill()
@@ -127,7 +127,7 @@ def test_a_card_in_use_in_part_goes_to_a_later_waiter_after_ten_seconds(make_box
     first = box.wait_in_line(*NEVER, "--min-free-mb", 40000, user=ALICE)
     began = time.monotonic()
     modest = box.start("run", *NEVER, "--min-free-mb", 0, "--", "sleep", 1000, user=BOB)
-    modest.wait_for("kept briefly for an earlier waiter")
+    modest.wait_for("kept briefly for somebody ahead in line")
     modest.wait_for("using GPU 0", SETTLE + LIMIT)
     took = time.monotonic() - began
     assert SETTLE - 0.2 <= took <= SETTLE + 2 + lateness()

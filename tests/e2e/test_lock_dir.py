@@ -211,7 +211,7 @@ def test_who_stands_in_line_goes_over_to_the_directory_that_root_makes(places):
     first = places.start("run", "--poll", 0.1, "--", "sh", "-c", "echo held; exec sleep 1000", user=ALICE)
     first.wait_for("in line")
     second = places.start("run", "--poll", 0.1, "--", "true", user=BOB)
-    second.wait_for("2nd in line")
+    second.wait_for("in line")
     places.root(MAKE)
     wait_until(lambda: "json" in places.root("ls /run/gpu-gate/queue"), "the first has gone over")
     holder.kill()

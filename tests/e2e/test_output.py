@@ -426,13 +426,13 @@ def test_cards_of_the_same_reason_share_a_line(make_box):
     ]
 
 
-def test_the_reason_tells_that_a_card_is_reserved_for_an_earlier_waiter(make_box):
+def test_the_reason_tells_that_a_card_is_kept_for_somebody_ahead(make_box):
     box = make_box(cards=2)
     box.hold("--only", "0")
     box.wait_in_line("-n", "2")
     waiter = box.wait_in_line()
-    assert "gpu-gate:   GPU 1: reserved for an earlier waiter" in waiter.lines
-    assert "gpu-gate: 2nd in line" in waiter.lines
+    assert "gpu-gate:   GPU 1: kept for somebody ahead in line" in waiter.lines
+    waiter.wait_for("gpu-gate: 2nd in line")
 
 
 def test_the_reason_tells_that_a_card_is_not_well(make_box):

@@ -1,0 +1,168 @@
+#include "gate/turns.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "gate/record_file.h"
+
+namespace gpu_gate {
+namespace {
+
+/// Where more tickets are new, reading all names is less work.
+constexpr Ticket kMostProbed = 256;
+
+/// With oneself, who may have joined since.
+std::vector<Queued> with(const Roster& roster, const Oneself* oneself) {
+  std::vector<Queued> places = roster.places();
+  if (oneself != nullptr && !roster.contains(oneself->ticket)) {
+    places.push_back({.ticket = oneself->ticket, .uid = oneself->uid});
+  }
+  return places;
+}
+
+}  // namespace
+
+Status Roster::read(const Line& line, Ticket within) {
+  if (Status read = read_all(line, within); !read) return read;
+  read_last_turns(line);
+  return {};
+}
+
+Status Roster::catch_up(const MutexGuard& guard, const Line& line, Ticket within) {
+  const Ticket counted = guard.counters().last_ticket;
+  if (known_ == 0 || counted < known_ || counted - known_ > kMostProbed) {
+    if (Status read = read_all(line, within); !read) return read;
+  } else {
+    probe(line, within, counted);
+  }
+  known_ = counted;
+  read_last_turns(line);
+  return {};
+}
+
+// A ticket is counted before its place can be seen, so the last ones may be missing. They are
+// probed under the mutex.
+Status Roster::prepare(const Line& line, Ticket within, Ticket counted) {
+  if (known_ != 0 || counted <= kMaxTicketTries) return {};
+  if (Status read = read_all(line, within); !read) return read;
+  known_ = counted - kMaxTicketTries;
+  std::erase_if(places_, [&](const Queued& queued) { return queued.ticket > known_; });
+  return {};
+}
+
+Status Roster::read_all(const Line& line, Ticket within) {
+  const Result<std::vector<Place>> places = line.places(within);
+  if (!places) return fail(places.error());
+  std::vector<Queued> now;
+  now.reserve(places->size());
+  auto known = places_.begin();
+  for (const Place& place : *places) {
+    while (known != places_.end() && known->ticket < place.ticket) ++known;
+    if (known != places_.end() && known->ticket == place.ticket) {
+      now.push_back(*known);
+    } else if (const std::optional<uid_t> owner = line.owner(place)) {
+      now.push_back({.ticket = place.ticket, .uid = *owner});
+    }
+  }
+  places_ = std::move(now);
+  return {};
+}
+
+void Roster::probe(const Line& line, Ticket within, Ticket counted) {
+  for (Ticket ticket = known_ + 1; ticket <= counted; ++ticket) {
+    if (const auto owner = line.owner({.ticket = ticket, .within = within})) {
+      places_.push_back({.ticket = ticket, .uid = *owner});
+    }
+  }
+}
+
+void Roster::read_last_turns(const Line& line) {
+  std::set<uid_t> users{::geteuid()};
+  for (const Queued& queued : places_) users.insert(queued.uid);
+  last_turns_ = users.size() > 1 ? line.last_turns(users) : LastTurns{};
+}
+
+void Roster::drop(Ticket ticket) {
+  std::erase_if(places_, [&](const Queued& queued) { return queued.ticket == ticket; });
+}
+
+bool Roster::contains(Ticket ticket) const {
+  const auto at =
+      std::lower_bound(places_.begin(), places_.end(), ticket,
+                       [](const Queued& queued, Ticket t) { return queued.ticket < t; });
+  return at != places_.end() && at->ticket == ticket;
+}
+
+Turns::Turns(const Line& line, Roster& roster, Ticket within, LineOrder order, Holdings held,
+             const Oneself* oneself, WaiterRecords& records)
+    : line_(line),
+      roster_(roster),
+      within_(within),
+      oneself_(oneself),
+      records_(records),
+      order_(order, std::move(held), roster.last_turns(), with(roster, oneself)) {}
+
+Result<std::optional<Turn>> Turns::next() {
+  while (const std::optional<Queued> queued = order_.next()) {
+    const Place place{.ticket = queued->ticket, .within = within_};
+    if (oneself_ != nullptr && queued->ticket == oneself_->ticket) {
+      if (!order_.put(oneself_->criteria)) continue;
+      return Turn{.place = place, .uid = queued->uid, .oneself = true};
+    }
+    const Result<const WaiterRecord*> record = read(*queued);
+    if (!record) return fail(record.error());
+    if (*record == nullptr || !order_.put((*record)->request.criteria)) continue;
+    return Turn{.place = place, .uid = queued->uid, .oneself = false, .record = *record};
+  }
+  return std::nullopt;
+}
+
+Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Roster& roster,
+                             Ticket within, LineOrder order, Holdings held) {
+  constexpr std::size_t kAsked = 64;
+  TurnOrder turns(order, held, roster.last_turns(), roster.places());
+  Standing standing;
+  std::set<uid_t> overtaking;
+  while (const std::optional<Queued> queued = turns.next()) {
+    if (queued->ticket == oneself.ticket) {
+      if (turns.put(oneself.criteria)) break;
+      continue;
+    }
+    const Place place{.ticket = queued->ticket, .within = within};
+    const Result<std::optional<uid_t>> holder = line.holder(place);
+    if (!holder) return fail(holder.error());
+    if (*holder != queued->uid) continue;
+    std::optional<WaiterRecord> record = WaiterRecord{};
+    if (standing.position <= kAsked) record = line.record(place, queued->uid);
+    if (!record || !turns.put(record->request.criteria)) continue;
+    ++standing.position;
+    if (queued->ticket > oneself.ticket) overtaking.insert(queued->uid);
+  }
+  standing.overtaking.assign(overtaking.begin(), overtaking.end());
+  standing.hold_less = std::all_of(overtaking.begin(), overtaking.end(),
+                                   [&](uid_t uid) { return held[uid] < held[oneself.uid]; });
+  return standing;
+}
+
+/// Null where the waiter has left, or has no record.
+Result<const WaiterRecord*> Turns::read(const Queued& queued) {
+  const Place place{.ticket = queued.ticket, .within = within_};
+  const Result<std::optional<uid_t>> holder = line_.holder(place);
+  if (!holder) return fail(holder.error());
+  if (*holder != queued.uid) {
+    roster_.drop(queued.ticket);
+    return nullptr;
+  }
+  auto known = records_.find(queued.ticket);
+  if (known == records_.end()) {
+    std::optional<WaiterRecord> record = line_.record(place, queued.uid);
+    if (!record) return nullptr;
+    known = records_.emplace(queued.ticket, std::move(*record)).first;
+  }
+  return &known->second;
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "gpu/device.h"
+#include "policy/claim.h"
+#include "policy/criteria.h"
+#include "policy/line_policy.h"
+
+namespace gpu_gate {
+
+/// GPUs, in thousandths: a part of one counts as that part.
+using Amount = std::int64_t;
+constexpr Amount kWholeGpu = 1000;
+
+/// What each user holds: claims inside another one are a part of it.
+using Holdings = std::map<uid_t, Amount>;
+
+/// What the users hold by these live claims.
+Holdings holdings(const std::vector<Claim>& claims);
+
+/// The last claim of each user who waits, also one that has ended.
+using LastTurns = std::map<uid_t, Ticket>;
+
+/// A waiter, as far as its place in line tells.
+struct Queued {
+  Ticket ticket = 0;
+  uid_t uid = 0;
+};
+
+/// The order of turns among those who wait: first who does not ask with --nice, then the user who
+/// holds least, then who has waited longest for a turn: since they came, or since their user's last
+/// turn. (Else, of more users than GPUs, the last would wait until all that the others have in line
+/// is done.) Each request that comes earlier in this order counts as held for those of the same
+/// user behind it. The order depends on claims and line alone, not on the GPUs.
+///
+/// It is drawn one by one, since what a waiter asks for stands in a file that is read only as far
+/// as it matters: next() names a waiter, and put() says what it asks for. (One that is gone is not
+/// put.) Pure.
+class TurnOrder {
+ public:
+  /// `line`: by ticket.
+  TurnOrder(LineOrder order, Holdings held, const LastTurns& last_turns,
+            const std::vector<Queued>& line);
+
+  /// Whose request is to be read next; nothing at the end.
+  std::optional<Queued> next();
+
+  /// What the one last named asks for. True: this is its place in the order. False: it asks with
+  /// --nice and is named again when all others have had their place.
+  bool put(const Criteria& criteria);
+
+ private:
+  struct User {
+    Ticket last_turn = 0;
+    Amount held = 0;              // and asked for ahead
+    std::vector<Ticket> waiting;  // by ticket, those up to `at` have been named
+    std::size_t at = 0;
+    std::vector<Ticket> nice;
+  };
+
+  LineOrder order_;
+  std::map<uid_t, User> users_;
+  std::optional<Queued> named_;
+  bool nice_ = false;  // the others have had their places
+};
+
+}  // namespace gpu_gate
