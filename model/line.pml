@@ -58,8 +58,8 @@ unsigned named : N;            /* whose held FIFO has its name in the directory,
 unsigned written : N;          /* whose record can be read, */
 unsigned hears : N;            /* whose bell exists and has its reader, */
 unsigned bell : N;             /* whose bell has an unread byte, */
-unsigned looking : N;          /* that have read the number of claims made, */
-unsigned moved : N;            /* and since whose reading it has grown (Counters::grants, without numbers) */
+byte looking;                  /* waiters that have read how far claims were counted: bits 2 * waiter and the next, */
+byte moved;                    /* and cards that were claimed since: bit 2 * waiter + card (ClaimLog, without numbers) */
 byte claims;                   /* claims/UUID@T with a writer: bit 2 * waiter + card */
 byte kept;                     /* the same without one, as long as the process lives that became the command */
 unsigned ended : N;            /* waiters whose command's process has ended */
@@ -81,6 +81,7 @@ hidden byte t, usable, taken, cand, upper, was;
 
 #define CARDS(c) (((c) | ((c) >> 2) | ((c) >> 4) | ((c) >> 6)) & 3)
 #define MINE(cards) ((cards) << (2 * I))
+#define EVERYBODYS(cards) (85 * (cards))
 #ifdef CLOSED_IS_ENDED         /* as if nobody asked for the process */
 #define LIVE claims
 #else
@@ -145,6 +146,21 @@ inline apply_rule(from, mine, call) {
      t++
   :: else -> break
   od
+}
+
+/* What it is granted by the rule of what is usable. */
+inline my_turn(cards) {
+  usable = cards;
+  taken = 0;
+  granted = CAN(I) & usable;
+  if
+  :: !IN(leads, I) && ENOUGH(granted, WANTS(I)) ->
+     upper = (ticket == 0 -> last : ticket - 1);
+     apply_rule(1, CAN(I), true);
+     granted = granted & ~taken
+  :: else
+  fi;
+  granted = (ENOUGH(granted, WANTS(I)) -> BEST(granted, WANTS(I)) : 0)
 }
 
 /* Line::ahead_of, the first that lives: one step although it opens several FIFOs, since the dead stay
@@ -234,9 +250,9 @@ inline closed() {
 
 /* What the process knew goes with it. */
 inline forget() {
-  pred[I] = NONE; watch[I] = 0; watch_process[I] = 0; DROP(pidfds, ME); DROP(leads, ME); DROP(looking, ME); DROP(moved, ME);
+  pred[I] = NONE; watch[I] = 0; watch_process[I] = 0; DROP(pidfds, ME); DROP(leads, ME); DROP(looking, MINE(3)); DROP(moved, MINE(3));
     leader = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; by_process = 0; granted = 0; awaited = 0;
-  another = false; fresh = false; stale = false; look_now = false
+  another = false; fresh = false; outdated = 0; stale = false; look_now = false
 }
 
 #ifdef JOINS_UNSEEN
@@ -252,15 +268,16 @@ active [N] proctype Waiter() {
   unsigned snapshot : 2;       /* cards that NVML shows as busy */
   byte seen, by_process;       /* Look::claims, and those of them without a writer */
   unsigned granted : 2;        /* Decision::granted */
+  unsigned outdated : 2;       /* cards that were let go since they were read, and maybe claimed before */
   unsigned awaited : 2;        /* cards that only need time, as seen last */
   bool another;                /* its predecessor is another than before */
   bool fresh, stale, left, look_now;
 
-  atomic { MAY_COME(I); awake = awake | ME; looking = looking | ME };
+  atomic { MAY_COME(I); awake = awake | ME; looking = looking | MINE(3) };
   goto counted;
 
 look:                          /* Waiter::look */
-  UNSEEN(d_step { looking = looking | ME; DROP(moved, ME) });        /* Mutex::peek */
+  UNSEEN(d_step { looking = looking | MINE(3); DROP(moved, MINE(3)) });        /* Mutex::peek */
 counted:
   UNSEEN(before = CARDS(LIVE) & 1);                     /* Claims::scan, card by card */
   UNSEEN(before = before | (CARDS(LIVE) & 2));
@@ -284,35 +301,33 @@ counted:
   UNSEEN(d_step {
       seen = seen | (LIVE & 170);
       by_process = by_process | (kept & 170);
-      fresh = !IN(moved, I) && !(before & ~CARDS(seen));             /* Look::fresh */
+      fresh = !(moved & MINE(3)) && !(before & ~CARDS(seen));
+      outdated = (before | (moved >> (2 * I))) & 3 & ~CARDS(seen);
 #ifdef NO_STALE_CHECK
-      fresh = true;
+      fresh = true; outdated = 0;
 #endif
-      DROP(looking, ME); DROP(moved, ME); before = 0
+      DROP(looking, MINE(3)); DROP(moved, MINE(3)); before = 0
     };
     if :: IN(leads, I) && ticket && pred[I] == NONE -> goto placed :: else fi);
   FIND_PLACE(placed);
 placed:
   STEP(d_step {                /* Waiter::my_turn: one step, since the end of one ahead only frees cards */
-      usable = 3 & ~snapshot & ~CARDS(seen);
-      taken = 0;
-      granted = CAN(I) & usable;
+      my_turn(3 & ~snapshot & ~CARDS(seen));
+      stale = (!granted && !fresh);
       if
-      :: !IN(leads, I) && ENOUGH(granted, WANTS(I)) ->
-         upper = (ticket == 0 -> last : ticket - 1);
-         apply_rule(1, CAN(I), true);
-         granted = granted & ~taken
-      :: else
-      fi;
-      granted = (ENOUGH(granted, WANTS(I)) -> BEST(granted, WANTS(I)) : 0);
-      stale = (!granted && !fresh)
+      :: granted && outdated -> /* Waiter::grant_by_what_is_fresh */
+         my_turn(3 & ~snapshot & ~CARDS(seen) & ~outdated);
+         fresh = (granted != 0)
+      :: granted && !outdated -> fresh = true
+      :: else -> outdated = 0
+      fi
     };
     if
-    :: granted && fresh -> d_step { fresh = false; seen = 0; by_process = 0; snapshot = 0 }; goto take
-    :: granted && !fresh ->
-       d_step { granted = 0; seen = 0; by_process = 0; snapshot = 0; leader = NONE; DROP(mutex, ME) };
+    :: granted -> d_step { fresh = false; outdated = 0; seen = 0; by_process = 0; snapshot = 0 }; goto take
+    :: !granted && outdated ->
+       d_step { outdated = 0; seen = 0; by_process = 0; snapshot = 0; leader = NONE; DROP(mutex, ME) };
        goto look
-    :: !granted && ticket -> d_step { fresh = false; DROP(mutex, ME) }; goto after_look
+    :: !granted && !outdated && ticket -> d_step { fresh = false; DROP(mutex, ME) }; goto after_look
     :: else -> fresh = false
     fi);
   /* Line::join: FIFO, bell, record. */
@@ -385,7 +400,7 @@ take:                          /* Waiter::claim_granted, Claims::make */
 rung:
 #endif
 #ifdef COUNT_FIRST
-  STEP(moved = moved | looking);
+  STEP(moved = moved | (looking & EVERYBODYS(granted)));
 #endif
   STEP(d_step {
       assert(!(CARDS(claims | kept) & granted));        /* (a) no card has two owners */
@@ -400,7 +415,7 @@ rung:
   STEP(claims = claims | MINE(granted));
 made:
 #ifndef COUNT_FIRST
-  STEP(moved = moved | looking);                        /* Counters::grants */
+  STEP(moved = moved | (looking & EVERYBODYS(granted)));   /* MutexGuard::write_claim */
 #endif
 #ifdef RING_LATE
   STEP(ring(leader));

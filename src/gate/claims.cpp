@@ -217,7 +217,7 @@ Result<NewClaim> Claims::make(MutexGuard& guard, const ClaimScan& scan, const Cl
     Result<std::vector<UniqueFd>> held = make_files(ticket, record, recording);
     if (!held && held.error().errnum == EEXIST && tries < kMaxTicketTries) continue;
     if (!held) return fail(creation_error(held.error()));
-    Status counted = guard.write(counters);
+    Status counted = guard.write_claim(counters, record.devices);
     // Somebody who uses the new directory already may not have seen this claim; whoever comes there
     // from now on, does.
     if (counted && !dir_.is_current()) counted = fail(ErrorKind::replaced, "");

@@ -16,14 +16,6 @@ std::set<std::string> draining(const Snapshot& snapshot, const std::set<std::str
   return uuids;
 }
 
-/// Is there a device that somebody behind could be granted at all?
-bool any_free(const Look& look) {
-  for (std::size_t i = 0; i < look.snapshot.devices.size(); ++i) {
-    if (!look.occupancy[i].whole && look.snapshot.devices[i].health == Health::ok) return true;
-  }
-  return false;
-}
-
 bool any_contested(const Decision& decision) {
   return std::any_of(decision.granted.begin(), decision.granted.end(),
                      [&](std::size_t device) { return decision.contested[device]; });
@@ -36,7 +28,7 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls,
   const Clock::time_point now = Clock::now();
   next_look_ = now + poll;
   std::set<std::string> awaited = look.awaited(look.decision);
-  awaited.merge(decide_for_others(look, post, calls));
+  awaited.merge(decide_for_others(look, post, calls, Until::all_are_told));
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);
   // What ended before may still be on its way to be free. It counts once, or the looks after a ring
   // would never become seldom where a process is hidden.
@@ -51,20 +43,25 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls,
   return watch_.watch_claims(post.claims, look.claims, look.devices(), post.place.within);
 }
 
+void Leader::served(const Look& look, const Post& post, Calls& calls) {
+  decide_for_others(look, post, calls, Until::nothing_is_left);
+}
+
 /// Decides for all others and rings those whose turn it is: only hints, so nothing is locked, and a
 /// failure leaves it to them to find out. Returns the devices that they wait for.
-std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls) {
+std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls,
+                                                Until until) {
   std::set<std::string> awaited;
-  if (!any_free(look)) return awaited;
   // As if the contested devices had settled: a waiter that would get one must know, to begin its
   // own count.
   LineRule rule = look.rule(look.devices());
+  if (!rule.leaves_any()) return awaited;
   const Oneself oneself = post.oneself(look.request.criteria);
   forget_those_gone(post.roster);
   Turns turns(post.line, post.roster, post.place.within, look.policy.order, look.held, &oneself,
               records_);
   std::map<Ticket, std::vector<std::size_t>> offers;
-  for (;;) {
+  while (until == Until::all_are_told || rule.leaves_any()) {
     const Result<std::optional<Turn>> turn = turns.next();
     if (!turn) return awaited;
     if (!*turn) break;

@@ -18,6 +18,10 @@ class Leader {
   Result<bool> looked(const Look& look, const Post& post, Calls& calls,
                       std::chrono::nanoseconds poll);
 
+  /// After the look that granted it devices, when it has left the line: rings those behind whose
+  /// turn it is.
+  void served(const Look& look, const Post& post, Calls& calls);
+
   /// It was rung: somebody may wait for what they did not before, or must be told again.
   void rung();
 
@@ -30,7 +34,9 @@ class Leader {
   bool woke(const WaitSet& set, Clock::time_point now);
 
  private:
-  std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls);
+  enum class Until { all_are_told, nothing_is_left };
+  std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls,
+                                          Until until);
   void forget_those_gone(const Roster& roster);
 
   Clock::time_point next_look_;

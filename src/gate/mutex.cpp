@@ -78,6 +78,8 @@ Result<bool> lock_file(int fd, std::optional<Clock::time_point> deadline, const 
   }
 }
 
+constexpr std::size_t kCountersSize = 42;  // "%020ju %020ju\n"
+
 Counters read_counters(int fd) {
   std::array<char, 64> text{};
   const ssize_t size = ::pread(fd, text.data(), text.size() - 1, 0);
@@ -88,6 +90,25 @@ Counters read_counters(int fd) {
   if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return Counters{};
   std::from_chars(first.ptr + 1, end, counters.grants);
   return counters;
+}
+
+ClaimLog read_log(int fd) {
+  std::array<char, ClaimLog::kTextSize> text{};
+  const ssize_t size = ::pread(fd, text.data(), text.size(), kCountersSize);
+  return ClaimLog::parse({text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))});
+}
+
+/// Writes all of it there. Errors (lock_file): the file system is full or failing.
+Status write_at(int fd, std::string_view text, std::size_t offset) {
+  const WriteSignals signals;
+  ssize_t written = 0;
+  do {
+    written = ::pwrite(fd, text.data(), text.size(), static_cast<off_t>(offset));
+  } while (written < 0 && errno == EINTR);
+  if (written == static_cast<ssize_t>(text.size())) return {};
+  Error error = system_error(ErrorKind::lock_file, "write", kName, written < 0 ? errno : ENOSPC);
+  signals.failed(error.errnum);
+  return fail(std::move(error));
 }
 
 // The table of last turns, behind what else the file holds: of each user a ticket with so many
@@ -125,7 +146,8 @@ MutexGuard::MutexGuard(UniqueFd& file, std::unique_ptr<SignalBlock> block)
 MutexGuard::MutexGuard(MutexGuard&& other) noexcept
     : file_(std::exchange(other.file_, nullptr)),
       block_(std::move(other.block_)),
-      counters_(other.counters_) {}
+      counters_(other.counters_),
+      log_(std::move(other.log_)) {}
 
 MutexGuard::~MutexGuard() {
   // Closing lets go of it too, should the kernel refuse the one way.
@@ -144,22 +166,32 @@ void MutexGuard::note_turn(uid_t user, Ticket turn) {
 
 Status MutexGuard::write(const Counters& counters) {
   // A fixed width, so that a shorter number never leaves the rest of a longer one.
-  std::array<char, 64> text{};
-  const int size = std::snprintf(text.data(), text.size(), "%020ju %020ju\n",
-                                 static_cast<std::uintmax_t>(counters.last_ticket),
-                                 static_cast<std::uintmax_t>(counters.grants));
-  const WriteSignals signals;
-  ssize_t written = 0;
-  do {
-    written = ::pwrite(file_->get(), text.data(), static_cast<std::size_t>(size), 0);
-  } while (written < 0 && errno == EINTR);
-  if (written != size) {
-    Error error = system_error(ErrorKind::lock_file, "write", kName, written < 0 ? errno : ENOSPC);
-    signals.failed(error.errnum);
-    return fail(std::move(error));
+  std::array<char, kCountersSize + 1> text{};
+  std::snprintf(text.data(), text.size(), "%020ju %020ju\n",
+                static_cast<std::uintmax_t>(counters.last_ticket),
+                static_cast<std::uintmax_t>(counters.grants));
+  if (Status written = write_at(file_->get(), {text.data(), kCountersSize}, 0); !written) {
+    return written;
   }
   counters_ = counters;
   return {};
+}
+
+// Where only one of the two can be written they do not agree, and everybody reads anew.
+Status MutexGuard::write_claim(const Counters& counters, const std::vector<std::string>& devices) {
+  ClaimLog noted = log();
+  noted.note(devices, counters.grants);
+  if (write_at(file_->get(), noted.text(), kCountersSize)) log_ = noted;
+  return write(counters);
+}
+
+bool MutexGuard::claimed_since(const ClaimMark& mark, std::string_view uuid) const {
+  return counters_.grants != mark.grants && log().claimed_since(mark, counters_.grants, uuid);
+}
+
+const ClaimLog& MutexGuard::log() const {
+  if (!log_) log_ = read_log(file_->get());
+  return *log_;
 }
 
 /// Opens the file, and makes it if it is missing, writable for all. The plain open comes first:
@@ -196,9 +228,15 @@ bool Mutex::is_current() const {
          opened_.st_ino == named.st_ino && opened_.st_dev == named.st_dev;
 }
 
-Counters Mutex::peek() {
+ClaimMark Mutex::peek() {
   if (!file_ && !open()) return {};
-  return read_counters(file_.get());
+  const std::uint64_t grants = read_counters(file_.get()).grants;
+  return {.grants = grants, .noted = read_log(file_.get()).noted()};
+}
+
+Ticket Mutex::last_ticket() {
+  if (!file_ && !open()) return 0;
+  return read_counters(file_.get()).last_ticket;
 }
 
 Result<std::optional<MutexGuard>> Mutex::lock(std::optional<Clock::time_point> deadline,

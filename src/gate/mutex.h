@@ -8,11 +8,15 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/signals.h"
 #include "base/unique_fd.h"
+#include "gate/claim_log.h"
 #include "gate/lock_dir.h"
 #include "policy/claim.h"
 #include "policy/turn_order.h"
@@ -23,7 +27,7 @@ namespace gpu_gate {
 /// so they are believed only as far as they are harmless.
 struct Counters {
   Ticket last_ticket = 0;    // the last one given out
-  std::uint64_t grants = 0;  // claims made: a snapshot older than the last one is stale
+  std::uint64_t grants = 0;  // claims made
 };
 
 /// The mutex of a lock directory, held from construction to destruction. Catchable signals are
@@ -47,10 +51,20 @@ class MutexGuard {
   /// Writes the counters. Errors (lock_file): the file system is full or failing.
   Status write(const Counters& counters);
 
+  /// The same where the last of these grants is a claim on these devices. They are noted as well,
+  /// so that who has just read other devices need not read them again; without room, they are not.
+  Status write_claim(const Counters& counters, const std::vector<std::string>& devices);
+
+  /// Was the device claimed since Mutex::peek, or may it have been?
+  bool claimed_since(const ClaimMark& mark, std::string_view uuid) const;
+
  private:
+  const ClaimLog& log() const;
+
   UniqueFd* file_;
   std::unique_ptr<SignalBlock> block_;  // signals come after the release
   Counters counters_;
+  mutable std::optional<ClaimLog> log_;  // once it was asked for
 };
 
 /// The last turns of these users, as the file `mutex` has them: a hint, since everybody may write
@@ -65,8 +79,12 @@ class Mutex {
  public:
   explicit Mutex(const LockDir& dir) : dir_(dir) {}
 
-  /// The counters without the mutex: good enough to compare with later.
-  Counters peek();
+  /// How far claims have been counted, without the mutex. A claim that is counted by then can be
+  /// seen by then.
+  ClaimMark peek();
+
+  /// The last ticket that was counted, without the mutex. Its place or claim may not be there yet.
+  Ticket last_ticket();
 
   /// Takes the mutex; nothing if the deadline passes first. Blocks until it is free; calls
   /// `delayed` once a second meanwhile (holding nothing), and lets the signals in `ending` through,

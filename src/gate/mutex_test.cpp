@@ -124,6 +124,45 @@ TEST_F(MutexTest, CountersCanBeReadWhileItIsHeld) {
   EXPECT_EQ(other_.peek().grants, 4U);
 }
 
+TEST_F(MutexTest, TellsWhichDevicesWereClaimedSinceALook) {
+  ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
+  const ClaimMark mark = other_.peek();
+  EXPECT_FALSE(box_.lock().claimed_since(mark, "GPU-0"));
+  ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 18, .grants = 2}, {"GPU-1"}));
+  const MutexGuard guard = box_.lock();
+  EXPECT_TRUE(guard.claimed_since(mark, "GPU-1"));
+  EXPECT_FALSE(guard.claimed_since(mark, "GPU-0"));
+}
+
+TEST_F(MutexTest, APlaceInLineIsNoClaim) {
+  ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
+  const ClaimMark mark = other_.peek();
+  ASSERT_TRUE(box_.lock().write({.last_ticket = 18, .grants = 1}));
+  EXPECT_FALSE(box_.lock().claimed_since(mark, "GPU-0"));
+}
+
+TEST_F(MutexTest, AClaimOfAnOlderProgramMayHaveBeenOnAnyDevice) {
+  ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
+  const ClaimMark mark = other_.peek();
+  ASSERT_TRUE(box_.lock().write({.last_ticket = 18, .grants = 2}));  // it writes no more than that
+  EXPECT_TRUE(box_.lock().claimed_since(mark, "GPU-1"));
+  ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 19, .grants = 3}, {"GPU-2"}));
+  EXPECT_TRUE(box_.lock().claimed_since(mark, "GPU-1"));
+}
+
+TEST_F(MutexTest, WithoutRoomToNoteAClaimItIsCountedAndAllIsReadAnew) {
+  ASSERT_TRUE(box_.lock().write({.last_ticket = 17, .grants = 0}));
+  const ClaimMark mark = other_.peek();
+  {
+    MutexGuard guard = box_.lock();
+    const FullFileSystem full(100);
+    ASSERT_TRUE(guard.write_claim({.last_ticket = 18, .grants = 1}, {"GPU-0"}));
+  }
+  const MutexGuard guard = box_.lock();
+  EXPECT_EQ(guard.counters().grants, 1U);
+  EXPECT_TRUE(guard.claimed_since(mark, "GPU-1"));
+}
+
 TEST_F(MutexTest, ATicketThatWasNeverGivenOutIsNotCountedOn) {
   for (const char* text : {"18446744073709551615 5", "00000000000000000000 5"}) {
     const Counters counters = counters_of(text);

@@ -39,10 +39,10 @@ std::optional<Clock::time_point> deadline_of(const WaitOptions& options, Clock::
 }
 
 /// What is known before the mutex is taken: the devices, the request, and the claims as they were
-/// before the devices were read. If those have changed since, the snapshot is stale.
+/// before the devices were read. A device that was claimed or let go since is known no longer.
 struct Reading {
   Look look;
-  std::uint64_t grants_before = 0;
+  ClaimMark claims_before;
   std::vector<Occupancy> occupancy_before;
 };
 
@@ -92,6 +92,7 @@ class Waiter {
       if (!outcome) return fail(outcome.error());
       switch (*outcome) {
         case Outcome::granted:
+          call_those_behind(reading->look);
           return WaitEnd(std::move(granted_));
         case Outcome::timed_out:
           return WaitEnd(TimedOut{});
@@ -109,10 +110,9 @@ class Waiter {
     }
   }
 
-  /// Reads the devices and makes the request. What is claimed or released from here on makes it
-  /// stale.
+  /// Reads the devices and makes the request. What is claimed or released from here on is outdated.
   Result<Reading> read() {
-    Reading reading{.look = {}, .grants_before = mutex_.peek().grants, .occupancy_before = {}};
+    Reading reading{.look = {}, .claims_before = mutex_.peek(), .occupancy_before = {}};
     const Result<ClaimScan> scan = claims_.scan();
     if (!scan) return fail(scan.error());
     if (!std::exchange(knows_outer_, true)) {
@@ -169,7 +169,7 @@ class Waiter {
     look.claims = scan->live;
     if (within_ == 0) look.held = holdings(look.claims);
     look.occupancy = occupancy(look.snapshot, look.claims, within_);
-    const bool fresh = (*guard)->counters().grants == reading.grants_before &&
+    const bool fresh = (*guard)->counters().grants == reading.claims_before.grants &&
                        !was_released(reading.occupancy_before, look.occupancy);
     const Result<Ticket> last_ticket = find_place(&**guard);
     if (!last_ticket) return fail(last_ticket.error());
@@ -179,7 +179,11 @@ class Waiter {
     look.decision = std::move(*decision);
 
     if (!look.decision.granted.empty()) {
-      if (!fresh) return Outcome::stale;
+      if (!fresh) {
+        if (Status done = grant_by_what_is_fresh(**guard, reading); !done)
+          return fail(done.error());
+        if (look.decision.granted.empty()) return Outcome::stale;
+      }
       if (Status done = claim_granted(**guard, *scan, look); !done) return fail(done.error());
       return Outcome::granted;
     }
@@ -190,6 +194,32 @@ class Waiter {
       return fail(done.error());
     }
     return Outcome::not_yet;
+  }
+
+  /// A turn by a reading of which some devices were claimed and let go since: it is one if those
+  /// count as claimed, too. (Nobody ahead is passed: what they would take instead is kept for
+  /// them.) A device that is claimed now is nobody's turn, however old the reading.
+  Status grant_by_what_is_fresh(const MutexGuard& guard, Reading& reading) {
+    Look& look = reading.look;
+    bool outdated = false;
+    for (std::size_t i = 0; i < look.occupancy.size(); ++i) {
+      const Device& device = look.snapshot.devices[i];
+      if (look.occupancy[i].whole) continue;
+      if (!reading.occupancy_before[i].whole &&
+          !guard.claimed_since(reading.claims_before, device.uuid) &&
+          !guard.claimed_since(reading.claims_before, device.card_uuid)) {
+        continue;
+      }
+      look.occupancy[i].whole = true;
+      outdated = true;
+    }
+    if (!outdated) return {};
+    const Settling counted = settling_;
+    Result<Decision> decision = my_turn(guard, look);
+    if (!decision) return fail(decision.error());
+    look.decision = std::move(*decision);
+    settling_ = counted;  // it was not seen so
+    return {};
   }
 
   std::optional<Clock::time_point> mutex_deadline() const {
@@ -299,10 +329,20 @@ class Waiter {
       granted_.claim = made->ticket;
       granted_.held = std::move(made->held);
     }
+    if (Leader* const leads = leader(); leads != nullptr && place_) {
+      led_.emplace(std::move(*leads), post());
+    }
     if (within_ == 0) guard.note_turn(::geteuid(), guard.counters().last_ticket);
     leave();
     granted_.duration = Clock::now() - began_;
     return {};
+  }
+
+  /// A leader that is served tells those behind whose turn it is by the same look, without the
+  /// mutex. The next leader would find out as well, but only by a look of its own, and then the one
+  /// after it.
+  void call_those_behind(const Look& look) {
+    if (led_) led_->first.served(look, led_->second, calls_);
   }
 
   /// Joins the line, or tells it what has changed in the request.
@@ -369,7 +409,7 @@ class Waiter {
   /// fails, it does so then.)
   void prepare_to_lead() {
     if (follower() == nullptr || !follower()->is_second()) return;
-    const Ticket counted = mutex_.peek().last_ticket;
+    const Ticket counted = mutex_.last_ticket();
     [[maybe_unused]] const Status prepared = roster_.prepare(line_, within_, counted);
   }
 
@@ -548,6 +588,7 @@ class Waiter {
   Criteria criteria_;  // of the last request
   Roster roster_;
   Settling settling_;
+  std::optional<std::pair<Leader, Post>> led_;  // until it was served
   Calls calls_;
   bool waited_ = false;
   bool stale_ = false;  // the last look was older than a release

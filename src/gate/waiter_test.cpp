@@ -273,6 +273,38 @@ TEST_F(WaiterTest, AGrantOnAMachineThatWasReadBeforeTheLastClaimIsNotMade) {
   EXPECT_EQ(source_.reads, 2);
 }
 
+TEST_F(WaiterTest, WhereOneDeviceWasClaimedAndLetGoDuringTheReadAnotherIsGrantedByIt) {
+  source_.machine = idle_machine(2);
+  source_.on_read = [&] { box_.claim({"GPU-0"}); };
+  EXPECT_EQ(wait<Granted>().devices.at(0).uuid, "GPU-1");
+  EXPECT_EQ(source_.reads, 1);
+}
+
+TEST_F(WaiterTest, AClaimOnAnotherDeviceDoesNotMakeAReadingUseless) {
+  source_.machine = idle_machine(2);
+  NewClaim claim;
+  source_.on_read = [&] { claim = box_.claim({"GPU-0"}); };
+  EXPECT_EQ(wait<Granted>().devices.at(0).uuid, "GPU-1");
+  EXPECT_EQ(source_.reads, 1);
+}
+
+TEST_F(WaiterTest, WhoIsServedAsTheFirstTellsThoseBehindForWhomSomethingIsLeft) {
+  const NewClaim claim = box_.claim({"GPU-1"});
+  source_.machine.devices = {occupied_card(0), card(1)};
+  std::vector<OwnPlace> behind;
+  observer_.on_looked = [&] {
+    if (!behind.empty()) return;
+    for (int i = 0; i < 3; ++i) behind.push_back(box_.join());
+    for (const OwnPlace& place : behind) answer_bell(place.bell.get());
+    source_.machine = idle_machine(3);
+    source_.machine.devices.erase(source_.machine.devices.begin() + 1);  // two cards, unclaimed
+    box_.line.ring_bell(box_.line.all_places().value().front());
+  };
+  wait<Granted>();
+  EXPECT_TRUE(box_.is_rung(behind.at(0).place));
+  EXPECT_FALSE(box_.is_rung(behind.at(1).place));
+}
+
 TEST_F(WaiterTest, AClaimThatEndsDuringTheReadMeansAnotherRead) {
   NewClaim claim = box_.claim({"GPU-0"});
   source_.on_read = [&] { claim.held.clear(); };

@@ -88,6 +88,14 @@ void LineRule::keep_for(const Waiting& waiter, const Decision& decision,
   }
 }
 
+bool LineRule::leaves_any() const {
+  for (std::size_t i = 0; i < taken_.size(); ++i) {
+    if (!taken_[i] && !occupancy_[i].whole && snapshot_.devices[i].health == Health::ok)
+      return true;
+  }
+  return false;
+}
+
 bool LineRule::leaves_any_for(const Request& request) const {
   for (std::size_t i = 0; i < taken_.size(); ++i) {
     if (!taken_[i] && fit(snapshot_.devices[i], request, occupancy_[i]) == Fit::usable) return true;

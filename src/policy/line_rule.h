@@ -47,6 +47,9 @@ class LineRule {
   /// Is there still a device for this request that nobody so far has taken or reserved?
   bool leaves_any_for(const Request& request) const;
 
+  /// Is there still any that is free?
+  bool leaves_any() const;
+
   /// For each device, who of those so far gets it or keeps it from the others; 0: nobody.
   const std::vector<Ticket>& kept_for() const { return kept_for_; }
 

@@ -1,0 +1,64 @@
+#include "gate/claim_log.h"
+
+#include <charconv>
+#include <cstdio>
+
+namespace gpu_gate {
+namespace {
+
+constexpr std::size_t kHashDigits = 8;
+
+/// FNV-1a (draft-eastlake-fnv), 32 bits. Two devices with one hash cost a look more.
+std::uint32_t hash(std::string_view text) {
+  std::uint32_t value = 2166136261U;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 16777619U;
+  return value;
+}
+
+}  // namespace
+
+ClaimLog ClaimLog::parse(std::string_view text) {
+  ClaimLog log;
+  if (text.size() < kTextSize) return log;
+  for (std::size_t i = 0; i < kDevices; ++i) {
+    const char* begin = text.data() + i * kHashDigits;
+    std::from_chars(begin, begin + kHashDigits, log.hashes_[i], 16);
+  }
+  const char* end = text.data() + kTextSize;
+  const char* begin = text.data() + kDevices * kHashDigits + 1;
+  const auto first = std::from_chars(begin, end, log.grants_);
+  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return ClaimLog();
+  if (std::from_chars(first.ptr + 1, end, log.noted_).ec != std::errc{}) return ClaimLog();
+  return log;
+}
+
+std::string ClaimLog::text() const {
+  std::string text(kTextSize + 1, '\0');
+  char* at = text.data();
+  for (const std::uint32_t hash : hashes_) at += std::snprintf(at, kHashDigits + 1, "%08x", hash);
+  std::snprintf(at, text.size() - kDevices * kHashDigits, "\n%020ju %020ju\n",
+                static_cast<std::uintmax_t>(grants_), static_cast<std::uintmax_t>(noted_));
+  text.pop_back();
+  return text;
+}
+
+void ClaimLog::note(const std::vector<std::string>& uuids, std::uint64_t grants) {
+  if (grants_ + 1 != grants) noted_ += kDevices + 1;  // more than anybody looks back
+  for (const std::string& uuid : uuids) hashes_[noted_++ % kDevices] = hash(uuid);
+  grants_ = grants;
+}
+
+bool ClaimLog::claimed_since(const ClaimMark& mark, std::uint64_t grants,
+                             std::string_view uuid) const {
+  if (grants == mark.grants) return false;
+  if (grants != grants_) return true;
+  const std::uint64_t since = noted_ - mark.noted;
+  if (since > kDevices) return true;
+  const std::uint32_t wanted = hash(uuid);
+  for (std::uint64_t i = 1; i <= since; ++i) {
+    if (hashes_[(noted_ - i) % kDevices] == wanted) return true;
+  }
+  return false;
+}
+
+}  // namespace gpu_gate

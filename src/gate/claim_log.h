@@ -1,0 +1,49 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gpu_gate {
+
+/// How far claims had been counted at a moment, to ask later what was claimed since.
+struct ClaimMark {
+  std::uint64_t grants = 0;  // claims made
+  std::uint64_t noted = 0;   // devices noted in the log
+};
+
+/// The devices that were claimed last, as the file `mutex` keeps them behind its counters
+/// (docs/protocol.md, "The directory"): a look tells by it which of the devices that it has read
+/// were claimed meanwhile. Everybody may write the file: what is wrong in it costs a look more, or
+/// has one taken for good that is not, as the counters may. Pure.
+class ClaimLog {
+ public:
+  static constexpr std::size_t kDevices = 256;
+  /// Of the text, in bytes.
+  static constexpr std::size_t kTextSize = kDevices * 8 + 1 + 42;
+
+  /// From a text that may be cut short or garbled. What cannot be read was never noted.
+  static ClaimLog parse(std::string_view text);
+
+  /// A fixed width. What tells that the log is complete comes last.
+  std::string text() const;
+
+  /// How many devices were ever noted.
+  std::uint64_t noted() const { return noted_; }
+
+  /// Notes the devices of the claim with this number. If the one before was not noted, by an older
+  /// program or for want of room, everybody is to read anew.
+  void note(const std::vector<std::string>& uuids, std::uint64_t grants);
+
+  /// Was the device claimed since the mark, or may it have been? `grants`: the claims made by now.
+  bool claimed_since(const ClaimMark& mark, std::uint64_t grants, std::string_view uuid) const;
+
+ private:
+  std::uint64_t grants_ = 0;  // the number of the claim noted last
+  std::uint64_t noted_ = 0;
+  std::array<std::uint32_t, kDevices> hashes_{};  // of the n-th device noted, at n modulo the size
+};
+
+}  // namespace gpu_gate

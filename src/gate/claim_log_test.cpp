@@ -1,0 +1,75 @@
+#include "gate/claim_log.h"
+
+#include <gtest/gtest.h>
+
+namespace gpu_gate {
+namespace {
+
+/// A log of so many claims, each on a device of its own: GPU-1, GPU-2, ...
+ClaimLog log_of(std::uint64_t claims) {
+  ClaimLog log;
+  for (std::uint64_t i = 1; i <= claims; ++i) log.note({"GPU-" + std::to_string(i)}, i);
+  return log;
+}
+ClaimMark mark_after(std::uint64_t claims) { return {.grants = claims, .noted = claims}; }
+
+TEST(ClaimLog, TellsWhichDevicesWereClaimedSinceAMark) {
+  const ClaimLog log = log_of(5);
+  for (const char* uuid : {"GPU-4", "GPU-5"}) {
+    EXPECT_TRUE(log.claimed_since(mark_after(3), 5, uuid)) << uuid;
+  }
+  for (const char* uuid : {"GPU-1", "GPU-3", "GPU-6", ""}) {
+    EXPECT_FALSE(log.claimed_since(mark_after(3), 5, uuid)) << uuid;
+  }
+}
+
+TEST(ClaimLog, NotesEveryDeviceOfAClaim) {
+  ClaimLog log;
+  log.note({"GPU-1", "GPU-2"}, 1);
+  EXPECT_TRUE(log.claimed_since({}, 1, "GPU-1"));
+  EXPECT_TRUE(log.claimed_since({}, 1, "GPU-2"));
+  EXPECT_FALSE(log.claimed_since({}, 1, "GPU-3"));
+}
+
+TEST(ClaimLog, KnowsAsMuchAsItHasRoomFor) {
+  constexpr std::uint64_t kClaims = 5 + ClaimLog::kDevices;
+  const ClaimLog log = log_of(kClaims);
+  EXPECT_TRUE(log.claimed_since(mark_after(5), kClaims, "GPU-6"));
+  EXPECT_FALSE(log.claimed_since(mark_after(5), kClaims, "GPU-5"));
+  EXPECT_TRUE(log.claimed_since(mark_after(4), kClaims, "any")) << "older than all that it knows";
+}
+
+TEST(ClaimLog, AfterAClaimThatWasNotNotedEverythingMayHaveBeenClaimed) {
+  ClaimLog log = log_of(3);
+  EXPECT_TRUE(log.claimed_since(mark_after(3), 4, "any"));
+  log.note({"GPU-1"}, 5);
+  EXPECT_TRUE(log.claimed_since(mark_after(3), 5, "any"));
+  EXPECT_FALSE(log.claimed_since({.grants = 5, .noted = log.noted()}, 5, "any"));
+}
+
+TEST(ClaimLog, AMarkFromTheFutureIsOfNoUse) {
+  EXPECT_TRUE(log_of(3).claimed_since(mark_after(4), 3, "any"));
+}
+
+TEST(ClaimLog, IsReadAsItWasWritten) {
+  const ClaimLog log = ClaimLog::parse(log_of(300).text());
+  EXPECT_EQ(log.noted(), 300U);
+  EXPECT_EQ(log.text(), log_of(300).text());
+  EXPECT_EQ(log.text().size(), ClaimLog::kTextSize);
+  EXPECT_TRUE(log.claimed_since(mark_after(299), 300, "GPU-300"));
+}
+
+TEST(ClaimLog, WhatCannotBeReadWasNeverNoted) {
+  const std::string good = log_of(3).text();
+  std::string garbled = good;
+  garbled[good.size() - 30] = 'x';
+  for (const std::string& text : {std::string(), good.substr(1), std::string("x"), garbled,
+                                  std::string(ClaimLog::kTextSize, '\0')}) {
+    const ClaimLog log = ClaimLog::parse(text);
+    EXPECT_EQ(log.noted(), 0U);
+    EXPECT_TRUE(log.claimed_since({}, 3, "any"));
+  }
+}
+
+}  // namespace
+}  // namespace gpu_gate
