@@ -8,9 +8,11 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
+#include <string_view>
 
 #include "base/signals.h"
 #include "base/umask.h"
+#include "gate/timing.h"
 
 namespace gpu_gate {
 namespace {
@@ -19,7 +21,8 @@ namespace {
 // Specification; tmpfiles.d(5)).
 constexpr mode_t kHeldMode = 01644;
 constexpr mode_t kBellMode = 01622;
-constexpr char kRing = 'l';  // for "look"
+constexpr std::string_view kRing = "ll";  // for "look"
+constexpr char kAsk = 'a';                // for "awake?"
 
 /// Makes a FIFO whose final mode does not depend on the umask, and opens it. Nobody else can open
 /// it before its mode is set, and then it already has its writer.
@@ -82,11 +85,15 @@ Result<UniqueFd> open_bell(int dir, const std::string& name) {
   return fd;
 }
 
+int bytes_in(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : 0;
+}
+
 /// The time of the last write is a FIFO's modification time (fs/pipe.c, pipe_write).
 BellState state_of(int fd) {
   BellState state;
-  int bytes = 0;
-  state.pending = ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
+  state.pending = bytes_in(fd) > 0;
   struct stat info{};
   struct timespec now{};
   if (::fstat(fd, &info) == 0 && ::clock_gettime(CLOCK_REALTIME, &now) == 0) {
@@ -94,6 +101,11 @@ BellState state_of(int fd) {
                 std::chrono::nanoseconds(now.tv_nsec - info.st_mtim.tv_nsec);
   }
   return state;
+}
+
+void write_to_bell(int fd, std::string_view bytes) {
+  const WriteSignals signals;  // its reader may end between the open and the write
+  if (::write(fd, bytes.data(), bytes.size()) < 0) signals.failed(errno);
 }
 
 }  // namespace
@@ -135,10 +147,17 @@ std::optional<BellState> ring(int dir, const std::string& name) {
   if (!opened || !*opened) return std::nullopt;
   const UniqueFd& fd = *opened;
   const BellState before = state_of(fd.get());
-  if (before.pending) return before;
-  const WriteSignals signals;  // its reader may end between the open and the write
-  if (::write(fd.get(), &kRing, 1) < 0) signals.failed(errno);
+  // One byte may be a question, which its reader throws away as long as it is young.
+  const int enough = before.pending && before.age >= timing::kQuestionIsRing ? 1 : 2;
+  if (bytes_in(fd.get()) < enough) write_to_bell(fd.get(), kRing);
   return before;
+}
+
+void ask(int dir, const std::string& name) {
+  const Result<UniqueFd> opened = open_bell(dir, name);
+  if (opened && *opened && bytes_in(opened->get()) == 0) {
+    write_to_bell(opened->get(), {&kAsk, 1});
+  }
 }
 
 Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) {
@@ -148,7 +167,10 @@ Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) 
   return state_of(fd->get());
 }
 
-void answer_bell(int bell) {
+// What is thrown away here without a look is always less than what ring() takes for one.
+bool answer_bell(int bell) {
+  const std::chrono::nanoseconds age = state_of(bell).age;
+  const bool young = age.count() >= 0 && age < timing::kNoAnswer;
   // Whoever opens it can make it larger, up to this (pipe(7), /proc/sys/fs/pipe-max-size), and can
   // write faster than one reads. A ring that comes during the reading may stay.
   constexpr std::size_t kMostPending = std::size_t{1} << 20;
@@ -156,9 +178,12 @@ void answer_bell(int bell) {
   for (std::size_t done = 0; done < kMostPending;) {
     const ssize_t got = ::read(bell, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < static_cast<ssize_t>(bytes.size())) return;
+    if (got < static_cast<ssize_t>(bytes.size())) {
+      return !(young && done == 0 && got == 1 && bytes[0] == kAsk);
+    }
     done += bytes.size();
   }
+  return true;
 }
 
 }  // namespace gpu_gate

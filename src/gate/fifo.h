@@ -33,9 +33,9 @@ struct HeldFifo {
 Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name);
 
 /// Creates a waiter's bell, a FIFO that everybody may write to and only its owner may read (mode
-/// 0622). A byte in it says "look at the devices again", and that it is read shows that the waiter
-/// is awake; it is a hint and never trusted further. The descriptor (for reading) is close-on-exec.
-/// Errors as create_held_fifo.
+/// 0622). What is in it says "look at the devices again", or asks no more than "are you awake?",
+/// which reading it answers; it is a hint and never trusted further. The descriptor (for reading)
+/// is close-on-exec. Errors as create_held_fifo.
 Result<UniqueFd> create_bell(int dir, const std::string& name);
 
 /// What a look at a bell tells.
@@ -44,17 +44,22 @@ struct BellState {
   std::chrono::nanoseconds age{0};  // since the last ring, or since the bell was made
 };
 
-/// Rings. Writes nothing where a ring is pending already, so that its age goes on growing: the
-/// waiter empties its bell before it looks. Returns the state from before, or nothing where nobody
-/// is there to hear it. Never blocks, never fails: a lost ring is made good by the next look at the
-/// line.
+/// Rings, for a look. Writes nothing where what is pending will mean one already, so that its age
+/// goes on growing: the waiter empties its bell before it looks. Returns the state from before, or
+/// nothing where nobody is there to hear it. Never blocks, never fails: a lost ring is made good by
+/// the next look at the line.
 std::optional<BellState> ring(int dir, const std::string& name);
+
+/// Asks whether the waiter is awake, which costs it no look. Writes nothing where anything is
+/// pending. Never blocks, never fails.
+void ask(int dir, const std::string& name);
 
 /// The state of a bell without ringing it; nothing where there is no bell, nobody who reads it, or
 /// one that this user may not ring. Errors: lock_file, system.
 Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name);
 
-/// Reads all rings that are pending on one's own bell, which shows others that they are answered.
-void answer_bell(int bell);
+/// Reads all that is pending on one's own bell, which shows others that it is answered. Is it time
+/// to look? Not if somebody has asked just now and nothing else.
+bool answer_bell(int bell);
 
 }  // namespace gpu_gate

@@ -9,6 +9,7 @@
 
 #include "gate/test_files.h"
 #include "gate/test_process.h"
+#include "gate/timing.h"
 
 namespace gpu_gate {
 namespace {
@@ -171,12 +172,80 @@ TEST_F(Fifo, ARingDoesNotKeepABellAlive) {
   EXPECT_FALSE(look_at_bell(dir(), "b").value());
 }
 
-TEST_F(Fifo, ManyRingsAreOneByte) {
+/// How many bytes are pending.
+int pending_in(const UniqueFd& bell) {
+  int bytes = 0;
+  EXPECT_EQ(::ioctl(bell.get(), FIONREAD, &bytes), 0);
+  return bytes;
+}
+
+/// As if the last byte had come that long ago.
+void age(const UniqueFd& bell, std::chrono::milliseconds by) {
+  const auto then = std::chrono::system_clock::now().time_since_epoch() - by;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(then);
+  const struct timespec time{
+      .tv_sec = seconds.count(),
+      .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(then - seconds).count()};
+  const struct timespec times[] = {time, time};
+  ASSERT_EQ(::futimens(bell.get(), times), 0);
+}
+
+TEST_F(Fifo, ManyRingsAreTwoBytes) {
   const UniqueFd bell = create_bell(dir(), "b").value();
   for (int i = 0; i < 5; ++i) ring(dir(), "b");
-  int bytes = 0;
-  ASSERT_EQ(::ioctl(bell.get(), FIONREAD, &bytes), 0);
-  EXPECT_EQ(bytes, 1);
+  EXPECT_EQ(pending_in(bell), 2);
+}
+
+TEST_F(Fifo, AQuestionIsAnsweredWithoutALook) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  for (int i = 0; i < 5; ++i) ask(dir(), "b");
+  EXPECT_TRUE(look_at_bell(dir(), "b").value()->pending);
+  EXPECT_FALSE(answer_bell(bell.get()));
+  EXPECT_FALSE(look_at_bell(dir(), "b").value()->pending);
+}
+
+TEST_F(Fifo, AnythingElseMeansALook) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  ring(dir(), "b");
+  EXPECT_TRUE(answer_bell(bell.get()));
+  for (const std::string bytes : {"l", "x", "aa", "al", "la"}) {
+    const UniqueFd write_end(::openat(dir(), "b", O_WRONLY | O_NONBLOCK));
+    ASSERT_EQ(::write(write_end.get(), bytes.data(), bytes.size()), ssize_t(bytes.size()));
+    EXPECT_TRUE(answer_bell(bell.get())) << bytes;
+  }
+}
+
+TEST_F(Fifo, ARingIsHeardBesideAQuestion) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  ask(dir(), "b");
+  ring(dir(), "b");
+  ring(dir(), "b");
+  EXPECT_EQ(pending_in(bell), 3);
+  EXPECT_TRUE(answer_bell(bell.get()));
+}
+
+TEST_F(Fifo, AnOldQuestionMeansALookAndNoRingMakesItYounger) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  ask(dir(), "b");
+  age(bell, timing::kQuestionIsRing);
+  ring(dir(), "b");
+  EXPECT_EQ(pending_in(bell), 1);
+  EXPECT_TRUE(answer_bell(bell.get()));
+}
+
+TEST_F(Fifo, WhatARingRelatesToIsNeverThrownAway) {
+  EXPECT_GT(timing::kQuestionIsRing, timing::kNoAnswer);
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  ask(dir(), "b");
+  age(bell, std::chrono::hours(-1));  // the clock was set back since
+  EXPECT_TRUE(answer_bell(bell.get()));
+}
+
+TEST_F(Fifo, WhatIsPendingIsNoQuestionsBusiness) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  ring(dir(), "b");
+  ask(dir(), "b");
+  EXPECT_EQ(pending_in(bell), 2);
 }
 
 TEST_F(Fifo, AFloodedBellIsReadToAnEnd) {

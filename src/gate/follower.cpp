@@ -48,25 +48,35 @@ Result<bool> Follower::watch_as_second(const Post& post, const std::vector<Claim
 void Follower::check_leader(const Line& line) {
   const auto now = Clock::now();
   next_check_ = now + check_interval_;
+  roll_call_due_.reset();
   const Result<std::optional<BellState>> state = line.bell_state(leader_);
   if (!state || !*state) return;
   const BellState& bell = **state;
   if (!bell.pending && bell.age < timing::kRungJustNow) return;
   if (!bell.pending) line.ring_bell(leader_);
   next_check_ = std::min(next_check_, answer_due(bell, now));
+  roll_call_due_ = roll_call_due(bell, now);
+}
+
+/// A leader stopped at a release must not have longer than the five seconds.
+void Follower::ring_for_release(const Line& line, Clock::time_point now) {
+  const std::optional<BellState> bell = line.ring_bell(leader_);
+  next_check_ = std::min(next_check_, now + timing::kAnswer);
+  if (bell) roll_call_due_ = roll_call_due(*bell, now);
 }
 
 void Follower::add_to(WaitSet& set) {
   watch_.add_to(set);
   set.until(next_check_);
+  if (roll_call_due_) set.until(*roll_call_due_);
   if (settle_look_) set.until(*settle_look_);
 }
 
-Follower::Wake Follower::woke(const WaitSet& set, Clock::time_point now, const Line& line) {
-  if (watch_.ended(set).claim) {
-    // A leader stopped just then must not have longer than the five seconds.
-    line.ring_bell(leader_);
-    next_check_ = std::min(next_check_, now + timing::kAnswer);
+Follower::Wake Follower::woke(const WaitSet& set, Clock::time_point now, const Post& post) {
+  if (watch_.ended(set).claim) ring_for_release(post.line, now);
+  if (roll_call_due_ && now >= *roll_call_due_) {
+    roll_call_due_.reset();
+    post.line.roll_call(leader_, post.place);
   }
   if (settle_look_ && now >= *settle_look_) return Wake::look;
   return now >= next_check_ ? Wake::check_line : Wake::sleep_on;

@@ -29,19 +29,21 @@ class Follower {
 
   /// What to do after the sleep on a set.
   enum class Wake { sleep_on, check_line, look };
-  Wake woke(const WaitSet& set, Clock::time_point now, const Line& line);
+  Wake woke(const WaitSet& set, Clock::time_point now, const Post& post);
 
  private:
   Result<bool> watch_as_second(const Post& post, const std::vector<Claim>& live);
   void check_leader(const Line& line);
+  void ring_for_release(const Line& line, Clock::time_point now);
 
   Place leader_;
   bool second_ = false;  // nobody but the leader is ahead
   std::chrono::nanoseconds check_interval_{};
   Clock::time_point next_check_;
-  CardWatch watch_;                               // of the second
-  std::set<std::string> devices_;                 // of the last look
-  std::set<std::string> awaited_;                 // of these, what only needed time then
+  std::optional<Clock::time_point> roll_call_due_;  // where it seems to be stopped by then
+  CardWatch watch_;                                 // of the second
+  std::set<std::string> devices_;                   // of the last look
+  std::set<std::string> awaited_;                   // of these, what only needed time then
   std::optional<Clock::time_point> settle_look_;  // when a device will have settled
 };
 

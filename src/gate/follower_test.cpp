@@ -46,7 +46,7 @@ class FollowerTest : public testing::Test {
   Wake after(nanoseconds time) {
     WaitSet set;
     follower_.add_to(set);
-    return follower_.woke(set, acted_ + time, box_.line);
+    return follower_.woke(set, acted_ + time, post());
   }
   /// How long it has taken since then: the clock that it read is at most so much ahead.
   nanoseconds lag() const { return Clock::now() - acted_; }
@@ -153,6 +153,19 @@ TEST_F(FollowerTest, RingsALeaderThatNobodyRangForLong) {
   EXPECT_EQ(after(timing::kAnswer + lag()), Wake::check_line);
 }
 
+TEST_F(FollowerTest, WhereTheLeaderDoesNotAnswerForHalfASecondTheOthersAreAsked) {
+  const OwnPlace last = box_.join();
+  box_.age_bell(last.place, seconds(60));
+  box_.age_bell(leader_.place, timing::kRungJustNow);
+  checked_line();
+  box_.age_bell(leader_.place, seconds(1));
+  EXPECT_EQ(after(timing::kNoAnswer - milliseconds(100)), Wake::sleep_on);
+  EXPECT_FALSE(box_.is_rung(last.place));
+  EXPECT_EQ(after(timing::kNoAnswer + lag()), Wake::sleep_on);
+  EXPECT_TRUE(box_.is_rung(last.place));
+  EXPECT_FALSE(box_.is_rung(place_));
+}
+
 TEST_F(FollowerTest, LooksAtTheLineWhenTheAnswerOfTheLeaderIsDue) {
   box_.line.ring_bell(leader_.place);
   box_.age_bell(leader_.place, seconds(3));
@@ -173,7 +186,7 @@ TEST_F(FollowerTest, TheSecondRingsTheLeaderAtARelease) {
   EXPECT_FALSE(leader_heard());
   claim.held.clear();
   acted_ = Clock::now();
-  EXPECT_EQ(follower_.woke(sleep_of(follower_), acted_, box_.line), Wake::sleep_on);
+  EXPECT_EQ(follower_.woke(sleep_of(follower_), acted_, post()), Wake::sleep_on);
   EXPECT_TRUE(leader_heard());
 }
 
@@ -187,7 +200,7 @@ TEST_F(FollowerTest, TheSecondSeesInTimeThatTheLeaderDoesNotAnswerARelease) {
   EXPECT_EQ(after(timing::kAnswer + lag()), Wake::sleep_on);
   claim.held.clear();
   acted_ = Clock::now();
-  follower_.woke(sleep_of(follower_), acted_, box_.line);
+  follower_.woke(sleep_of(follower_), acted_, post());
   EXPECT_EQ(after(timing::kAnswer), Wake::check_line);
 }
 

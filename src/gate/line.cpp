@@ -194,6 +194,26 @@ void Line::leave(const Place& place) const {
   }
 }
 
+// The first that tells decides: one that has not been rung since the silent one, or one that has.
+// (Those that have been silent for longer tell nothing, nor do those that were rung with it.)
+void Line::roll_call(const Place& silent, const Place& own) const {
+  const Result<std::optional<BellState>> rung = bell_state(silent);
+  const Result<std::vector<Place>> line = places(silent.within);
+  if (!rung || !*rung || !(*rung)->pending || !line) return;
+  const std::chrono::nanoseconds since = (*rung)->age;
+  bool calling = false;
+  for (const Place& place : *line) {
+    if (place == silent || place == own) continue;
+    if (!calling) {
+      const Result<std::optional<BellState>> bell = bell_state(place);
+      if (!bell || !*bell || ((*bell)->pending && (*bell)->age >= since)) continue;
+      if ((*bell)->age < since - timing::kNoAnswer / 2) return;
+      calling = true;
+    }
+    ask(dir_.queue(), bell_name(place));
+  }
+}
+
 std::optional<BellState> Line::ring_bell(const Place& place) const {
   return ring(dir_.queue(), bell_name(place));
 }

@@ -76,6 +76,10 @@ class Line {
   /// Removes one's own place. Needs no mutex: to everybody else it is as if its owner had died.
   void leave(const Place& place) const;
 
+  /// Asks all in the line but these two whether they are awake, unless `silent` has answered, or
+  /// somebody has asked since it was rung. Never fails: it only shortens what comes anyway.
+  void roll_call(const Place& silent, const Place& own) const;
+
   /// Rings a waiter; see ring() in fifo.h.
   std::optional<BellState> ring_bell(const Place& place) const;
   Result<std::optional<BellState>> bell_state(const Place& place) const;

@@ -291,6 +291,62 @@ TEST_F(LineTest, LeavingTakesNobodyElseAlong) {
   EXPECT_EQ(line_.all_places().value(), Places{inner.place});
 }
 
+/// A line of whom the first was called and has not answered.
+class RollCallTest : public LineTest {
+ protected:
+  RollCallTest() {
+    line_.ring_bell(silent_.place);
+    box_.age_bell(silent_.place, std::chrono::seconds(1));
+    for (const OwnPlace* place : {&second_, &own_, &last_}) {
+      box_.age_bell(place->place, std::chrono::minutes(1));
+    }
+  }
+  void call() { line_.roll_call(silent_.place, own_.place); }
+  const OwnPlace silent_ = box_.join();
+  const OwnPlace second_ = box_.join();
+  const OwnPlace own_ = box_.join();
+  const OwnPlace last_ = box_.join();
+};
+
+TEST_F(RollCallTest, AsksAllOthersForASignOfLifeAndNotForALook) {
+  call();
+  EXPECT_FALSE(box_.is_rung(own_.place));
+  for (const OwnPlace* place : {&second_, &last_}) {
+    EXPECT_TRUE(box_.is_rung(place->place));
+    EXPECT_FALSE(answer_bell(place->bell.get()));
+  }
+}
+
+TEST_F(RollCallTest, IsNotHeldWhereTheSilentOneHasAnswered) {
+  answer_bell(silent_.bell.get());
+  call();
+  EXPECT_FALSE(box_.is_rung(last_.place));
+}
+
+TEST_F(RollCallTest, IsHeldOnce) {
+  call();
+  for (const OwnPlace* place : {&second_, &last_}) answer_bell(place->bell.get());
+  call();
+  EXPECT_FALSE(box_.is_rung(second_.place));
+  EXPECT_FALSE(box_.is_rung(last_.place));
+}
+
+TEST_F(RollCallTest, IsNotDecidedByOneWhoHasBeenSilentForLonger) {
+  line_.ring_bell(second_.place);
+  box_.age_bell(second_.place, std::chrono::seconds(3));
+  call();
+  EXPECT_TRUE(box_.is_rung(last_.place));
+  EXPECT_GE(line_.bell_state(second_.place).value()->age, std::chrono::seconds(3));
+}
+
+TEST_F(RollCallTest, IsNotDecidedByOneWhoWasRungAtTheSameTime) {
+  line_.ring_bell(second_.place);
+  box_.age_bell(second_.place, std::chrono::seconds(1));
+  answer_bell(second_.bell.get());
+  call();
+  EXPECT_TRUE(box_.is_rung(last_.place));
+}
+
 TEST_F(LineTest, ARingIsHeardByTheOneItIsFor) {
   const OwnPlace one = box_.join();
   const OwnPlace other = box_.join();

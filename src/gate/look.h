@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/wait_set.h"
 #include "gate/claims.h"
 #include "gate/line.h"
 #include "gate/settling.h"
@@ -48,16 +49,27 @@ struct Post {
 /// and it is time to look again.
 class Calls {
  public:
-  void forget() { answer_due_.reset(); }
+  void forget();
   void call(const Line& line, const Place& place);
   /// When the first of them is passed over unless it answers.
   std::optional<Clock::time_point> answer_due() const { return answer_due_; }
 
+  void add_to(WaitSet& set) const;
+
+  /// After a sleep: is one of them passed over by now? Calls the roll where one seems to be
+  /// stopped.
+  bool woke(Clock::time_point now, const Line& line, const Place& own);
+
  private:
+  std::vector<Place> called_;
+  std::optional<Clock::time_point> roll_call_due_;
   std::optional<Clock::time_point> answer_due_;
 };
 
 /// When a waiter whose bell is in this state is passed over, if it is rung now at the latest.
 Clock::time_point answer_due(const BellState& bell, Clock::time_point now);
+
+/// The same for when it seems to be stopped (Line::roll_call).
+Clock::time_point roll_call_due(const BellState& bell, Clock::time_point now);
 
 }  // namespace gpu_gate

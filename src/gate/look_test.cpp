@@ -77,6 +77,18 @@ TEST_F(CallsTest, WhoCannotBeRungIsNotWaitedFor) {
   EXPECT_FALSE(calls_.answer_due());
 }
 
+TEST_F(CallsTest, WhereOneDoesNotAnswerForHalfASecondTheOthersAreAsked) {
+  const OwnPlace own = box_.join();
+  calls_.call(box_.line, one_.place);
+  box_.age_bell(other_.place, seconds(60));
+  EXPECT_FALSE(calls_.woke(Clock::now(), box_.line, own.place));
+  EXPECT_FALSE(box_.is_rung(other_.place));
+  box_.age_bell(one_.place, seconds(1));
+  EXPECT_FALSE(calls_.woke(began_ + seconds(1), box_.line, own.place));
+  EXPECT_TRUE(box_.is_rung(other_.place));
+  EXPECT_TRUE(calls_.woke(*calls_.answer_due(), box_.line, own.place));
+}
+
 TEST_F(CallsTest, AreForgottenWithTheNextLook) {
   calls_.call(box_.line, one_.place);
   calls_.forget();

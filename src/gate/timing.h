@@ -12,6 +12,12 @@ using std::chrono::seconds;
 
 /// A waiter that has not answered its bell for so long is passed over until it does.
 constexpr seconds kAnswer{5};
+/// One that has not answered for so long may be stopped: all others are asked then whether they are
+/// awake, so that the stopped among them are passed over together. A question that is younger is
+/// thrown away when it is read.
+constexpr milliseconds kNoAnswer{500};
+/// A question that has been pending for so long is as good as a ring.
+constexpr seconds kQuestionIsRing{1};
 /// A device that those ahead could use, but not as it is, is kept for them for so long.
 constexpr seconds kSettle{10};
 

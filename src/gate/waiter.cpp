@@ -470,7 +470,7 @@ class Waiter {
     };
     std::visit([&](auto& role) { role.add_to(set); }, role_);
     session_.add_to(set);
-    if (calls_.answer_due()) set.until(*calls_.answer_due());
+    calls_.add_to(set);
     if (deadline_) set.until(*deadline_);
     if (observer_.tick().count() > 0) set.until(next_tick_);
     return ids;
@@ -487,15 +487,14 @@ class Waiter {
 
   /// Is it time to look at the devices?
   Result<bool> woke(const WaitSet& set, const Descriptors& ids) {
-    bool look = set.fired(ids.bell);
-    if (look) hear_bell();
+    bool look = set.fired(ids.bell) && hear_bell();
     const auto now = Clock::now();
-    look = look || (calls_.answer_due() && now >= *calls_.answer_due());
+    look = calls_.woke(now, line_, place_->place) || look;
     bool line_changed = set.fired(ids.predecessor);
     if (leader() != nullptr) {
       look = leader()->woke(set, now) || look;
     } else {
-      const Follower::Wake wake = follower()->woke(set, now, line_);
+      const Follower::Wake wake = follower()->woke(set, now, post());
       look = look || wake == Follower::Wake::look;
       line_changed = line_changed || wake == Follower::Wake::check_line;
     }
@@ -511,16 +510,17 @@ class Waiter {
     return look;
   }
 
-  /// Empties the bell, before the look: a ring during the look is heard after it.
-  void hear_bell() {
+  /// Empties the bell, before the look: a ring during the look is heard after it. Is it for a look?
+  bool hear_bell() {
     const nanoseconds since_look = Clock::now() - last_look_;
     if (since_look < timing::kBetweenRings) {
       const struct timespec pause{
           .tv_sec = 0, .tv_nsec = nanoseconds(timing::kBetweenRings - since_look).count()};
       ::nanosleep(&pause, nullptr);
     }
-    answer_bell(place_->bell.get());
-    if (leader() != nullptr) leader()->rung();
+    const bool look = answer_bell(place_->bell.get());
+    if (look && leader() != nullptr) leader()->rung();
+    return look;
   }
 
   /// Something changed ahead, or it is time to see whether anything did. True: it leads now.

@@ -1,5 +1,6 @@
 """Many in line, slow drivers, waiters that are stopped together: what a fair line costs, and how fast it goes on."""
 
+import signal
 import time
 
 from at_once import at_once
@@ -46,3 +47,57 @@ def test_all_who_come_at_once_to_free_cards_start_within_two_looks_of_a_slow_dri
         box.start("run", *NEVER, "--", *order.signs_and_stays(i), user=(ALICE, BOB)[i % 2])
     within_looks(order, 2, look)
     assert box.claimed() == list(range(CARDS))
+
+
+# Many that are stopped.
+
+
+def stopped_ahead(make_box, count):
+    """One who waits behind so many that are stopped as the card is given back; returns how long until it runs,
+    the stopped ones, and who runs in which order."""
+    box = make_box(cards=1)
+    order = Order(box)
+    holder = box.hold(user=BOB)
+    stopped = [box.wait_in_line(*NEVER, user=ALICE, command=order.signs(i)) for i in range(count)]
+    behind = box.wait_in_line(*NEVER, user=BOB, command=order.signs_and_stays("behind"))
+    for process in reversed(stopped):
+        process.stop()
+    holder.kill()
+    began = time.monotonic()
+    wait_until(order.names, "the one behind runs", limit=20 * (count + 1))
+    return time.monotonic() - began, box, stopped, behind, order
+
+
+@at_once
+def test_ten_who_are_stopped_are_passed_over_in_the_time_of_one(make_box):
+    one = stopped_ahead(make_box, 1)[0]
+    took, box, stopped, behind, order = stopped_ahead(make_box, 10)
+    # Behind one that is stopped, the second watches the release itself; behind ten, up to 5 s pass until anybody asks.
+    assert took < 2.5 * one + lateness(), f"{took:.1f} s for ten, {one:.1f} s for one"
+    for process in stopped:
+        process.signal(signal.SIGCONT)
+    wait_until(lambda: all(box.answered(bell) for bell in box.bells()), "all answer their bells")
+    behind.kill()
+    for process in stopped:
+        assert process.finish() == 0
+    assert order.names() == ["behind", *(str(i) for i in range(10))]
+
+
+@at_once
+def test_ten_who_are_stopped_behind_one_who_is_awake_are_passed_over_together(make_box):
+    def take(count):
+        box = make_box(cards=2)
+        box.hold("--only", 0, user=BOB)
+        holder = box.hold("--only", 1, user=BOB)
+        box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+        stopped = [box.wait_in_line(*NEVER, user=ALICE) for _ in range(count)]
+        behind = box.wait_in_line(*NEVER, user=BOB)
+        for process in stopped:
+            process.stop()
+        holder.kill()
+        began = time.monotonic()
+        assert behind.finish(20 * count) == 0
+        return time.monotonic() - began
+
+    one, ten = take(1), take(10)
+    assert ten < 1.5 * one + lateness(), f"{ten:.1f} s for ten, {one:.1f} s for one"
