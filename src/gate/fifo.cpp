@@ -97,6 +97,7 @@ BellState state_of(int fd) {
   struct stat info{};
   struct timespec now{};
   if (::fstat(fd, &info) == 0 && ::clock_gettime(CLOCK_REALTIME, &now) == 0) {
+    state.in_driver = (info.st_mode & S_IXUSR) != 0;
     state.age = std::chrono::seconds(now.tv_sec - info.st_mtim.tv_sec) +
                 std::chrono::nanoseconds(now.tv_nsec - info.st_mtim.tv_nsec);
   }
@@ -109,6 +110,19 @@ void write_to_bell(int fd, std::string_view bytes) {
 }
 
 }  // namespace
+
+std::chrono::nanoseconds BellState::answer_time() const {
+  return in_driver ? timing::kAnswerInDriver : timing::kAnswer;
+}
+
+// A mode that cannot be changed means five seconds instead of thirty.
+InDriver::InDriver(int bell) : bell_(bell) {
+  if (bell_ >= 0) ::fchmod(bell_, kBellMode | S_IXUSR);
+}
+
+InDriver::~InDriver() {
+  if (bell_ >= 0) ::fchmod(bell_, kBellMode);
+}
 
 Result<UniqueFd> create_held_fifo(int dir, const std::string& name) {
   return create_fifo(dir, name, kHeldMode);

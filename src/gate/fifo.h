@@ -42,6 +42,25 @@ Result<UniqueFd> create_bell(int dir, const std::string& name);
 struct BellState {
   bool pending = false;             // a ring has not been answered yet
   std::chrono::nanoseconds age{0};  // since the last ring, or since the bell was made
+  bool in_driver = false;           // its waiter is reading the devices
+
+  /// Has its waiter not answered for so long that it is passed over?
+  bool is_silent() const { return pending && age >= answer_time(); }
+  /// For how long it may leave a ring unanswered.
+  std::chrono::nanoseconds answer_time() const;
+};
+
+/// As long as this lives, others see by the waiter's own bell that it reads the devices, which may
+/// take long where the driver is slow. (An x in the mode; nobody executes a FIFO.) -1: no bell.
+class InDriver {
+ public:
+  explicit InDriver(int bell);
+  ~InDriver();
+  InDriver(const InDriver&) = delete;
+  InDriver& operator=(const InDriver&) = delete;
+
+ private:
+  int bell_;
 };
 
 /// Rings, for a look. Writes nothing where what is pending will mean one already, so that its age

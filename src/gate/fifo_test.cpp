@@ -190,6 +190,17 @@ void age(const UniqueFd& bell, std::chrono::milliseconds by) {
   ASSERT_EQ(::futimens(bell.get(), times), 0);
 }
 
+TEST_F(Fifo, ABellShowsThatItsWaiterIsInTheDriver) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  {
+    const InDriver mark(bell.get());
+    EXPECT_TRUE(look_at_bell(dir(), "b").value()->in_driver);
+    EXPECT_TRUE(ring(dir(), "b")->in_driver);
+  }
+  EXPECT_FALSE(look_at_bell(dir(), "b").value()->in_driver);
+  EXPECT_EQ(mode_of(folder_ / "b"), 01622U);
+}
+
 TEST_F(Fifo, ManyRingsAreTwoBytes) {
   const UniqueFd bell = create_bell(dir(), "b").value();
   for (int i = 0; i < 5; ++i) ring(dir(), "b");

@@ -79,7 +79,7 @@ std::optional<WaiterRecord> Line::record(const Place& place, uid_t holder) const
 Result<bool> Line::is_passed_over(const Place& place) const {
   const Result<std::optional<BellState>> bell = bell_state(place);
   if (!bell) return fail(bell.error());
-  return !*bell || ((*bell)->pending && (*bell)->age >= timing::kAnswer);
+  return !*bell || (*bell)->is_silent();
 }
 
 // The predecessor is found before the leader: with nobody alive there is no leader either (the dead
@@ -199,7 +199,7 @@ void Line::leave(const Place& place) const {
 void Line::roll_call(const Place& silent, const Place& own) const {
   const Result<std::optional<BellState>> rung = bell_state(silent);
   const Result<std::vector<Place>> line = places(silent.within);
-  if (!rung || !*rung || !(*rung)->pending || !line) return;
+  if (!rung || !*rung || !(*rung)->pending || (*rung)->in_driver || !line) return;
   const std::chrono::nanoseconds since = (*rung)->age;
   bool calling = false;
   for (const Place& place : *line) {

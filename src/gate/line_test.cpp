@@ -154,6 +154,20 @@ TEST_F(LineTest, AWaiterIsPassedOverAfterFiveSecondsWithoutAnAnswer) {
   EXPECT_TRUE(line_.is_passed_over(place.place).value());
 }
 
+TEST_F(LineTest, AWaiterInTheDriverIsPassedOverAfterThirtySeconds) {
+  const OwnPlace place = box_.join();
+  line_.ring_bell(place.place);
+  {
+    const InDriver mark(place.bell.get());
+    box_.age_bell(place.place, timing::kAnswerInDriver - std::chrono::seconds(1));
+    EXPECT_FALSE(line_.is_passed_over(place.place).value());
+    box_.age_bell(place.place, timing::kAnswerInDriver);
+    EXPECT_TRUE(line_.is_passed_over(place.place).value());
+    box_.age_bell(place.place, timing::kAnswer);
+  }
+  EXPECT_TRUE(line_.is_passed_over(place.place).value());
+}
+
 TEST_F(LineTest, AWaiterThatCannotBeRungIsPassedOver) {
   const OwnPlace place = box_.join();
   ASSERT_EQ(::unlink(box_.queue_path(bell_name(place.place)).c_str()), 0);
@@ -319,6 +333,12 @@ TEST_F(RollCallTest, AsksAllOthersForASignOfLifeAndNotForALook) {
 
 TEST_F(RollCallTest, IsNotHeldWhereTheSilentOneHasAnswered) {
   answer_bell(silent_.bell.get());
+  call();
+  EXPECT_FALSE(box_.is_rung(last_.place));
+}
+
+TEST_F(RollCallTest, IsNotHeldForOneInTheDriver) {
+  const InDriver mark(silent_.bell.get());
   call();
   EXPECT_FALSE(box_.is_rung(last_.place));
 }

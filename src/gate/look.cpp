@@ -74,7 +74,7 @@ Clock::time_point after_ring(const BellState& bell, Clock::time_point now,
 }  // namespace
 
 Clock::time_point answer_due(const BellState& bell, Clock::time_point now) {
-  return after_ring(bell, now, timing::kAnswer);
+  return after_ring(bell, now, bell.answer_time());
 }
 
 Clock::time_point roll_call_due(const BellState& bell, Clock::time_point now) {

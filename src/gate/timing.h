@@ -12,6 +12,8 @@ using std::chrono::seconds;
 
 /// A waiter that has not answered its bell for so long is passed over until it does.
 constexpr seconds kAnswer{5};
+/// One that reads the devices meanwhile has longer: it is awake, and the driver is slow.
+constexpr seconds kAnswerInDriver{30};
 /// One that has not answered for so long may be stopped: all others are asked then whether they are
 /// awake, so that the stopped among them are passed over together. A question that is younger is
 /// thrown away when it is read.

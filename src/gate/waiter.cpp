@@ -121,7 +121,7 @@ class Waiter {
     const std::vector<std::string> outer = devices_of_outer_claim(scan->live);
     reading.look.policy = read_line_policy(dir_);
 
-    Result<Snapshot> snapshot = session_.read();
+    Result<Snapshot> snapshot = read_devices();
     if (!snapshot) return fail(snapshot.error());
     Result<Request> request = make_request_({.snapshot = *snapshot,
                                              .policy = reading.look.policy,
@@ -133,6 +133,11 @@ class Waiter {
     reading.look.snapshot = std::move(*snapshot);
     reading.look.request = std::move(*request);
     return reading;
+  }
+
+  Result<Snapshot> read_devices() {
+    const InDriver mark(place_ ? place_->bell.get() : -1);
+    return session_.read();
   }
 
   /// The devices of the claim that this job is a part of, if it lives and is this user's; else the

@@ -211,6 +211,22 @@ TEST_F(WaiterTest, ARingIsAnsweredAndThenMeansALook) {
   EXPECT_EQ(source_.reads, 2);
 }
 
+TEST_F(WaiterTest, OthersSeeWhenItIsInTheDriver) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  const auto in_driver = [&] {
+    const std::vector<Place> places = box_.line.all_places().value();
+    return !places.empty() && box_.line.bell_state(places.back()).value()->in_driver;
+  };
+  std::vector<bool> while_reading;
+  source_.on_read = [&] { while_reading.push_back(in_driver()); };
+  observer_.on_looked = [&] {
+    EXPECT_FALSE(in_driver());
+    claim.held.clear();
+  };
+  wait<Granted>();
+  EXPECT_EQ(while_reading, (std::vector{false, true})) << "it has no bell at first";
+}
+
 TEST_F(WaiterTest, NobodyOvertakesTheFirstInLine) {
   const NewClaim claim = box_.claim({"GPU-1"});
   source_.machine = idle_machine(2);

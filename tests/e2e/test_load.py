@@ -49,6 +49,26 @@ def test_all_who_come_at_once_to_free_cards_start_within_two_looks_of_a_slow_dri
     assert box.claimed() == list(range(CARDS))
 
 
+@at_once
+def test_who_is_in_a_slow_driver_is_not_passed_over_like_one_who_is_stopped(make_box):
+    box = make_box(cards=1)
+    order = Order(box)
+    holder = box.hold(user=BOB)
+    first = box.wait_in_line(*NEVER, user=ALICE, command=order.signs("first"))
+    second = box.wait_in_line(*NEVER, user=BOB, command=order.signs("second"))
+    box.log_calls()
+    box.extra.append("delay_ms 1000")  # for each of some eight questions
+    box.write()
+    holder.kill()
+    wait_until(lambda: box.looks(first.pid), "the first is in the driver")
+    box.ring(0)      # which it hears only when it is out again
+    box.extra.pop()  # for all who look from here on
+    box.write()
+    for process in (first, second):
+        assert process.finish() == 0
+    assert order.names() == ["first", "second"]
+
+
 # Many that are stopped.
 
 
