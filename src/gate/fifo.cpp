@@ -104,6 +104,17 @@ BellState state_of(int fd) {
   return state;
 }
 
+/// The same of another's bell. A time in the future, where the clock was set back, becomes now, or
+/// it would be young until the clock is there again. (Who may write to a file may do that.)
+BellState state_of_others(int fd) {
+  BellState state = state_of(fd);
+  if (state.age.count() < 0) {
+    ::futimens(fd, nullptr);
+    state.age = {};
+  }
+  return state;
+}
+
 void write_to_bell(int fd, std::string_view bytes) {
   const WriteSignals signals;  // its reader may end between the open and the write
   if (::write(fd, bytes.data(), bytes.size()) < 0) signals.failed(errno);
@@ -160,7 +171,7 @@ std::optional<BellState> ring(int dir, const std::string& name) {
   const Result<UniqueFd> opened = open_bell(dir, name);
   if (!opened || !*opened) return std::nullopt;
   const UniqueFd& fd = *opened;
-  const BellState before = state_of(fd.get());
+  const BellState before = state_of_others(fd.get());
   // One byte may be a question, which its reader throws away as long as it is young.
   const int enough = before.pending && before.age >= timing::kQuestionIsRing ? 1 : 2;
   if (bytes_in(fd.get()) < enough) write_to_bell(fd.get(), kRing);
@@ -178,7 +189,7 @@ Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) 
   const Result<UniqueFd> fd = open_bell(dir, name);
   if (!fd) return fail(fd.error());
   if (!*fd) return std::nullopt;
-  return state_of(fd->get());
+  return state_of_others(fd->get());
 }
 
 // What is thrown away here without a look is always less than what ring() takes for one.

@@ -201,6 +201,20 @@ TEST_F(Fifo, ABellShowsThatItsWaiterIsInTheDriver) {
   EXPECT_EQ(mode_of(folder_ / "b"), 01622U);
 }
 
+TEST_F(Fifo, AnybodyMakesARingYoungThatIsInTheFuture) {
+  NEEDS_ROOT();
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  age(bell, std::chrono::hours(-1));
+  const Child other([&](const Child::Self& self) {
+    become_nobody();
+    self.tell(ring(dir(), "b")->age.count() == 0 ? 1 : 0);
+  });
+  EXPECT_EQ(other.hear(), 1U);
+  const BellState state = *look_at_bell(dir(), "b").value();
+  EXPECT_GE(state.age.count(), 0);
+  EXPECT_LT(state.age, timing::kAnswer);
+}
+
 TEST_F(Fifo, ManyRingsAreTwoBytes) {
   const UniqueFd bell = create_bell(dir(), "b").value();
   for (int i = 0; i < 5; ++i) ring(dir(), "b");

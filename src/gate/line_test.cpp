@@ -154,6 +154,18 @@ TEST_F(LineTest, AWaiterIsPassedOverAfterFiveSecondsWithoutAnAnswer) {
   EXPECT_TRUE(line_.is_passed_over(place.place).value());
 }
 
+TEST_F(LineTest, AWaiterThatWasRungBeforeTheClockWasSetBackHasFiveSecondsFromNow) {
+  const OwnPlace place = box_.join();
+  line_.ring_bell(place.place);
+  box_.age_bell(place.place, -std::chrono::hours(1));
+  EXPECT_FALSE(line_.is_passed_over(place.place).value());
+  ::usleep(20000);  // more than the granularity of a file's time
+  const BellState bell = *line_.bell_state(place.place).value();
+  EXPECT_TRUE(bell.pending);
+  EXPECT_GT(bell.age, std::chrono::milliseconds(0));
+  EXPECT_LT(bell.age, timing::kAnswer);
+}
+
 TEST_F(LineTest, AWaiterInTheDriverIsPassedOverAfterThirtySeconds) {
   const OwnPlace place = box_.join();
   line_.ring_bell(place.place);
