@@ -196,7 +196,9 @@ constexpr OptionRow kOptions[] = {
      .read = [](Options& options,
                 const std::string& value) { return assign(options.poll, poll_value(value)); },
      .summary = "time between looks at the GPUs",
-     .details = "; the end of another gpu-gate job is noticed at once, whatever T is"},
+     .details =
+         "; one waiter looks for all, as often as the shortest T in line asks (that of others "
+         "as 1s to 5s); the end of another gpu-gate job is noticed at once, whatever T is"},
     {.name = "--pid",
      .value = "PID",
      .wanted = "a process ID",

@@ -194,8 +194,6 @@ Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) 
 
 // What is thrown away here without a look is always less than what ring() takes for one.
 bool answer_bell(int bell) {
-  const std::chrono::nanoseconds age = state_of(bell).age;
-  const bool young = age.count() >= 0 && age < timing::kNoAnswer;
   // Whoever opens it can make it larger, up to this (pipe(7), /proc/sys/fs/pipe-max-size), and can
   // write faster than one reads. A ring that comes during the reading may stay.
   constexpr std::size_t kMostPending = std::size_t{1} << 20;
@@ -204,7 +202,10 @@ bool answer_bell(int bell) {
     const ssize_t got = ::read(bell, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < static_cast<ssize_t>(bytes.size())) {
-      return !(young && done == 0 && got == 1 && bytes[0] == kAsk);
+      if (done != 0 || got != 1 || bytes[0] != kAsk) return true;
+      // Asked when it has been read: until then a ring may have relied on it, if it was older.
+      const std::chrono::nanoseconds age = state_of(bell).age;
+      return age.count() < 0 || age >= timing::kNoAnswer;
     }
     done += bytes.size();
   }

@@ -25,12 +25,12 @@ Result<bool> Follower::looked(const Look& look, const Post& post) {
   awaited_ = std::move(awaited);
   settle_look_ = settle_look;
   devices_ = look.devices();
-  check_leader(post.line);
+  check_leader(post);
   return watch_as_second(post, look.claims);
 }
 
 Result<bool> Follower::checked_line(const Post& post) {
-  check_leader(post.line);
+  check_leader(post);
   if (!second_) return watch_as_second(post, {});
   const Result<ClaimScan> scan = post.claims.scan();
   if (!scan) return fail(scan.error());
@@ -45,9 +45,11 @@ Result<bool> Follower::watch_as_second(const Post& post, const std::vector<Claim
 
 /// Makes sure that the leader is awake: rings it, unless somebody did so just now. If it does not
 /// answer it is passed over, and another leads.
-void Follower::check_leader(const Line& line) {
+void Follower::check_leader(const Post& post) {
+  const Line& line = post.line;
   const auto now = Clock::now();
   next_check_ = now + check_interval_;
+  if (!poll_due_) ring_for_look(post, now);
   roll_call_due_.reset();
   const Result<std::optional<BellState>> state = line.bell_state(leader_);
   if (!state || !*state) return;
@@ -56,6 +58,18 @@ void Follower::check_leader(const Line& line) {
   if (!bell.pending) line.ring_bell(leader_);
   next_check_ = std::min(next_check_, answer_due(bell, now));
   roll_call_due_ = roll_call_due(bell, now);
+}
+
+/// The leader looks for all, at its own --poll or a shorter one behind it: rings it, unless
+/// somebody has in the last four fifths of this one.
+void Follower::ring_for_look(const Post& post, Clock::time_point now) {
+  const auto poll = timing::poll_for_others(post.poll);
+  if (!poll) return;
+  if (poll_due_) {
+    const Result<std::optional<BellState>> bell = post.line.bell_state(leader_);
+    if (bell && *bell && (*bell)->age >= *poll * 4 / 5) post.line.ring_bell(leader_);
+  }
+  poll_due_ = now + *poll;
 }
 
 /// A leader stopped at a release must not have longer than the five seconds.
@@ -69,6 +83,7 @@ void Follower::add_to(WaitSet& set) {
   watch_.add_to(set);
   set.until(next_check_);
   if (roll_call_due_) set.until(*roll_call_due_);
+  if (poll_due_) set.until(*poll_due_);
   if (settle_look_) set.until(*settle_look_);
 }
 
@@ -78,6 +93,7 @@ Follower::Wake Follower::woke(const WaitSet& set, Clock::time_point now, const P
     roll_call_due_.reset();
     post.line.roll_call(leader_, post.place);
   }
+  if (poll_due_ && now >= *poll_due_) ring_for_look(post, now);
   if (settle_look_ && now >= *settle_look_) return Wake::look;
   return now >= next_check_ ? Wake::check_line : Wake::sleep_on;
 }

@@ -33,7 +33,8 @@ class Follower {
 
  private:
   Result<bool> watch_as_second(const Post& post, const std::vector<Claim>& live);
-  void check_leader(const Line& line);
+  void check_leader(const Post& post);
+  void ring_for_look(const Post& post, Clock::time_point now);
   void ring_for_release(const Line& line, Clock::time_point now);
 
   Place leader_;
@@ -41,10 +42,11 @@ class Follower {
   std::chrono::nanoseconds check_interval_{};
   Clock::time_point next_check_;
   std::optional<Clock::time_point> roll_call_due_;  // where it seems to be stopped by then
+  std::optional<Clock::time_point> poll_due_;       // of its own --poll, where that is short
   CardWatch watch_;                                 // of the second
   std::set<std::string> devices_;                   // of the last look
   std::set<std::string> awaited_;                   // of these, what only needed time then
-  std::optional<Clock::time_point> settle_look_;  // when a device will have settled
+  std::optional<Clock::time_point> settle_look_;    // when a device will have settled
 };
 
 }  // namespace gpu_gate

@@ -28,6 +28,7 @@ class FollowerTest : public testing::Test {
     return {.line = box_.line,
             .claims = box_.claims,
             .place = place_,
+            .poll = poll_,
             .roster = roster_,
             .settling = settling_};
   }
@@ -62,6 +63,7 @@ class FollowerTest : public testing::Test {
   Place place_;
   Roster roster_;
   Settling settling_;
+  nanoseconds poll_ = timing::kLineCheck;
   Follower follower_;
   Clock::time_point acted_;
 };
@@ -119,6 +121,41 @@ TEST_F(FollowerTest, LooksAtTheLineEveryFiveSeconds) {
   looked(std::vector<Device>{});
   EXPECT_EQ(after(timing::kLineCheck - milliseconds(100)), Wake::sleep_on);
   EXPECT_EQ(after(timing::kLineCheck + lag()), Wake::check_line);
+}
+
+TEST_F(FollowerTest, HasTheLeaderLookAtItsOwnPollWhereThatIsShorter) {
+  poll_ = seconds(2);
+  looked(std::vector<Device>{});
+  box_.age_bell(leader_.place, seconds(2));
+  EXPECT_EQ(after(milliseconds(1900)), Wake::sleep_on);
+  EXPECT_FALSE(leader_heard());
+  EXPECT_EQ(after(seconds(2) + lag()), Wake::sleep_on);
+  EXPECT_TRUE(leader_heard());
+}
+
+TEST_F(FollowerTest, HasTheLeaderLookOnceASecondAtMost) {
+  poll_ = milliseconds(50);
+  looked(std::vector<Device>{});
+  box_.age_bell(leader_.place, seconds(2));
+  EXPECT_EQ(after(milliseconds(900)), Wake::sleep_on);
+  EXPECT_FALSE(leader_heard());
+  EXPECT_EQ(after(seconds(1) + lag()), Wake::sleep_on);
+  EXPECT_TRUE(leader_heard());
+}
+
+TEST_F(FollowerTest, DoesNotHaveItLookWhereSomebodyElseHasJustNow) {
+  poll_ = seconds(3);
+  looked(std::vector<Device>{});
+  box_.age_bell(leader_.place, seconds(2));
+  after(seconds(3) + lag());
+  EXPECT_FALSE(leader_heard());
+}
+
+TEST_F(FollowerTest, OfTheUsualPollAsksNoMoreOftenThanToSeeThatTheLeaderIsAwake) {
+  looked(std::vector<Device>{});
+  box_.age_bell(leader_.place, seconds(60));
+  EXPECT_EQ(after(timing::kLineCheck - milliseconds(100)), Wake::sleep_on);
+  EXPECT_FALSE(leader_heard());
 }
 
 TEST_F(FollowerTest, FarBackLooksAtTheLineLessOften) {

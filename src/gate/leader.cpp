@@ -23,10 +23,9 @@ bool any_contested(const Decision& decision) {
 
 }  // namespace
 
-Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls,
-                            std::chrono::nanoseconds poll) {
+Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
   const Clock::time_point now = Clock::now();
-  next_look_ = now + poll;
+  next_look_ = now + post.poll;
   std::set<std::string> awaited = look.awaited(look.decision);
   awaited.merge(decide_for_others(look, post, calls, Until::all_are_told));
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);

@@ -13,10 +13,9 @@ namespace gpu_gate {
 class Leader {
  public:
   /// After a look that granted it nothing: rings those whose turn it is, and chooses what to
-  /// sleep on, for `poll` at most. False if a claim has ended meanwhile: look again at once.
+  /// sleep on, for its --poll at most. False if a claim has ended meanwhile: look again at once.
   /// Errors: lock_file, system.
-  Result<bool> looked(const Look& look, const Post& post, Calls& calls,
-                      std::chrono::nanoseconds poll);
+  Result<bool> looked(const Look& look, const Post& post, Calls& calls);
 
   /// After the look that granted it devices, when it has left the line: rings those behind whose
   /// turn it is.

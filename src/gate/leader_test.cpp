@@ -20,7 +20,7 @@ class LeaderTest : public testing::Test {
     EXPECT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
     looked_ = Clock::now();
     calls_.forget();
-    return leader_.looked(look, post(), calls_, std::chrono::hours(1)).value();
+    return leader_.looked(look, post(), calls_).value();
   }
   bool looked(std::vector<Device> devices) {
     return looked(look_at(std::move(devices), own_wish_, box_.live_claims()));
@@ -29,6 +29,7 @@ class LeaderTest : public testing::Test {
     return {.line = box_.line,
             .claims = box_.claims,
             .place = own_.place,
+            .poll = std::chrono::hours(1),
             .roster = roster_,
             .settling = settling_};
   }

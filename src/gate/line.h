@@ -77,7 +77,8 @@ class Line {
   void leave(const Place& place) const;
 
   /// Asks all in the line but these two whether they are awake, unless `silent` has answered or is
-  /// in the driver, or somebody has asked since it was rung. Never fails: it only shortens what comes anyway.
+  /// in the driver, or somebody has asked since it was rung. Never fails: it only shortens what
+  /// comes anyway.
   void roll_call(const Place& silent, const Place& own) const;
 
   /// Rings a waiter; see ring() in fifo.h.

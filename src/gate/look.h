@@ -37,9 +37,10 @@ struct Look {
 struct Post {
   const Line& line;
   const Claims& claims;
-  Place place;               // its own
-  Roster& roster;            // of its line
-  const Settling& settling;  // its count of how long devices have been contested
+  Place place;                    // its own
+  std::chrono::nanoseconds poll;  // likewise
+  Roster& roster;                 // of its line
+  const Settling& settling;       // its count of how long devices have been contested
 
   /// It, as the order of turns sees it.
   Oneself oneself(const Criteria& criteria) const;

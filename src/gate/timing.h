@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <optional>
 
 // Every number of time that the line goes by. Programs that share a lock directory must agree on
 // those of the first group (docs/protocol.md).
@@ -27,6 +29,8 @@ constexpr seconds kSettle{10};
 /// that a long line costs hardly more than a short one (see line_check_interval).
 constexpr seconds kLineCheck{5};
 constexpr std::size_t kLineCheckSpread = 16;
+/// A follower with a shorter --poll than that has the leader look so often for it.
+constexpr seconds kShortestPollForOthers{1};
 /// A leader that was rung less than this ago need not be rung again to see that it is awake.
 constexpr seconds kRungJustNow{4};
 /// Anybody may ring, but a waiter looks no more often than this because of it.
@@ -51,6 +55,13 @@ constexpr seconds kOneTryForMutex{2};
 /// How often a follower checks the line that has `length` places up to its own.
 constexpr std::chrono::nanoseconds line_check_interval(std::size_t length) {
   return kLineCheck * (1 + length / kLineCheckSpread);
+}
+
+/// After how long the leader is to look again for a follower with this --poll; empty where it does
+/// so because it is rung anyway, to see that it is awake.
+constexpr std::optional<std::chrono::nanoseconds> poll_for_others(std::chrono::nanoseconds poll) {
+  if (poll >= kLineCheck) return std::nullopt;
+  return std::max<std::chrono::nanoseconds>(poll, kShortestPollForOthers);
 }
 
 }  // namespace gpu_gate::timing

@@ -401,9 +401,8 @@ class Waiter {
     if (leader() != nullptr && reserved_.size() > claim_size(look.request)) {
       reserved_.resize(claim_size(look.request));
     }
-    const Result<bool> watched = leader() != nullptr
-                                     ? leader()->looked(look, post(), calls_, options_.poll)
-                                     : follower()->looked(look, post());
+    const Result<bool> watched = leader() != nullptr ? leader()->looked(look, post(), calls_)
+                                                     : follower()->looked(look, post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;
     prepare_to_lead();
@@ -548,6 +547,7 @@ class Waiter {
     return {.line = line_,
             .claims = claims_,
             .place = place_->place,
+            .poll = options_.poll,
             .roster = roster_,
             .settling = settling_};
   }

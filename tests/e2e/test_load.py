@@ -69,6 +69,29 @@ def test_who_is_in_a_slow_driver_is_not_passed_over_like_one_who_is_stopped(make
     assert order.names() == ["first", "second"]
 
 
+# How often the first looks.
+
+
+@at_once
+def test_a_short_poll_behind_the_first_counts(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", 0)
+    outsider = box.start_plain("sleep", 1000)
+    box.set(1, util=97)
+    box.list_processes(f"gpu=1 pid={outsider.pid} memory=300 type=compute")
+    first = box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    second = box.wait_in_line("--only", 1, "--max-util", 10, "--poll", 0.1, user=BOB)
+    box.log_calls()
+    began = time.monotonic()
+    box.wait_for_looks(8)
+    took = time.monotonic() - began
+    assert 6 < took < 12 + lateness(), f"{took:.1f} s for 8 looks, one a second"
+    assert box.looks(second.pid) == 0
+    box.set(1, util=0)
+    assert second.finish(5) == 0
+    assert first.alive()
+
+
 # Many that are stopped.
 
 
