@@ -72,11 +72,18 @@ prove 'three and an outsider on card 0, all may end (a-d)' "$safety" '' -DSTRANG
 prove 'three and an outsider on card 1, all may end (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=2
 prove 'four waiters, the second and third may end (a-d)' "$safety" '' -DLONG_LINE
 prove 'three waiters, two may end, jobs close their descriptors (a-d)' "$safety" '' -DCLOSES -DHARM=2
+prove 'two users and a job on both cards, all may end (a-d)' "$safety" '' -DUSERS
+# With -E, for some wait for ever.
+prove 'the same, one card used by nobody in line (a-c)' "$safety" -E -DKEEPER
+prove 'two users, one takes a card while its other one waits (a-c)' "$safety" -E -DTAKES
+prove 'three users and a job, the last may end (a-c)' "$safety" -E -DARRIVAL
+prove 'two users, two of --nice, one may end (a-c)' "$safety" -E -DPOLITE -DHARM=1
 # Only the end of the process, which it never comes to.
 if ! grep -q -e '-end-' unreached || grep -v -e '-end-' unreached >out; then
   report FAILED 'reached: every step of a waiter'
 fi
 prove 'three waiters, one may end: no endless round (d)' -DNP -l -DLIVELOCK -DHARM=1
+prove 'two users and a job, one may end: no endless round (d)' -DNP -l -DLIVELOCK -DUSERS -DHARM=1
 
 find_error b PROBE_BEFORE_OPEN "$sooner" '' -DLONG_LINE
 find_error b SCANS_APART "$sooner" '' -DHARM=1
@@ -91,6 +98,15 @@ find_error a CLOSED_IS_ENDED '-DSAFETY -O0' '' -DCLOSES -DHARM=0
 find_error b PROCESS_UNWATCHED "$sooner" '' -DCLOSES -DHARM=0
 find_error a NO_MUTEX "$sooner" '' -DHARM=1
 find_error c NO_RESERVE '-DSAFETY -O0' '' -DHARM=1
+find_error c LEADER_NEVER_YIELDS "$sooner" -E -DKEEPER
+find_error b LEADER_FIRST "$sooner" -E -DKEEPER
+find_error b OWN_TURN_UNHEARD "$sooner" -E -DKEEPER
+find_error b OWN_CARDS_WATCHED "$sooner" -E -DKEEPER
+find_error b LAST_UNWATCHED "$sooner" -E -DKEEPER
+find_error b LAST_LATE "$sooner" -E -DKEEPER
+find_error b COMES_UNHEARD "$sooner" -E -DARRIVAL
+find_error b COMES_LATE "$sooner" -E -DARRIVAL
+find_error b COMES_FOR_ITSELF "$sooner" -E -DPOLITE -DHARM=0
 find_error d NO_ANSWER '-DNP -DREVERSE -O0' -l -DLIVELOCK -DHARM=1
 
 exit $failed

@@ -2,8 +2,11 @@
  * it, and README.md says what is proved and what is not. */
 
 /* A scene: the cards, bit 0 and bit 1, that waiter i can use (CAN, not in Request::barred), how many of
- * them it wants (WANTS, Request::count), how many waiters may be killed or give up (HARM of those with
- * MAY_HARM), and the cards on which a process outside of the protocol runs at first (OUTSIDER). */
+ * them it wants (WANTS, Request::count), whose it is (USER, 0 to 2), whether it stands behind all who do
+ * not say so (NICE), how many waiters may be killed or give up (HARM of those with MAY_HARM), the cards that
+ * waiter 0 has claimed already (HELD), and those on which a process outside of the protocol runs at first
+ * (OUTSIDER). Who can use fewer cards than it wants waits for one more that is not of the scene: it is never
+ * served, and keeps what it can use. */
 #if defined(LONG_LINE)         /* four in line, of which the second and the third may end */
 #define N 4
 #define CAN(i) ((i) == 1 -> 3 : ((i) == 3 -> 2 : 1))
@@ -13,9 +16,39 @@
 #define OUTSIDER 1
 #define MAY_COME(i) ((last >= (i) && !(awake & (1 << ((i) - 1)))) || !outside)
 #define OUTSIDER_MAY_GO (QUIET && harm == HARM)
+#elif defined(ARRIVAL)         /* a job on card 0; of another user a card not of the scene, and card 0; of a */
+#define N 4                    /* third, who comes later, card 0 and one more */
+#define CAN(i) ((i) != 1)
+#define WANTS(i) ((i) == 3 -> 2 : 1)
+#define USER(i) ((i) == 0 -> 0 : ((i) == 3 -> 2 : 1))
+#define HELD 1
+#define HARM 1
+#define MAY_HARM(i) ((i) == 3)
+#define MAY_COME(i) (last + 1 >= (i) && ((i) == 3 || !(awake & (1 << ((i) - 1)))))
+#define MAY_END (last >= 2)
+#define OUTSIDER 0
 #else
 #define N 3
-#if defined(STRANGER)          /* three that want one: any, card 0, card 1 */
+#if defined(USERS) || defined(KEEPER)  /* a job of one user on both cards, who wants card 0; another wants two: */
+#ifdef KEEPER
+#define CAN(i) 1               /* card 0 and one more, so that nobody in line can use card 1 */
+#else
+#define CAN(i) ((i) == 1 -> 1 : 3)
+#endif
+#define WANTS(i) ((i) == 2 -> 2 : 1)
+#define USER(i) ((i) == 2)
+#define HELD 3
+#define MAY_END true
+#elif defined(TAKES)           /* of one user: card 0 and one more, card 1; of another: card 0 */
+#define CAN(i) ((i) == 1 -> 2 : 1)
+#define WANTS(i) ((i) == 0 -> 2 : 1)
+#define USER(i) ((i) == 2)
+#elif defined(POLITE)          /* of --nice: card 0 and one more; for another user card 0; of the first user, not */
+#define CAN(i) ((i) != 2)      /* of --nice, a card not of the scene */
+#define WANTS(i) ((i) == 0 -> 2 : 1)
+#define USER(i) ((i) == 1)
+#define NICE(i) ((i) != 2)
+#elif defined(STRANGER)        /* three that want one: any, card 0, card 1 */
 #define CAN(i) ((i) == 1 -> 1 : ((i) == 2 -> 2 : 3))
 #define WANTS(i) 1
 #else                          /* three: one wants two cards, one card 0 only, one any */
@@ -25,12 +58,26 @@
 #ifndef HARM
 #define HARM 3
 #endif
+#ifndef MAY_HARM
 #define MAY_HARM(i) true
+#endif
 #ifndef OUTSIDER
 #define OUTSIDER 0
 #endif
+#ifndef MAY_COME
 #define MAY_COME(i) true
+#endif
 #define OUTSIDER_MAY_GO true
+#endif
+#ifndef USER                   /* of one user the order of turns is that of tickets */
+#define USER(i) 0
+#endif
+#ifndef HELD
+#define HELD 0
+#define MAY_END true
+#endif
+#ifndef NICE
+#define NICE(i) 0
 #endif
 
 #ifdef CLOSES                  /* jobs may close the descriptors of their claims before they end, and do not */
@@ -60,15 +107,15 @@ unsigned hears : N;            /* whose bell exists and has its reader, */
 unsigned bell : N;             /* whose bell has an unread byte, */
 byte looking;                  /* waiters that have read how far claims were counted: bits 2 * waiter and the next, */
 byte moved;                    /* and cards that were claimed since: bit 2 * waiter + card (ClaimLog, without numbers) */
-byte claims;                   /* claims/UUID@T with a writer: bit 2 * waiter + card */
+byte claims = HELD;            /* claims/UUID@T with a writer: bit 2 * waiter + card */
 byte kept;                     /* the same without one, as long as the process lives that became the command */
 unsigned ended : N;            /* waiters whose command's process has ended */
 unsigned outside : 2 = OUTSIDER;      /* cards that the outsider occupies */
-unsigned busy : 2;             /* cards that show a job to NVML; free again when the claim ends */
+unsigned busy : 2 = HELD;      /* cards that show a job to NVML; free again when the claim ends */
 
 /* What each waiter sleeps on. */
 unsigned awake : N;            /* waiters that are about to do something by themselves */
-byte pred[N] = NONE;           /* the predecessor */
+byte pred[N] = NONE;           /* the predecessor; of the leader the last in line */
 unsigned leads : N;            /* waiters that take themselves for the leader */
 byte watch[N];                 /* the claims whose FIFO the leader watches */
 byte watch_process[N];         /* and those whose process */
@@ -77,7 +124,8 @@ unsigned pidfds : N;           /* waiters that watch the outsider */
 byte harm;                     /* how many were killed or gave up */
 
 /* Used inside of single steps only. */
-hidden byte t, usable, taken, cand, upper, was;
+hidden byte k, usable, taken, cand, was, next, other, ahead, order, digit;
+hidden byte load[3];           /* what a user holds, and waits for ahead */
 
 #define CARDS(c) (((c) | ((c) >> 2) | ((c) >> 4) | ((c) >> 6)) & 3)
 #define MINE(cards) ((cards) << (2 * I))
@@ -88,7 +136,9 @@ hidden byte t, usable, taken, cand, upper, was;
 #define LIVE (claims | kept)   /* what Claims::scan finds alive */
 #endif
 #define VISIBLE(i) IN(live & named, i)                /* open_if_held finds it */
-#define IN_LINE(i) IN(live & named & written, i)      /* and its record can be read */
+#define LINE (live & named & written)                 /* and their record can be read */
+#define IN_LINE(i) IN(LINE, i)
+#define HOLDS(claims, i) ((((claims) >> (2 * (i))) & 1) + (((claims) >> (2 * (i) + 1)) & 1))
 #define ENOUGH(cards, n) ((n) == 1 -> (cards) != 0 : (cards) == 3)
 #define BEST(cards, n) ((n) == 1 -> ((cards) & 1 -> 1 : (cards)) : (cards))
 #define PRED_LEFT(i) (pred[i] < N && !IN(live, pred[i]))
@@ -99,6 +149,12 @@ hidden byte t, usable, taken, cand, upper, was;
 #endif
 #define RELEASED(i) (IN(leads, i) && ((watch[i] & ~claims) || PROCESS_ENDED(i) || (IN(pidfds, i) && !outside)))
 #define READY(i) (IN(bell, i) || PRED_LEFT(i) || RELEASED(i))
+#define RESTS(i) (!IN(awake, i) && !READY(i))
+#if N == 3
+#define QUIET (RESTS(0) && RESTS(1) && RESTS(2))
+#else
+#define QUIET (RESTS(0) && RESTS(1) && RESTS(2) && RESTS(3))
+#endif
 
 /* SIGKILL at this point. */
 #define DIE :: atomic { harm < HARM && MAY_HARM(I) -> \
@@ -121,43 +177,99 @@ inline ring(i) {
   bell = bell | (hears & BIT(i))
 }
 
-/* LineRule over the waiters with tickets from..upper, where `usable` is what they can have, as long as it
- * leaves any of `mine`: `taken` is then what is granted to or reserved for them, and those whose turn it
- * is have been rung. */
-inline apply_rule(from, mine, call) {
-  t = from;
+/* The order of turns begins: what the users hold by the claims `held`. */
+inline begin_order(held) {
+  load[0] = 0; load[1] = 0; load[2] = 0;
+  k = 0;
   do
-  :: t <= upper && (mine & usable & ~taken) ->
+  :: k < N -> load[USER(k)] = load[USER(k)] + HOLDS(held, k); k++
+  :: else -> break
+  od;
+  ahead = 0
+}
+
+#define EARLIER(i, j) (NICE(i) < NICE(j) || (NICE(i) == NICE(j) && load[USER(i)] < load[USER(j)]))
+
+/* `next` in the order of turns among those of `set`, and `self`, which comes last if it has no ticket. */
+inline next_in_turn(set, self) {
+  next = NONE;
+  k = 1;
+  do
+  :: k <= last + 1 ->
+     other = (k <= last -> who[k] : self);
      if
-     :: IN_LINE(who[t]) ->
-        cand = CAN(who[t]) & usable & ~taken;
-        if
-        :: ENOUGH(cand, WANTS(who[t])) ->
-           taken = taken | BEST(cand, WANTS(who[t]));
-           if :: call -> ring(who[t]) :: else fi
-#ifdef NO_RESERVE
-        :: else -> taken = taken | (call -> 0 : cand)
-#else
-        :: else -> taken = taken | cand
-#endif
-        fi
+     :: (IN(set, other) || other == self) && other != NONE && !IN(ahead, other) &&
+        (next == NONE || EARLIER(other, next)) -> next = other
      :: else
      fi;
-     t++
+     k++
+  :: else -> break
+  od;
+  if
+  :: next != NONE -> ahead = ahead | BIT(next); load[USER(next)] = load[USER(next)] + WANTS(next)
+  :: else
+  fi
+}
+
+#ifdef OWN_TURN_UNHEARD
+#define OWN_TURN next != I
+#else
+#define OWN_TURN true
+#endif
+
+/* LineRule for `next`: `taken` grows by what it is granted or keeps of what is `usable`. If it is its turn it
+ * is rung. */
+inline serve(call) {
+  if
+  :: IN_LINE(next) ->
+     cand = CAN(next) & usable & ~taken;
+     if
+     :: ENOUGH(cand, WANTS(next)) ->
+        taken = taken | BEST(cand, WANTS(next));
+        if :: call && OWN_TURN -> ring(next) :: else fi
+#ifdef NO_RESERVE
+     :: else -> taken = taken | (call -> 0 : cand)
+#else
+     :: else -> taken = taken | cand
+#endif
+     fi
+  :: else
+  fi
+}
+
+/* LineRule over those ahead of `me` in the order of turns, or all for NONE, as long as it leaves any of
+ * `mine`; those are then `order`, the first as the lowest digit. */
+inline apply_rule(me, mine) {
+  begin_order(seen);
+  order = 0;
+  digit = 1;
+  do
+  :: mine & usable & ~taken ->
+     next_in_turn(LINE, me);
+     if
+     :: next == me -> break
+     :: else -> serve(true); order = order + digit * (next + 1); digit = digit * (N + 1)
+     fi
   :: else -> break
   od
 }
+
+#ifdef LEADER_NEVER_YIELDS
+#define AHEAD_MATTERS !IN(leads, I)
+#else
+#define AHEAD_MATTERS true
+#endif
 
 /* What it is granted by the rule of what is usable. */
 inline my_turn(cards) {
   usable = cards;
   taken = 0;
+  order = 0;
   granted = CAN(I) & usable;
   if
-  :: !IN(leads, I) && ENOUGH(granted, WANTS(I)) ->
-     upper = (ticket == 0 -> last : ticket - 1);
-     apply_rule(1, CAN(I), true);
-     granted = granted & ~taken
+  :: ENOUGH(granted, WANTS(I)) ->
+     apply_rule(I, CAN(I));
+     granted = granted & ~(AHEAD_MATTERS -> taken : 0)
   :: else
   fi;
   granted = (ENOUGH(granted, WANTS(I)) -> BEST(granted, WANTS(I)) : 0)
@@ -167,14 +279,43 @@ inline my_turn(cards) {
  * dead, as if all were asked when the living one was. */
 inline scan_leader() {
   leader = NONE;
-  t = 1;
+  k = 1;
   do
-  :: t < (ticket == 0 -> last + 1 : ticket) && leader == NONE ->
-     if :: VISIBLE(who[t]) -> leader = who[t] :: else fi;
-     t++
+  :: k < (ticket == 0 -> last + 1 : ticket) && leader == NONE ->
+     if :: VISIBLE(who[k]) -> leader = who[k] :: else fi;
+     k++
   :: else -> break
   od;
   if :: leader == NONE -> leads = leads | ME :: else -> DROP(leads, ME) fi
+}
+
+/* `cand` is then those that `i` is ahead of in the order of turns. */
+inline find_behind(i) {
+  begin_order(seen);
+  next = NONE;
+  do
+  :: next != i -> next_in_turn(LINE, i)
+  :: else -> break
+  od;
+  cand = LINE & ~ahead
+}
+
+/* The last in line, which has no successor to notice its end, if it is ahead of anybody in the order of
+ * turns. */
+inline scan_last() {
+  pred[I] = NONE;
+  k = last;
+  do
+  :: k > ticket && !IN_LINE(who[k]) -> k--
+  :: else -> break
+  od;
+  if
+  :: k > ticket && usable ->
+     was = who[k];
+     find_behind(was);
+     if :: cand -> pred[I] = was :: else fi
+  :: else
+  fi
 }
 
 /* Line::ahead_of, the nearest that lives, and its read end: open_if_held opens first and asks second, so
@@ -182,11 +323,11 @@ inline scan_leader() {
 inline scan_predecessor() {
   was = pred[I];
   pred[I] = NONE;
-  t = (ticket == 0 -> last : ticket - 1);
+  k = (ticket == 0 -> last : ticket - 1);
   do
-  :: t > 0 && pred[I] == NONE ->
-     if :: VISIBLE(who[t]) -> pred[I] = who[t] :: else fi;
-     t--
+  :: k > 0 && pred[I] == NONE ->
+     if :: VISIBLE(who[k]) -> pred[I] = who[k] :: else fi;
+     k--
   :: else -> break
   od;
   another = (was != pred[I])
@@ -221,11 +362,27 @@ inline scan_predecessor() {
     if :: another -> another = false :: else -> goto placed fi); \
   RING(leader, placed)
 
+/* Where a card is unclaimed, a newcomer that is ahead of anybody in the order of turns rings the leader,
+ * which will watch it: those behind may have to be told when it ends. */
+#ifdef COMES_FOR_ITSELF
+#define COMES_FOR CAN(I)
+#else
+#define COMES_FOR 3
+#endif
+#ifdef COMES_UNHEARD
+#define RING_IF_AHEAD(on) goto on
+#else
+#define RING_IF_AHEAD(on) \
+  UNSEEN(d_step { find_behind(I); another = cand && (COMES_FOR & ~CARDS(seen)) }; \
+    if :: another -> another = false :: else -> goto on fi); \
+  RING(leader, on)
+#endif
+
 /* The last descriptor of the held FIFO is closed, after which its name says nothing to anybody. */
 inline hang_up() {
-  t = 1;
+  k = 1;
   do
-  :: t <= last -> if :: who[t] == I -> who[t] = NONE :: else fi; t++
+  :: k <= last -> if :: who[k] == I -> who[k] = NONE :: else fi; k++
   :: else -> break
   od;
   DROP(live, ME); DROP(named, ME); DROP(written, ME)
@@ -250,8 +407,9 @@ inline closed() {
 
 /* What the process knew goes with it. */
 inline forget() {
-  pred[I] = NONE; watch[I] = 0; watch_process[I] = 0; DROP(pidfds, ME); DROP(leads, ME); DROP(looking, MINE(3)); DROP(moved, MINE(3));
-    leader = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; by_process = 0; granted = 0; awaited = 0;
+  pred[I] = NONE; watch[I] = 0; watch_process[I] = 0; DROP(pidfds, ME); DROP(leads, ME);
+  DROP(looking, MINE(3)); DROP(moved, MINE(3));
+  leader = NONE; ticket = 0; before = 0; snapshot = 0; seen = 0; by_process = 0; granted = 0; passing = 0; awaited = 0;
   another = false; fresh = false; outdated = 0; stale = false; look_now = false
 }
 
@@ -261,18 +419,31 @@ inline forget() {
 #define JOINS (snapshot & CAN(I) & ~CARDS(seen) & ~awaited)
 #endif
 
+#if defined(OWN_CARDS_WATCHED)
+#define WATCHED (CAN(I) * 85)
+#else
+#define WATCHED 255
+#endif
+#ifdef LEADER_FIRST
+#define KEPT_FIRST CAN(I)
+#else
+#define KEPT_FIRST 0
+#endif
+
 active [N] proctype Waiter() {
   unsigned leader : 3 = NONE;  /* Follower's leader; NONE: it leads itself */
   unsigned ticket : 3;         /* OwnPlace, 0: not in line */
   unsigned before : 2;         /* cards that were claimed before the look */
   unsigned snapshot : 2;       /* cards that NVML shows as busy */
-  byte seen, by_process;       /* Look::claims, and those of them without a writer */
   unsigned granted : 2;        /* Decision::granted */
+  unsigned passing : 7;        /* those ahead by that decision */
   unsigned outdated : 2;       /* cards that were let go since they were read, and maybe claimed before */
   unsigned awaited : 2;        /* cards that only need time, as seen last */
   bool another;                /* its predecessor is another than before */
   bool fresh, stale, left, look_now;
+  byte seen, by_process;       /* Look::claims, and those of them without a writer */
 
+  if :: atomic { MINE(3) & HELD && MAY_END -> goto end_command } :: !(MINE(3) & HELD) -> skip fi;
   atomic { MAY_COME(I); awake = awake | ME; looking = looking | MINE(3) };
   goto counted;
 
@@ -308,7 +479,7 @@ counted:
 #endif
       DROP(looking, MINE(3)); DROP(moved, MINE(3)); before = 0
     };
-    if :: IN(leads, I) && ticket && pred[I] == NONE -> goto placed :: else fi);
+    if :: IN(leads, I) && ticket -> goto placed :: else fi);
   FIND_PLACE(placed);
 placed:
   STEP(d_step {                /* Waiter::my_turn: one step, since the end of one ahead only frees cards */
@@ -323,17 +494,24 @@ placed:
       fi
     };
     if
-    :: granted -> d_step { fresh = false; outdated = 0; seen = 0; by_process = 0; snapshot = 0 }; goto take
+    :: granted ->
+       d_step { fresh = false; outdated = 0; passing = order; seen = 0; by_process = 0; snapshot = 0 }; goto take
     :: !granted && outdated ->
        d_step { outdated = 0; seen = 0; by_process = 0; snapshot = 0; leader = NONE; DROP(mutex, ME) };
        goto look
     :: !granted && !outdated && ticket -> d_step { fresh = false; DROP(mutex, ME) }; goto after_look
     :: else -> fresh = false
     fi);
-  /* Line::join: FIFO, bell, record. */
+#ifndef COMES_LATE
+  RING_IF_AHEAD(join);
+join:                          /* Line::join: FIFO, bell, record */
+#endif
   STEP(d_step { last++; ticket = last; who[ticket] = I; live = live | ME; named = named | ME });
   STEP(hears = hears | ME);
   STEP(d_step { written = written | ME; DROP(mutex, ME) });
+#ifdef COMES_LATE
+  RING_IF_AHEAD(after_look);
+#endif
 
 after_look:                    /* Waiter::settle_down */
   UNSEEN(if
@@ -347,11 +525,12 @@ after_look:                    /* Waiter::settle_down */
 call_others:
   STEP(d_step {                /* Leader: one step, since a ring that comes later does no less */
     usable = 3 & ~snapshot & ~CARDS(seen);
-    cand = CAN(I) & usable;
-    taken = (ENOUGH(cand, WANTS(I)) -> BEST(cand, WANTS(I)) : cand);
-    upper = last;
-    apply_rule(ticket + 1, 3, true);
-    watch[I] = seen & ~by_process;                      /* Claims::watch */
+    taken = KEPT_FIRST & usable;
+    apply_rule(NONE, 3);                                /* itself at its place */
+#if !defined(LAST_UNWATCHED) && !defined(LAST_LATE)
+    scan_last();
+#endif
+    watch[I] = seen & ~by_process & WATCHED;            /* Claims::watch */
     watch_process[I] = by_process
   });
   UNSEEN(d_step {              /* one that cannot be watched any more has it look again */
@@ -362,6 +541,9 @@ call_others:
     :: else
     fi
   });
+#ifdef LAST_LATE
+  UNSEEN(d_step { scan_last() });
+#endif
 settled:
   UNSEEN(d_step {
       awaited = snapshot & CAN(I) & ~CARDS(seen); leader = NONE; seen = 0; by_process = 0;
@@ -406,8 +588,10 @@ rung:
       assert(!(CARDS(claims | kept) & granted));        /* (a) no card has two owners */
       usable = 3 & ~CARDS(claims | kept) & ~outside;
       taken = 0;
-      upper = (ticket == 0 -> last : ticket - 1);
-      apply_rule(1, 3, false);
+      do
+      :: passing -> next = passing % (N + 1) - 1; passing = passing / (N + 1); serve(false)
+      :: else -> break
+      od;
       assert(!(taken & granted));                       /* (c) nobody ahead is passed */
       claims = claims | MINE(granted & 1 -> 1 : granted)
     };
@@ -447,13 +631,6 @@ end_dying:                     /* the kernel closes the descriptors, in no promi
   goto end_dying
 }
 
-#define RESTS(i) (!IN(awake, i) && !READY(i))
-#if N == 3
-#define QUIET (RESTS(0) && RESTS(1) && RESTS(2))
-#else
-#define QUIET (RESTS(0) && RESTS(1) && RESTS(2) && RESTS(3))
-#endif
-
 #if OUTSIDER
 active proctype Outsider() {
   atomic { OUTSIDER_MAY_GO -> outside = 0 }
@@ -468,18 +645,16 @@ end:
   :: d_step { QUIET && live ->
        usable = 3 & ~CARDS(claims | kept) & ~outside;
        taken = 0;
-       t = 1;
+       begin_order(claims | kept);
        do
-       :: t <= last ->
+       :: next_in_turn(live, NONE);
           if
-          :: IN(live, who[t]) ->
-             cand = CAN(who[t]) & usable & ~taken;
-             assert(!ENOUGH(cand, WANTS(who[t])));
+          :: next != NONE ->
+             cand = CAN(next) & usable & ~taken;
+             assert(!ENOUGH(cand, WANTS(next)));
              taken = taken | cand
-          :: else
-          fi;
-          t++
-       :: else -> break
+          :: else -> break
+          fi
        od
      }
   od

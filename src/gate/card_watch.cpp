@@ -6,6 +6,8 @@ namespace gpu_gate {
 namespace {
 
 constexpr std::size_t kMaxProcesses = 64;
+/// Of claims on devices that are not listed. They end somebody's turn as well.
+constexpr std::size_t kMaxElsewhere = 16;
 
 }  // namespace
 
@@ -14,11 +16,15 @@ Result<bool> CardWatch::watch_claims(const Claims& claims, const std::vector<Cla
   claims_.clear();
   bool all = true;
   std::set<std::string> watched;
+  std::size_t elsewhere = 0;
   for (const Claim& claim : live) {
-    if (claim.ticket < within || !devices.contains(claim.uuid)) continue;
+    if (claim.ticket < within) continue;
+    const bool listed = devices.contains(claim.uuid);
+    if (!listed && ++elsewhere > kMaxElsewhere) continue;
     const bool outer = claim.ticket == within;
     if (!watched.insert(outer ? std::string() : claim.uuid).second) continue;
     Result<std::optional<ClaimWatch>> watch = claims.watch(claim);
+    if (!watch && !listed) continue;
     if (!watch) return fail(watch.error());
     if (*watch) {
       claims_.push_back({.fd = std::move((*watch)->fd), .events = (*watch)->events});

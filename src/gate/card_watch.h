@@ -24,8 +24,8 @@ class CardWatch {
   };
 
   /// Watches one of the live claims on each of these devices and, inside a claim, one of that claim
-  /// itself: as many as devices, however many claims there are, so that nobody can exhaust the
-  /// descriptors of others. False if one has just ended. Errors: lock_file, system.
+  /// itself: as many as devices and a few on others, however many claims there are, so that nobody
+  /// can exhaust the descriptors of others. False if one has just ended. Errors: lock_file, system.
   Result<bool> watch_claims(const Claims& claims, const std::vector<Claim>& live,
                             const std::set<std::string>& devices, Ticket within);
 

@@ -50,10 +50,19 @@ TEST_F(CardWatchTest, AClaimThatHasEndedIsNotWatchedAgain) {
   EXPECT_EQ(watched(), 1U);
 }
 
-TEST_F(CardWatchTest, OnlyClaimsOnTheDevicesAskedForAreWatched) {
-  const NewClaim claim = box_.claim({"GPU-0", "GPU-1", "GPU-2"});
+TEST_F(CardWatchTest, ClaimsOnOtherDevicesAreWatchedAsWell) {
+  NewClaim claim = box_.claim({"GPU-0", "GPU-1", "GPU-2"});
   watch_claims({"GPU-1", "GPU-2", "GPU-3"});
-  EXPECT_EQ(watched(), 2U);
+  EXPECT_EQ(watched(), 3U);
+  claim.held[0].reset();
+  EXPECT_TRUE(sleep().claim);
+}
+
+TEST_F(CardWatchTest, OfClaimsOnOtherDevicesOnlyAFewAreWatched) {
+  std::vector<NewClaim> claims;
+  for (int i = 0; i < 50; ++i) claims.push_back(box_.claim({"GPU-" + std::to_string(i)}));
+  watch_claims({"GPU-1"});
+  EXPECT_EQ(watched(), 17U);
 }
 
 TEST_F(CardWatchTest, HoweverManyClaimsThereAreOnADeviceOneIsWatched) {

@@ -39,7 +39,10 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
   if (awaited.empty()) backoff_.stop();
   if (const auto settled = post.settling.next(now)) next_look_ = std::min(next_look_, *settled);
   if (const auto soon = backoff_.next(now)) next_look_ = std::min(next_look_, *soon);
-  return watch_.watch_claims(post.claims, look.claims, look.devices(), post.place.within);
+  const Result<bool> all_live =
+      watch_.watch_claims(post.claims, look.claims, look.devices(), post.place.within);
+  if (!all_live) return fail(all_live.error());
+  return *all_live && !own_turn_;
 }
 
 void Leader::served(const Look& look, const Post& post, Calls& calls) {
@@ -51,12 +54,16 @@ void Leader::served(const Look& look, const Post& post, Calls& calls) {
 std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls,
                                                 Until until) {
   std::set<std::string> awaited;
+  own_turn_ = false;
+  last_end_.reset();
   // As if the contested devices had settled: a waiter that would get one must know, to begin its
   // own count.
   LineRule rule = look.rule(look.devices());
   if (!rule.leaves_any()) return awaited;
   const Oneself oneself = post.oneself(look.request.criteria);
   forget_those_gone(post.roster);
+  const Ticket last = watch_last(post);
+  Ticket hindmost = 0;
   Turns turns(post.line, post.roster, post.place.within, look.policy.order, look.held, &oneself,
               records_);
   std::map<Ticket, std::vector<std::size_t>> offers;
@@ -65,9 +72,11 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
     if (!turn) return awaited;
     if (!*turn) break;
     const Place& place = (*turn)->place;
+    hindmost = place.ticket;
     Waiting waiting{.ticket = place.ticket, .uid = (*turn)->uid, .request = &look.request};
     if ((*turn)->oneself) {
-      rule.next(waiting);
+      const Decision own = rule.next(waiting);
+      own_turn_ = !own.granted.empty() && !any_contested(own);
       continue;
     }
     const Result<bool> passed_over = post.line.is_passed_over(place);
@@ -88,7 +97,22 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
     offers[place.ticket] = decision.granted;
   }
   offers_ = std::move(offers);
+  if (hindmost >= last) last_end_.reset();
   return awaited;
+}
+
+/// Watches the last in line, as it is now; returns its ticket. Nobody stands behind it to tell the
+/// leader of its end, and in the order of turns it may be ahead of others.
+Ticket Leader::watch_last(const Post& post) {
+  const std::vector<Queued>& places = post.roster.places();
+  for (auto last = places.rbegin(); last != places.rend(); ++last) {
+    if (last->ticket <= post.place.ticket) break;
+    Result<UniqueFd> end = post.line.watch({.ticket = last->ticket, .within = post.place.within});
+    if (!end || !*end) continue;
+    last_end_ = std::move(*end);
+    return last->ticket;
+  }
+  return 0;
 }
 
 /// A record is read once: a waiter that changes its own rings, and then all are read anew.
@@ -103,6 +127,7 @@ void Leader::rung() {
 
 void Leader::add_to(WaitSet& set) {
   watch_.add_to(set);
+  if (last_end_) last_end_id_ = set.add(last_end_.get(), 0);
   set.until(next_look_);
 }
 
@@ -112,7 +137,7 @@ bool Leader::woke(const WaitSet& set, Clock::time_point now) {
     backoff_.start(now);
     return true;
   }
-  return now >= next_look_;
+  return now >= next_look_ || (last_end_ && set.fired(last_end_id_));
 }
 
 }  // namespace gpu_gate

@@ -37,10 +37,14 @@ class Leader {
   std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls,
                                           Until until);
   void forget_those_gone(const Roster& roster);
+  Ticket watch_last(const Post& post);
 
   Clock::time_point next_look_;
   Backoff backoff_;
   CardWatch watch_;
+  UniqueFd last_end_;  // of the last in line, where it stands ahead of others
+  WaitSet::Id last_end_id_ = 0;
+  bool own_turn_ = false;                              // when it decided for others
   std::set<std::string> draining_;                     // at the last look
   WaiterRecords records_;                              // of the others
   std::map<Ticket, std::vector<std::size_t>> offers_;  // contested devices that each was told of

@@ -235,6 +235,54 @@ TEST_F(LeaderTest, AClaimThatEndedDuringTheLookMeansAnotherLook) {
   EXPECT_FALSE(looked(look));
 }
 
+/// Somebody holds less than the leader, so the last in line stands ahead of it.
+class OvertakenTest : public LeaderTest {
+ protected:
+  OvertakenTest() { box_.give_to(last_.place, 1000); }
+  bool look() {
+    Look look = look_at({card(0), occupied_card(1)}, wish(2));
+    look.held = {{::geteuid(), kWholeGpu}};
+    return looked(look);
+  }
+  OwnPlace last_ = box_.join(wish(2));
+};
+
+TEST_F(OvertakenTest, TheEndOfTheLastInLineWakes) {
+  EXPECT_TRUE(look());
+  EXPECT_EQ(watched(leader_), 1U);
+  last_.held.reset();
+  EXPECT_TRUE(leader_.woke(sleep_of(leader_), looked_));
+}
+
+TEST_F(OvertakenTest, OfTheDeadNoneIsTheLast) {
+  box_.dead_place();
+  look();
+  last_.held.reset();
+  EXPECT_TRUE(leader_.woke(sleep_of(leader_), looked_));
+}
+
+TEST_F(OvertakenTest, WhereTheLastIsLastByTurnsItsEndIsNobodysGain) {
+  const OwnPlace behind = box_.join();
+  look();
+  EXPECT_EQ(watched(leader_), 0U);
+}
+
+TEST_F(OvertakenTest, WhereNothingIsFreeItIsNotWatched) {
+  Look look = look_at({card(0)}, wish(1));
+  look.occupancy[0].whole = true;
+  look.held = {{::geteuid(), kWholeGpu}};
+  looked(look);
+  EXPECT_EQ(watched(leader_), 0U);
+}
+
+TEST_F(OvertakenTest, OneAheadThatEndsBeforeItDecidesForOthersLeavesItItsTurn) {
+  // As by a decision under the mutex that found the other ahead.
+  Look look = look_at({card(0, 45000), card(1, 45000)}, wish(2));
+  look.held = {{::geteuid(), kWholeGpu}};
+  last_.held.reset();
+  EXPECT_FALSE(looked(look));
+}
+
 TEST_F(LeaderTest, WatchesTheClaimsOnEveryDevice) {
   const NewClaim own = box_.claim({"GPU-0"});
   const NewClaim other = box_.claim({"GPU-1"});

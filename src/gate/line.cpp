@@ -57,6 +57,12 @@ Result<std::optional<uid_t>> Line::holder(const Place& place) const {
   return *held ? std::optional((*held)->owner) : std::nullopt;
 }
 
+Result<UniqueFd> Line::watch(const Place& place) const {
+  Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), place_name(place));
+  if (!held) return fail(held.error());
+  return *held ? std::move((*held)->read_end) : UniqueFd();
+}
+
 std::optional<uid_t> Line::owner(const Place& place) const {
   struct stat info{};
   const std::string name = place_name(place);

@@ -48,6 +48,9 @@ class Line {
   /// The user of the waiter at a place; nothing where it has left.
   Result<std::optional<uid_t>> holder(const Place& place) const;
 
+  /// What hangs up (POLLHUP) when the waiter at a place leaves; no descriptor where it has left.
+  Result<UniqueFd> watch(const Place& place) const;
+
   /// The record of a place, as far as `holder` wrote it.
   std::optional<WaiterRecord> record(const Place& place, uid_t holder) const;
 

@@ -357,6 +357,11 @@ class Waiter {
     const bool changed = request.barred != barred_;
     if (!place_) {
       if (Status ready = make_ready(look); !ready) return ready;
+      // In the order of turns it may come to stand ahead of others, for whom the leader decides.
+      // Rung before: if this process is killed in between, nobody would tell of its end.
+      if (follower() != nullptr && look.rule({}).leaves_any()) {
+        line_.ring_bell(follower()->leader());
+      }
       Result<OwnPlace> place = line_.join(guard, last_ticket, record);
       if (!place) return fail(place.error());
       place_ = std::move(*place);

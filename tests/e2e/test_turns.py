@@ -5,7 +5,7 @@ import signal
 import time
 
 from at_once import at_once
-from harness import ALICE, BOB, LIMIT, NEVER, ROOT, Order, User, lateness
+from harness import ALICE, BOB, LIMIT, NEVER, ROOT, Order, User, lateness, wait_until
 
 SETTLE = 10.0  # seconds that a card is kept for a waiter that cannot use it yet
 
@@ -88,6 +88,37 @@ def test_the_end_of_a_job_brings_its_user_forward(make_box):
     bob = box.wait_in_line(*NEVER, "--only", 2, user=BOB)
     bobs.kill()
     assert bob.finish() == 0
+
+
+def test_the_last_in_line_that_dies_leaves_what_it_kept_to_those_it_had_overtaken(make_box):
+    box = make_box(cards=2)
+    box.hold("--only", 1, user=ALICE)
+    holder = box.hold("--only", 0)
+    alice = box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    bob = box.wait_in_line(*NEVER, "-n", 2, user=BOB)
+    box.log_calls()
+    holder.kill()
+    wait_until(lambda: box.looks(alice.pid) >= 1, "the leader has looked")
+    assert alice.alive()
+    bob.signal(signal.SIGKILL)
+    assert alice.finish() == 0
+
+
+def test_one_that_came_forward_while_another_was_called_leaves_that_one_its_turn_when_it_dies(make_box):
+    box = make_box(cards=3)
+    box.hold("--only", 2)
+    box.wait_in_line(*NEVER, "--only", 2)  # leads
+    box.hold("--only", 1, user=ALICE)
+    holder = box.hold("--only", 0)
+    alice = box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    alice.stop()
+    holder.kill()
+    bob = box.wait_in_line(*NEVER, "--only", "0,1", "-n", 2, user=BOB)
+    box.log_calls()
+    alice.signal(signal.SIGCONT)
+    wait_until(lambda: box.looks(alice.pid) >= 1, "she has looked")
+    bob.signal(signal.SIGKILL)
+    assert alice.finish() == 0
 
 
 def test_what_parts_of_a_job_hold_counts_once(make_box):
