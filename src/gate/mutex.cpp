@@ -147,7 +147,7 @@ MutexGuard::MutexGuard(MutexGuard&& other) noexcept
     : file_(std::exchange(other.file_, nullptr)),
       block_(std::move(other.block_)),
       counters_(other.counters_),
-      log_(std::move(other.log_)) {}
+      log_(other.log_) {}
 
 MutexGuard::~MutexGuard() {
   // Closing lets go of it too, should the kernel refuse the one way.

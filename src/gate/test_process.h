@@ -32,7 +32,7 @@ struct Pipe {
 
 /// Do these events, or a hang-up, come to the descriptor in time? With no time: are they there?
 inline bool wakes(int fd, short events, int timeout_ms = kPatienceMs) {
-  struct pollfd wait{fd, events, 0};
+  struct pollfd wait{.fd = fd, .events = events, .revents = 0};
   return ::poll(&wait, 1, timeout_ms) == 1;
 }
 

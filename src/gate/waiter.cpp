@@ -316,15 +316,16 @@ class Waiter {
     }
     granted_.indices_hold = indices_hold(look.snapshot);
     reserved_.clear();
+    // The leader sleeps on the claims it knows; this one is new to it, and changes the order of
+    // turns (so does the turn of one that claims nothing). Rung before: if this process is killed in
+    // between, its mutex may be let go before its claim.
+    if (follower() != nullptr) line_.ring_bell(follower()->leader());
     if (options_.keep_devices) {
       ClaimRecord record{
           .owner = options_.owner, .devices = {}, .with_process = options_.with_process};
       record.owner.since = std::time(nullptr);
       record.within = within_;
       for (const Device& device : granted_.devices) record.devices.push_back(device.uuid);
-      // The leader sleeps on the claims it knows; this one is new to it. Rung before: if this
-      // process is killed in between, its mutex may be let go before its claim.
-      if (follower() != nullptr) line_.ring_bell(follower()->leader());
       Result<NewClaim> made = claims_.make(guard, scan, record, Recording::required);
       if (!made && lacks_room(made.error())) {
         leave();  // what its place took up may be the room that is lacking

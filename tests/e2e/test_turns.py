@@ -77,6 +77,20 @@ def test_what_a_waiter_keeps_goes_to_another_once_its_user_holds_more(make_box):
     assert alice.finish() == 0
 
 
+def test_a_turn_of_one_that_claims_nothing_counts_and_is_told(make_box):
+    # By it Alice has had her turn, and the card that her first request keeps is Bob's.
+    box = make_box(cards=3)
+    box.hold("--only", 1)
+    third = box.hold("--only", 2)
+    box.wait_in_line(*NEVER, "--only", "0,1", "-n", 2, user=ALICE)
+    bob = box.wait_in_line(*NEVER, "--only", 0, user=BOB)
+    waits = box.start("wait", *NEVER, "--only", 2, user=ALICE)
+    waits.wait_for("in line")
+    third.kill()
+    assert waits.finish() == 0
+    assert bob.finish() == 0
+
+
 def test_the_end_of_a_job_brings_its_user_forward(make_box):
     # Bob's job ends on a card that nobody in line may have; by that he holds less than Alice, and the card that
     # her request keeps is his.
