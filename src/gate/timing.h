@@ -45,6 +45,11 @@ constexpr seconds kOftenFor{5};
 constexpr milliseconds kSeldom{250};
 constexpr seconds kSeldomFor{30};
 
+/// One that stands in line tries for so long, and so often, to use the directory that was made in
+/// the place of its own: it may not be whole yet.
+constexpr seconds kReopenFor{5};
+constexpr milliseconds kBetweenOpens{50};
+
 /// A driver's session that no look has used for so long is closed: while it is open the driver
 /// cannot be reset, reloaded or changed.
 constexpr seconds kIdleSession{1};

@@ -317,8 +317,8 @@ class Waiter {
     granted_.indices_hold = indices_hold(look.snapshot);
     reserved_.clear();
     // The leader sleeps on the claims it knows; this one is new to it, and changes the order of
-    // turns (so does the turn of one that claims nothing). Rung before: if this process is killed in
-    // between, its mutex may be let go before its claim.
+    // turns (so does the turn of one that claims nothing). Rung before: if this process is killed
+    // in between, its mutex may be let go before its claim.
     if (follower() != nullptr) line_.ring_bell(follower()->leader());
     if (options_.keep_devices) {
       ClaimRecord record{
@@ -607,6 +607,16 @@ class Waiter {
   Granted granted_;
 };
 
+/// Opens the lock directory; tries again until then where it cannot be used. Blocks as long.
+Result<LockDir> open_within(const LockDirPaths& paths, Clock::time_point until) {
+  for (;;) {
+    Result<LockDir> dir = LockDir::open(paths);
+    if (dir || Clock::now() >= until) return dir;
+    const struct timespec pause{.tv_sec = 0, .tv_nsec = nanoseconds(timing::kBetweenOpens).count()};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
 }  // namespace
 
 Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
@@ -616,7 +626,9 @@ Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
   Session session(source, options, observer);
   bool waited = false;
   for (int reopens = 0;; ++reopens) {
-    Result<LockDir> dir = LockDir::open(paths);
+    // Whoever makes another directory may not be done with it yet.
+    const std::chrono::nanoseconds patience = reopens == 0 ? nanoseconds(0) : timing::kReopenFor;
+    Result<LockDir> dir = open_within(paths, Clock::now() + patience);
     if (!dir) return fail(dir.error());
     observer.opened(*dir);
     const std::string path = dir->path();

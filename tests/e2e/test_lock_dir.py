@@ -222,6 +222,27 @@ def test_who_stands_in_line_goes_over_to_the_directory_that_root_makes(places):
     assert places.root("ls /run/lock/gpu-gate/queue") == ""
 
 
+def test_who_stands_in_line_does_not_mind_that_root_makes_the_directory_step_by_step(places):
+    places.hold(user=ALICE)
+    waiter = places.start("run", "--poll", 0.1, "--", "true", user=BOB)
+    waiter.wait_for("in line")
+    places.root("mkdir -m 755 /run/gpu-gate")
+    wait_until(lambda: places.root("ls /run/lock/gpu-gate/queue") == "", "it has left the old one")
+    assert places.run("run", "--timeout", 0, "--", "true", user=BOB).status == 5  # nobody can use the new one yet
+    places.root("chmod 1777 /run/gpu-gate")
+    wait_until(lambda: "json" in places.root("ls /run/gpu-gate/queue 2>/dev/null || true"), "it has gone over")
+    assert waiter.alive()
+
+
+def test_who_stands_in_line_ends_where_the_directory_that_root_makes_cannot_be_used(places):
+    places.hold(user=ALICE)
+    waiter = places.start("run", "--poll", 0.1, "--timeout", 1000, "--", "true", user=BOB)
+    waiter.wait_for("in line")
+    places.root("mkdir -m 755 /run/gpu-gate")
+    assert waiter.finish() == 5
+    assert "/run/gpu-gate" in waiter.err
+
+
 @pytest.mark.skipif(not shutil.which("strace"), reason="no strace here")
 def test_who_is_about_to_claim_while_root_makes_the_directory_claims_nothing_in_the_old_one(places):
     """It has looked and holds the mutex there; another claims in the new directory before it goes on."""
