@@ -123,11 +123,12 @@ def children_of(pid):
         return []
 
 
-def processes_with(file, text):
-    """The pids of all processes whose /proc/PID/FILE holds these bytes; one may end while it is looked at."""
-    for entry in os.listdir("/proc"):
+def processes_with(file, text, since=0.0):
+    """The pids of all processes whose /proc/PID/FILE holds these bytes; one may end while it is looked at. Those
+    whose /proc/PID the kernel knew before this time (of time.time()) are passed over, which costs less."""
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if entry.isdigit() and text in pathlib.Path("/proc", entry, file).read_bytes():
+            if os.stat(f"/proc/{entry}").st_ctime >= since and text in pathlib.Path("/proc", entry, file).read_bytes():
                 yield int(entry)
 
 
@@ -266,6 +267,7 @@ class Box:
     def __init__(self, cards=1, variant="current", memory=46068, reserved=600):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-test-", dir="/tmp"))
         self.folder.chmod(0o1777)
+        self.began = time.time() - 0.1  # the kernel's time stamps come from a coarse clock
         self.machine = self.folder / "machine.txt"
         self.lock = self.folder / "lock"
         self.variant = variant
@@ -458,7 +460,7 @@ class Box:
     def running(self):
         """The pids of all that runs on this machine."""
         marker = f"GPU_SIM_MACHINE={self.machine}\0".encode()
-        return [pid for pid in processes_with("environ", marker) if pid != os.getpid()]
+        return [pid for pid in processes_with("environ", marker, self.began) if pid != os.getpid()]
 
     def close(self):
         """Ends all that runs on it, and removes it."""
