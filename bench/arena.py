@@ -50,16 +50,19 @@ def file_system(folder):
 class Child:
     """A started process. By posix_spawn, because subprocess costs more than what is measured."""
 
-    def __init__(self, words, env, stdin=None, stdout=None, stderr=None):
+    def __init__(self, words, env, stdin=None, stdout=None, stderr=None, terminal=None):
         actions = []
         for number, place in enumerate((stdin, stdout, stderr)):
-            if isinstance(place, int):
+            if terminal:  # the first that the leader of a session opens is the session's own (tty_ioctl(4))
+                actions.append((os.POSIX_SPAWN_OPEN, number, terminal, os.O_RDWR, 0))
+            elif isinstance(place, int):
                 actions.append((os.POSIX_SPAWN_DUP2, place, number))
             else:
                 flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 actions.append((os.POSIX_SPAWN_OPEN, number, str(place or os.devnull), flags, 0o644))
         words = [str(word) for word in words]
-        self.pid = os.posix_spawn(words[0], words, env, file_actions=actions, setsigmask=[])
+        self.pid = os.posix_spawn(words[0], words, env, file_actions=actions, setsigmask=[],
+                                  setsid=terminal is not None)
         self.started = time.monotonic()
         self.status = None
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import select
 import time
 
 from arena import Failed, wait_until
@@ -12,6 +13,8 @@ from table import Row, at_most
 WAITERS = 64
 WINDOW_S, QUICK_WINDOW_S = 20, 5
 CPU_LIMIT_S = 0.1  # in 20 s
+ON_TERMINALS = 300
+TERMINALS_LIMIT = 0.02  # of a core for a thousand
 
 
 def measure(arena, options):
@@ -43,6 +46,53 @@ def measure(arena, options):
                 max(flock_memory)),
         Row(f"{name}: memory of the first", memory[0], "MiB", max(flock_memory)),
         Row(f"{name}: memory of all", sum(memory), "MiB", sum(flock_memory)),
+        *measure_on_terminals(arena, options),
+    ]
+
+
+def measure_on_terminals(arena, options):
+    """Each rewrites a line on a terminal of its own, and the terminal is read."""
+    window_s = options.of(WINDOW_S, QUICK_WINDOW_S)
+    machine = arena.machine(devices=1)
+    machine.env["TERM"] = "xterm"
+    machine.start(*machine.gate_run("/bin/sleep", "1000"))
+    wait_until(lambda: list(machine.lock_dir.glob("claims/*.json")), "the GPU is taken")
+
+    def join(terminals):
+        began = time.monotonic()
+        before = len(list(machine.lock_dir.glob("queue/*.json")))
+        children = [machine.start(*machine.gate_run("/bin/true", options=() if terminal else ("-q",)), terminal=terminal)
+                    for terminal in terminals]
+        wait_until(lambda: len(list(machine.lock_dir.glob("queue/*.json"))) == before + len(children), "all are in line",
+                   pause_s=0.02)
+        return children, time.monotonic() - began
+
+    quiet, quiet_s = join(ON_TERMINALS * [None])
+    for child in quiet:
+        child.kill()
+        child.wait()
+    pairs = [os.openpty() for _ in range(ON_TERMINALS)]
+    gates, joined_s = join([os.ttyname(side) for _, side in pairs])
+    readers = select.poll()
+    for main, _ in pairs:
+        readers.register(main, select.POLLIN)
+    end, before = time.monotonic() + window_s + 1, None
+    while (left := end - time.monotonic()) > 0:
+        for main, _ in readers.poll(1000 * min(left, 0.5)):
+            os.read(main, 65536)
+        if before is None and left <= window_s:  # the last to arrive have finished joining
+            before = cpu_s(gates)
+    cpu = (cpu_s(gates) - before) / window_s
+    if not all(child.running() for child in gates):
+        raise Failed("a waiter did not wait")
+    arena.end_children()
+    for main, side in pairs:
+        os.close(main)
+        os.close(side)
+    name = f"waiting on terminals, {ON_TERMINALS}"
+    return [
+        at_most(f"{name}: CPU of a core", 100 * cpu, 100 * TERMINALS_LIMIT * ON_TERMINALS / 1000, "%"),
+        at_most(f"{name}: until all are in line", joined_s, 1.2 * quiet_s, "s", quiet_s),
     ]
 
 

@@ -11,6 +11,7 @@
 #include "base/signals.h"
 #include "cli/console.h"
 #include "cli/text.h"
+#include "gate/timing.h"
 
 namespace gpu_gate {
 namespace {
@@ -118,26 +119,43 @@ void Notices::looked(const WaitReport& report) {
 }
 
 void Notices::positioned(const Standing& standing) {
+  position_ = standing.position;
   standing_ = standing_text(standing);
-  if (rewrites() || standing_ == told_standing_) return;  // the rewritten line has it
+  if (rewrites()) {
+    if (!line_.empty()) ticked();  // the rewritten line has it
+    return;
+  }
+  if (standing_ == told_standing_) return;
   told_standing_ = standing_;
   tell(standing_ + "\n");
 }
 
 std::chrono::milliseconds Notices::tick() const {
-  return std::chrono::milliseconds(terminal_ ? 1000 : 0);
+  using std::chrono::milliseconds;
+  constexpr std::chrono::minutes kMinute{1};
+  if (!terminal_) return milliseconds(0);
+  const auto waited = Clock::now() - since_;
+  const milliseconds often = timing::tick_interval(position_);
+  if (waited < kMinute || often < 2 * timing::tick_interval(1)) return often;
+  // Far back only what changes the text counts: human_duration has no seconds any more.
+  return std::chrono::duration_cast<milliseconds>(kMinute - waited % kMinute) + milliseconds(10);
 }
 
 /// Asked each time: Ctrl-Z, `bg` and `fg` change it.
 bool Notices::rewrites() const { return terminal_ && stderr_in_foreground(); }
 
 void Notices::ticked() {
-  if (!rewrites()) return;
+  if (!rewrites()) {
+    line_.clear();
+    return;
+  }
   const auto waited = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - since_);
   const std::string standing = standing_.empty() ? "" : ", " + standing_;
   const char* way_out = interruptible_ && stderr_has_ctrl_c() ? " (Ctrl-C gives up)" : "";
-  show_line(fmt::format("waited {}{}{}", human_duration(waited), standing, way_out));
-  line_shown_ = true;
+  std::string line = fmt::format("waited {}{}{}", human_duration(waited), standing, way_out);
+  if (line == line_) return;
+  show_line(line);
+  line_ = std::move(line);
 }
 
 void Notices::driver_failed(const Error& error) {
@@ -179,8 +197,8 @@ void Notices::tell(const std::string& lines) {
 }
 
 void Notices::clear() {
-  if (line_shown_ && rewrites()) show_line("");
-  line_shown_ = false;
+  if (!line_.empty() && rewrites()) show_line("");
+  line_.clear();
 }
 
 }  // namespace gpu_gate

@@ -58,8 +58,9 @@ class Notices final : public WaitObserver {
   std::vector<std::string> keys_;  // of the reasons told last, one for each device
   std::string standing_;           // in line, in words
   std::string told_standing_;
+  std::size_t position_ = 0;  // in line
   bool began_ = false;
-  bool line_shown_ = false;
+  std::string line_;        // that is shown and can be rewritten, "" for none
   std::string unfinished_;  // of a line of which only a part could be written
   bool delay_told_ = false;
   bool dir_told_ = false;

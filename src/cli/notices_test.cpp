@@ -327,6 +327,31 @@ TEST_F(NoticeOnTerminal, ShowsTimeAndPlaceInALineThatIsRewritten) {
   EXPECT_FALSE(has(text, "\n")) << text;
 }
 
+TEST_F(NoticeOnTerminal, WritesNothingWhereTheLineIsTheSame) {
+  const std::string text = shown([](Notices& notices) {
+    for (int i = 0; i < 3; ++i) notices.ticked();
+  });
+  EXPECT_EQ(text.find("waited"), text.rfind("waited")) << text;
+}
+
+TEST_F(NoticeOnTerminal, ShowsANewPlaceAtOnceInTheLineThatIsRewritten) {
+  const std::string text = shown([](Notices& notices) {
+    notices.positioned(at_place(3));
+    notices.ticked();
+    notices.positioned(at_place(2));
+  });
+  EXPECT_TRUE(has(text, "3rd in line") && has(text, rewrite_ + "gpu-gate: waited 0s, 2nd in line"))
+      << text;
+}
+
+TEST_F(NoticeOnTerminal, TicksTheLessOftenTheLongerTheLineIs) {
+  shown([](Notices& notices) {
+    EXPECT_EQ(notices.tick(), std::chrono::seconds(1));
+    notices.positioned(at_place(160));
+    EXPECT_EQ(notices.tick(), std::chrono::seconds(11));
+  });
+}
+
 TEST_F(NoticeOnTerminal, ShowsNoPlaceThatItDoesNotKnow) {
   const std::string text = shown([](Notices& notices) { notices.ticked(); });
   EXPECT_TRUE(has(text, "waited 0s") && !has(text, "in line")) << text;

@@ -22,14 +22,13 @@ struct QueueNames {
 
 Result<QueueNames> scan_names(int queue) {
   if (queue < 0) return QueueNames{};  // there is no line yet
-  const Result<std::vector<std::string>> names = names_in(queue);
-  if (!names) return fail(names.error());
   const Ticket highest = highest_plausible_ticket();
   QueueNames found;
-  for (const std::string& name : *names) {
+  const Status read = for_each_name(queue, [&](std::string_view name) {
     found.last_ticket = std::max(found.last_ticket, ticket_in_queue(name, highest).value_or(0));
     if (const auto place = parse_place_name(name, highest)) found.places.push_back(*place);
-  }
+  });
+  if (!read) return fail(read.error());
   std::sort(found.places.begin(), found.places.end(),
             [](const Place& a, const Place& b) { return a.ticket < b.ticket; });
   return found;

@@ -76,19 +76,25 @@ Status replace_record_file(int dir, const std::string& name, const std::string& 
 // take 32 KiB for each listing, of which every look makes three. As a bare call: the C library has
 // a function for it only from version 2.30 on.
 Result<std::vector<std::string>> names_in(int dir) {
+  std::vector<std::string> names;
+  const Status read = for_each_name(dir, [&](std::string_view name) { names.emplace_back(name); });
+  if (!read) return fail(read.error());
+  return names;
+}
+
+Status for_each_name(int dir, const std::function<void(std::string_view)>& visit) {
   if (::lseek(dir, 0, SEEK_SET) < 0) {
     return fail(system_error(ErrorKind::lock_file, "lseek", ".", errno));
   }
-  std::vector<std::string> names;
   alignas(struct dirent64) std::array<char, 4096> buffer;
   for (;;) {
     const long size = ::syscall(SYS_getdents64, dir, buffer.data(), buffer.size());
     // A directory that was removed has no names, as readdir(3) tells it.
-    if (size == 0 || (size < 0 && errno == ENOENT)) return names;
+    if (size == 0 || (size < 0 && errno == ENOENT)) return {};
     if (size < 0) return fail(system_error(ErrorKind::lock_file, "getdents64", ".", errno));
     for (long at = 0; at < size;) {
       const auto* entry = reinterpret_cast<const struct dirent64*>(buffer.data() + at);
-      if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+      if (entry->d_name[0] != '.') visit(entry->d_name);
       at += entry->d_reclen;
     }
   }

@@ -2,8 +2,10 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -42,6 +44,9 @@ constexpr int kMaxTicketTries = 64;
 /// The names in the directory, less those that begin with a dot. Moves the position of the
 /// descriptor. Errors: lock_file, system.
 Result<std::vector<std::string>> names_in(int dir);
+
+/// The same without a copy of each. What is visited is gone with the call.
+Status for_each_name(int dir, const std::function<void(std::string_view)>& visit);
 
 /// May this user remove a file of that owner from a sticky directory (unlink(2))?
 bool may_remove(uid_t owner);

@@ -69,4 +69,11 @@ constexpr std::optional<std::chrono::nanoseconds> poll_for_others(std::chrono::n
   return std::max<std::chrono::nanoseconds>(poll, kShortestPollForOthers);
 }
 
+/// How often one at this position tells a terminal how long it has waited: the nearer to the front,
+/// the more often.
+constexpr std::chrono::milliseconds tick_interval(std::size_t position) {
+  return std::min<std::chrono::milliseconds>(seconds(1) * (1 + position / kLineCheckSpread),
+                                             seconds(60));
+}
+
 }  // namespace gpu_gate::timing

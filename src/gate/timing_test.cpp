@@ -23,6 +23,13 @@ TEST(Timing, InALongLineTheLooksAtItStayFewHoweverLongItIs) {
   }
 }
 
+TEST(Timing, ATerminalIsToldTheLessOftenTheLongerTheLineIs) {
+  EXPECT_EQ(tick_interval(1), seconds(1));
+  EXPECT_EQ(tick_interval(16), seconds(2));
+  EXPECT_EQ(tick_interval(160), seconds(11));
+  EXPECT_EQ(tick_interval(100000), seconds(60));
+}
+
 TEST(Timing, AWaiterThatIsCheckedForEachTimeIsRungEachTime) {
   EXPECT_LT(kRungJustNow, kLineCheck);
   EXPECT_LT(kRungJustNow, kAnswer);

@@ -131,12 +131,14 @@ Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Ros
       if (turns.put(oneself.criteria)) break;
       continue;
     }
-    const Place place{.ticket = queued->ticket, .within = within};
-    const Result<std::optional<uid_t>> holder = line.holder(place);
-    if (!holder) return fail(holder.error());
-    if (*holder != queued->uid) continue;
     std::optional<WaiterRecord> record = WaiterRecord{};
-    if (standing.position <= kAsked) record = line.record(place, queued->uid);
+    if (standing.position <= kAsked) {
+      const Place place{.ticket = queued->ticket, .within = within};
+      const Result<std::optional<uid_t>> holder = line.holder(place);
+      if (!holder) return fail(holder.error());
+      if (*holder != queued->uid) continue;
+      record = line.record(place, queued->uid);
+    }
     if (!record || !turns.put(record->request.criteria)) continue;
     ++standing.position;
     if (queued->ticket > oneself.ticket) overtaking.insert(queued->uid);

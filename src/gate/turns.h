@@ -95,8 +95,8 @@ class Turns {
   TurnOrder order_;
 };
 
-/// Where `oneself` stands, who is in line. Only those near the front are asked what they want; the
-/// position of one far back is about right. Errors: lock_file, system.
+/// Where `oneself` stands, who is in line. Only those near the front are asked whether they live
+/// and what they want; the position of one far back is about right. Errors: lock_file, system.
 Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Roster& roster,
                              Ticket within, LineOrder order, Holdings held);
 

@@ -27,6 +27,9 @@ namespace {
 
 using std::chrono::nanoseconds;
 
+/// Far back not every check of the line is for the position, too: that asks who is ahead.
+constexpr unsigned kChecksPerPosition = 8;
+
 /// Of a lock directory that was replaced.
 constexpr int kMaxReopens = 100;
 
@@ -248,6 +251,7 @@ class Waiter {
     }
     predecessor_ticket_ = predecessor;
     predecessor_end_ = std::move(ahead->predecessor_end);
+    length_ahead_ = ahead->length;
     if (!ahead->leader) {
       if (leader() == nullptr) role_.emplace<Leader>();
       return ahead->last_ticket;
@@ -435,12 +439,13 @@ class Waiter {
   void report_position() {
     if (!observer_.wants_position() || !place_) return;
     const Result<ClaimScan> scan = claims_.scan();
-    Roster roster;
-    if (!scan || !roster.read(line_, within_)) return;
+    if (!scan || !seen_.read(line_, within_)) return;
     const Result<Standing> standing =
-        standing_of(oneself(), line_, roster, within_, read_line_policy(dir_).order,
+        standing_of(oneself(), line_, seen_, within_, read_line_policy(dir_).order,
                     within_ == 0 ? holdings(scan->live) : Holdings{});
-    if (standing) observer_.positioned(*standing);
+    if (!standing) return;
+    observer_.positioned(*standing);
+    next_tick_ = std::min(next_tick_, Clock::now() + observer_.tick());
   }
 
   // --- sleep ------------------------------------------------------------------------------------
@@ -509,7 +514,7 @@ class Waiter {
       line_changed = line_changed || wake == Follower::Wake::check_line;
     }
     if (line_changed) {
-      const Result<bool> leads = check_line();
+      const Result<bool> leads = check_line(set.fired(ids.predecessor));
       if (!leads) return fail(leads.error());
       look = look || *leads;
     }
@@ -534,10 +539,11 @@ class Waiter {
   }
 
   /// Something changed ahead, or it is time to see whether anything did. True: it leads now.
-  Result<bool> check_line() {
+  Result<bool> check_line(bool changed) {
     if (const auto found = find_place(nullptr); !found) return fail(found.error());
     if (leader() != nullptr) return true;
-    report_position();
+    const bool near = length_ahead_ < timing::kLineCheckSpread;
+    if (changed || near || ++checks_ % kChecksPerPosition == 0) report_position();
     const Result<bool> watched = follower()->checked_line(post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;
@@ -588,6 +594,9 @@ class Waiter {
   const std::optional<Clock::time_point> deadline_;
   Clock::time_point last_look_;
   Clock::time_point next_tick_;
+  std::size_t length_ahead_ = 0;  // of the line, at the last scan
+  Roster seen_;                   // as the last position was told by
+  unsigned checks_ = 0;           // of the line, without that
 
   std::optional<OwnPlace> place_;
   std::vector<UniqueFd> reserved_;  // for what make_ready says, given back when it is needed
