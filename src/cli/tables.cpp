@@ -174,8 +174,8 @@ constexpr OptionRow kOptions[] = {
            options.criteria.nice = true;
            return Status();
          },
-     .summary = "let all others go first",
-     .details = ", whenever they come, that do not say so too"},
+     .summary = "let all requests without --nice go first",
+     .details = ", also those that come later"},
     {.name = "--timeout",
      .value = "T",
      .fallback = "never",
@@ -197,8 +197,8 @@ constexpr OptionRow kOptions[] = {
                 const std::string& value) { return assign(options.poll, poll_value(value)); },
      .summary = "time between looks at the GPUs",
      .details =
-         "; one waiter looks for all, as often as the shortest T in line asks (that of others "
-         "as 1s to 5s); the end of another gpu-gate job is noticed at once, whatever T is"},
+         "; one waiter looks for all, as often as the shortest T in line asks (another's T "
+         "counts as 1s to 5s); the end of another gpu-gate job is noticed at once, whatever T is"},
     {.name = "--pid",
      .value = "PID",
      .wanted = "a process ID",
