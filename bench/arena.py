@@ -10,10 +10,15 @@ import tempfile
 import time
 
 PATIENCE_S = 120  # for an event that has to happen; later is a failure
+OTHER_USERS = range(60601, 60609)  # numbers that no distribution gives to anybody (systemd, UIDS-GIDS.md)
 
 
 class Failed(Exception):
     """A benchmark that could not be carried out; its figures would mean nothing."""
+
+
+class Skipped(Exception):
+    """A benchmark that this machine, or this user, cannot carry out."""
 
 
 def wait_until(condition, what, limit_s=PATIENCE_S, pause_s=0.0005):
@@ -102,6 +107,8 @@ class Machine:
         self.folder = folder
         self.lock_dir = folder / "lock"
         self.log = folder / "log"  # of bench-job
+        self.log.touch()
+        self.log.chmod(0o666)
         self.file = folder / "machine"
         self.state = folder / "machine.state"
         self.file.write_text("\n".join([*lines, *devices * ["gpu"]]) + "\n")
@@ -114,15 +121,16 @@ class Machine:
             "GPU_GATE_LOCK_DIR": str(self.lock_dir),
         }
 
-    def start(self, *words, **places):
-        child = Child(words, self.env, **places)
+    def start(self, *words, user=None, **places):
+        """Starts a process, as another user if one is named; places: stdin, stdout, stderr."""
+        child = Child(words if user is None else self.arena.become(user, words), self.env, **places)
         self.arena.children.append(child)
         return child
 
-    def start_in_line(self, *words, number, options=()):
+    def start_in_line(self, *words, number, options=(), user=None):
         """Starts a waiter and returns once it has said that it is in line."""
         notices = self.folder / f"notices.{number}"
-        child = self.start(*self.gate_run(*words, options=options), stderr=notices)
+        child = self.start(*self.gate_run(*words, options=options), user=user, stderr=notices)
         wait_until(lambda: notices.exists() and (" in line\n" in notices.read_text() or not child.running()),
                    f"waiter {number} says that it is in line")
         if " in line\n" not in notices.read_text():
@@ -146,7 +154,7 @@ class Machine:
         return theirs
 
     def log_lines(self):
-        return [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        return [line.split() for line in self.log.read_text().splitlines()]
 
     def launch(self, *words):
         """Runs bench-launch; returns its output as lists of numbers."""
@@ -179,6 +187,7 @@ class Arena:
         self.flock = shutil.which("flock")
         if self.flock is None:
             raise Failed("there is no flock(1) to compare with")
+        self.setpriv = shutil.which("setpriv")
         self.children = []
         self.machines = 0
 
@@ -186,6 +195,8 @@ class Arena:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-bench-", dir=self.parent))
         # Not beside the other files: /run/lock may be mounted noexec.
         self.copies = pathlib.Path(tempfile.mkdtemp(prefix="measured-", dir=self.launcher.parent))
+        for folder in (self.folder, self.copies):
+            folder.chmod(0o711)  # other users run what is in there
         self.gate = self.copy(self.gate, "gpu-gate")
         if self.other_gate:
             self.other_gate = self.copy(self.other_gate, "gpu-gate-other")
@@ -206,6 +217,18 @@ class Arena:
         copy.write_bytes(program.read_bytes())  # one write(2)
         copy.chmod(0o755)
         return copy
+
+    def become(self, user, words):
+        """The words that run these as this user: setpriv(1) becomes the program, as gpu-gate does."""
+        return [self.setpriv, "--reuid", user, "--regid", user, "--clear-groups", "--", *words]
+
+    def other_users(self):
+        """The numbers of eight users; raises Skipped where nobody can become one of them."""
+        if self.setpriv is None or os.geteuid() != 0:
+            raise Skipped("only root, with setpriv(1), can become other users")
+        if Child(self.become(OTHER_USERS[0], [self.gate, "--version"]), {}, stderr=self.folder / "become").wait() != 0:
+            raise Skipped(f"user {OTHER_USERS[0]} cannot run {self.gate}: {(self.folder / 'become').read_text()}")
+        return list(OTHER_USERS)
 
     def machine(self, devices=1, lines=(), gate=None):
         """A new machine, for this build's program unless another is named."""

@@ -13,6 +13,7 @@ import tempfile
 
 import arena
 import chaos
+import fairness
 import handoff
 import outsider
 import start
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "throughput": throughput,
     "waiting": waiting,
     "outsider": outsider,
+    "fairness": fairness,
     "chaos": chaos,
 }
 
@@ -89,6 +91,8 @@ def main():
                 print(f"{name} ...", file=sys.stderr, flush=True)
                 try:
                     rows += BENCHMARKS[name].measure(place, options)
+                except arena.Skipped as reason:
+                    print(f"{name}: skipped: {reason}", file=sys.stderr)
                 except arena.Failed as problem:
                     print(f"{name}: {problem}", file=sys.stderr)
                     failed = True
