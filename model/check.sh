@@ -72,6 +72,7 @@ prove 'three and an outsider on card 0, all may end (a-d)' "$safety" '' -DSTRANG
 prove 'three and an outsider on card 1, all may end (a-d)' "$safety" '' -DSTRANGER -DOUTSIDER=2
 prove 'four waiters, the second and third may end (a-d)' "$safety" '' -DLONG_LINE
 prove 'three waiters, two may end, jobs close their descriptors (a-d)' "$safety" '' -DCLOSES -DHARM=2
+prove 'two shares of a card and one for all of it, all may end (a-d)' "$safety" '' -DSHARES
 prove 'two users and a job on both cards, all may end (a-d)' "$safety" '' -DUSERS
 # With -E, for some wait for ever.
 prove 'the same, one card used by nobody in line (a-c)' "$safety" -E -DKEEPER
@@ -107,6 +108,8 @@ find_error b LAST_LATE "$sooner" -E -DKEEPER
 find_error b COMES_UNHEARD "$sooner" -E -DARRIVAL
 find_error b COMES_LATE "$sooner" -E -DARRIVAL
 find_error b COMES_FOR_ITSELF "$sooner" -E -DPOLITE -DHARM=0
+find_error b ONE_SHARE_WATCHED "$sooner" '' -DSHARES -DHARM=0
+find_error b SHARE_END_MISSED "$sooner" '' -DSHARES -DHARM=0
 find_error d NO_ANSWER '-DNP -DREVERSE -O0' -l -DLIVELOCK -DHARM=1
 
 exit $failed

@@ -39,6 +39,10 @@
 #define USER(i) ((i) == 2)
 #define HELD 3
 #define MAY_END true
+#elif defined(SHARES)          /* the halves of one card: all of it, and two shares of half of it */
+#define CAN(i) 3
+#define WANTS(i) ((i) == 0 -> 2 : 1)
+#define USER(i) (i)
 #elif defined(TAKES)           /* of one user: card 0 and one more, card 1; of another: card 0 */
 #define CAN(i) ((i) == 1 -> 2 : 1)
 #define WANTS(i) ((i) == 0 -> 2 : 1)
@@ -421,6 +425,8 @@ inline forget() {
 
 #if defined(OWN_CARDS_WATCHED)
 #define WATCHED (CAN(I) * 85)
+#elif defined(ONE_SHARE_WATCHED)
+#define WATCHED (seen & -seen)
 #else
 #define WATCHED 255
 #endif
@@ -472,6 +478,9 @@ counted:
   UNSEEN(d_step {
       seen = seen | (LIVE & 170);
       by_process = by_process | (kept & 170);
+#ifdef SHARE_END_MISSED
+      before = (seen -> 0 : before);
+#endif
       fresh = !(moved & MINE(3)) && !(before & ~CARDS(seen));
       outdated = (before | (moved >> (2 * I))) & 3 & ~CARDS(seen);
 #ifdef NO_STALE_CHECK
