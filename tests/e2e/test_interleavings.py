@@ -1,15 +1,17 @@
 """Something happens between any two system calls of a waiter, and nobody sleeps through it.
 
 One waiter is stopped behind its n-th call, for every n; then the one thing happens that a waiter waits
-for, and the stopped one goes on. That must serve the waiter whose turn it is: no later look would mend
-a wake-up that was lost.
+for, and the stopped one goes on, or is killed there. That must serve the waiter whose turn it is: no later
+look would mend a wake-up that was lost.
 """
 
+import os
+import signal
 import time
 
 import pytest
 
-from harness import ALICE, BOB, NEVER, Box, each, wait_until
+from harness import ALICE, BOB, NEVER, ROOT, Box, children_of, each, state_of, wait_until
 from traced import Traced, calls_in, inject, numbered
 
 SOON = 4.0   # seconds; everybody looks at the line again after five
@@ -20,11 +22,26 @@ SHARED = {"openat", "read", "getdents64", "flock", "pread64", "pwrite64", "mknod
           "renameat", "ppoll", "pidfd_open"}
 
 
-class Newcomer:
+class Scene:
+    every = 1  # behind every such call it is stopped
+
+    def set_going(self, what):
+        """The stopped one goes on, if it was stopped; returns whether it was."""
+        stopped = self.traced.stopped()
+        self.happen()
+        if what and not stopped:  # on a slow machine it may have slept once more, and come there only now
+            wait_until(lambda: self.traced.stopped() or not self.served().alive(), "it is stopped, or all is over")
+        self.traced.go_on()
+        return stopped
+
+
+class Newcomer(Scene):
     """The waiter that is stopped comes last, and is to be served: anywhere up to its first sleep."""
 
+    user = ROOT
+
     def come(self, what):
-        self.traced = Traced(self.box, what, "run", *NEVER, *self.options, "--", "true")
+        self.traced = Traced(self.box, what, "run", *NEVER, *self.options, "--", "true", user=self.user)
         self.traced.rests()
 
     def calls(self):
@@ -36,27 +53,57 @@ class Newcomer:
         return self.traced.process
 
 
-class First:
-    """The leader, which has to notice it for one behind, is stopped: anywhere in a look."""
+class InALook(Scene):
+    """One that stands in line is stopped: anywhere in a look."""
 
-    def wait_first(self, what):
-        self.traced = Traced(self.box, what, "run", *NEVER, "--only", 0, "--", "true")
-        self.traced.rests()
-
-    def look_again(self):
-        """Rings it once more, when it has answered its bell and sleeps."""
-        [bell, *_] = self.box.bells()
-        wait_until(lambda: self.traced.stopped() or self.box.answered(bell) and self.traced.sleeps(), "the first sleeps again")
+    def look_again(self, at, make_it_look):
+        """When it, at this place in line, has answered its bell and sleeps."""
+        bell = self.box.bells()[at]
+        wait_until(lambda: self.traced.stopped() or self.box.answered(bell) and self.traced.sleeps(), "it sleeps again")
         self.before, looks = self.traced.text(), self.traced.looks()
-        self.box.ring()
+        make_it_look()
         self.traced.rests(looks)
         self.after = self.traced.text()
 
     def calls(self):
         return numbered(calls_in(self.after))[len(numbered(calls_in(self.before))):]
 
+
+class First(InALook):
+    """The leader, which has to notice it for one behind, is stopped."""
+
+    def wait_first(self, what, user=ROOT):
+        self.traced = Traced(self.box, what, "run", *NEVER, "--only", 0, "--", "true", user=user)
+        self.traced.rests()
+
     def served(self):
         return self.behind
+
+
+class Dies(Scene):
+    """The waiter that is stopped is killed there. By turns it is ahead of Alice's, which it keeps a card from; it
+    has come last, so that nobody stands behind it. Hers, which is to be served, has looked meanwhile."""
+
+    def set_going(self, what):
+        stopped = self.traced.stopped()
+        looks = self.box.looks(self.alice.pid)
+        self.happen()
+        wait_until(lambda: not self.alice.alive() or self.box.looks(self.alice.pid) > looks and self.alice_rests(),
+                   "Alice's has looked, and rests")
+        for pid in children_of(self.traced.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        return stopped
+
+    def alice_rests(self):
+        """It sleeps, or waits for the mutex, which a stopped process may hold."""
+        for _ in range(5):
+            if state_of(self.alice.pid) != "S":
+                return False
+            time.sleep(0.002)
+        return True
+
+    def served(self):
+        return self.alice
 
 
 # What is there, and what happens.
@@ -135,7 +182,7 @@ class OutsiderEndsAsTheFirstLooks(First, OutsiderEnds):
         self.wait_first(what)
         self.outsider_comes()
         self.behind = self.box.wait_in_line(*NEVER, "--only", 1, user=BOB)
-        self.look_again()
+        self.look_again(0, self.box.ring)
 
 
 class ReserverEndsAsTheFirstLooks(First, ReserverEnds):
@@ -145,11 +192,128 @@ class ReserverEndsAsTheFirstLooks(First, ReserverEnds):
         self.wait_first(what)
         self.reserver_comes()
         self.behind = self.box.wait_in_line(*NEVER, "--only", 1, user=BOB)
-        self.look_again()
+        self.look_again(0, self.box.ring)
+
+
+# Two users, of whom one holds more: not the first to come is next.
+
+
+class ReleaseForOneThatHoldsLess(Newcomer):
+    """The claim on the card ends. It is for the newcomer: Bob, who leads, holds another card."""
+
+    cards = 2
+    options = ("--only", 0)
+    user = ALICE
+
+    def prepare(self, what):
+        self.box.hold("--only", 1, user=BOB)
+        self.holder = self.box.hold("--only", 0)
+        self.box.wait_in_line(*NEVER, "--only", 0, user=BOB)
+        self.come(what)
+
+    def happen(self):
+        self.holder.kill()
+
+
+class ReleaseForOneThatHoldsLessAsTheFirstLooks(First, ReleaseForOneThatHoldsLess):
+    def prepare(self, what):
+        self.box.hold("--only", 1, user=BOB)
+        self.holder = self.box.hold("--only", 0)
+        self.wait_first(what, BOB)
+        self.behind = self.box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+        self.look_again(0, self.box.ring)
+
+
+class ReleaseBringsForward(ReleaseForOneThatHoldsLess):
+    """The claim on a card that nobody in line can use ends: by that its user, the newcomer, holds less than Bob."""
+
+    cards = 4
+    options = ("--only", 0)
+    every = 2
+
+    def prepare(self, what):
+        self.box.hold("--only", 3)
+        self.box.hold("--only", 1, user=BOB)
+        self.holder = self.box.hold("--only", 2, user=ALICE)
+        self.box.wait_in_line(*NEVER, "--only", "0,3", "-n", 2, user=BOB)
+        self.come(what)
+
+
+class TheLastDies(Dies, Newcomer):
+    """A newcomer comes forward, and dies. Alice's, which leads, was just called."""
+
+    cards = 2
+    options = ("-n", 2, "--only", "0,1")
+    user = BOB
+
+    def prepare(self, what):
+        self.first_comes()
+        self.box.hold("--only", 1, user=ALICE)
+        holder = self.box.hold("--only", 0)
+        self.alice = self.box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+        self.alice.stop()
+        holder.kill()
+        self.come(what)
+
+    def first_comes(self):
+        pass
+
+    def happen(self):
+        self.alice.signal(signal.SIGCONT)
+
+
+class TheLastDiesBehindOthers(TheLastDies):
+    """The same, but another one leads, which waits for another card, and knows of the newcomer only what that tells.
+    (The second in line would tell it of the release.)"""
+
+    cards = 3
+
+    def first_comes(self):
+        self.box.hold("--only", 2)
+        for _ in range(2):
+            self.box.wait_in_line(*NEVER, "--only", 2)
+
+
+class TheLastDiesAsItLooks(Dies, InALook):
+    """The last in line, which is ahead, dies in a later look."""
+
+    cards = 2
+
+    def prepare(self, what):
+        self.box.hold("--only", 1, user=ALICE)
+        self.holder = self.box.hold("--only", 0)
+        self.alice = self.box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+        self.traced = Traced(self.box, what, "run", *NEVER, "-n", 2, "--", "true", user=BOB)
+        self.traced.rests()
+        self.look_again(1, lambda: self.box.ring(1))
+
+    def happen(self):
+        self.holder.kill()
+
+
+class TheLastDiesAsTheFirstLooks(First):
+    """The last in line, which is ahead, dies while the leader looks at the card that it keeps from it."""
+
+    cards = 2
+
+    def prepare(self, what):
+        self.box.hold("--only", 1, user=ALICE)
+        holder = self.box.hold("--only", 0)
+        self.wait_first(what, ALICE)
+        self.bob = self.box.wait_in_line(*NEVER, "-n", 2, user=BOB)
+        self.look_again(0, holder.kill)
+
+    def happen(self):
+        self.bob.kill()
+
+    def served(self):
+        return self.traced.process
 
 
 @pytest.mark.parametrize("scene", [Release, ReleaseOfMemory, OutsiderEnds, ReserverEnds, OutsiderEndsAsTheFirstLooks,
-                                   ReserverEndsAsTheFirstLooks])
+                                   ReserverEndsAsTheFirstLooks, ReleaseForOneThatHoldsLess,
+                                   ReleaseForOneThatHoldsLessAsTheFirstLooks, ReleaseBringsForward, TheLastDies,
+                                   TheLastDiesBehindOthers, TheLastDiesAsItLooks, TheLastDiesAsTheFirstLooks])
 def test_what_happens_between_any_two_calls_is_not_slept_through(scene):
     def play(what=()):
         """One performance; returns the calls behind which the waiter can be stopped, whether it was, and whether
@@ -157,11 +321,7 @@ def test_what_happens_between_any_two_calls_is_not_slept_through(scene):
         actors = scene()
         with Box(cards=scene.cards) as actors.box:
             actors.prepare(what)
-            stopped = actors.traced.stopped()
-            actors.happen()
-            if what and not stopped:  # on a slow machine it may have slept once more, and come there only now
-                wait_until(lambda: actors.traced.stopped() or not actors.served().alive(), "it is stopped, or all is over")
-            actors.traced.go_on()
+            stopped = actors.set_going(what)
             began = time.monotonic()
             assert actors.served().finish() == 0
             return [] if what else actors.calls(), stopped, time.monotonic() - began < SOON
@@ -176,5 +336,5 @@ def test_what_happens_between_any_two_calls_is_not_slept_through(scene):
 
     met = []
     calls, _, _ = play()
-    each([(name, nth) for name, nth in calls if name in SHARED and not name.of_driver], check, AT_ONCE)
+    each([(name, nth) for name, nth in calls if name in SHARED and not name.of_driver][:: scene.every], check, AT_ONCE)
     assert sum(met) > 20
