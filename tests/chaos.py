@@ -168,7 +168,7 @@ class Administrator:
     def change(self, chance):
         """Another policy, or none; returns what was done. Nothing is done where the disk is full."""
         policy, lines = Policy(), [chance.choice(["", "# as agreed", " \t", "\0\xff\x1b[2J"])]
-        if chance.random() < 0.75:
+        if chance.random() < 0.9:
             policy = Policy(chance.choice(["turns", "arrival"]), chance.choice([2, 3, float("inf"), float("inf")]))
             lines += [f"order = {policy.order}"] * (policy.order != "turns" or chance.random() < 0.5)
             lines += [f"max-per-user={policy.most}  # cards"] * (policy.most <= CARDS)
