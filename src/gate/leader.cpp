@@ -27,7 +27,7 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
   const Clock::time_point now = Clock::now();
   next_look_ = now + post.poll;
   std::set<std::string> awaited = look.awaited(look.decision);
-  awaited.merge(decide_for_others(look, post, calls, Until::all_are_told));
+  awaited.merge(decide_for_others(look, post, calls));
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);
   // What ended before may still be on its way to be free. It counts once, or the looks after a ring
   // would never become seldom where a process is hidden.
@@ -46,13 +46,13 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
 }
 
 void Leader::served(const Look& look, const Post& post, Calls& calls) {
-  decide_for_others(look, post, calls, Until::nothing_is_left);
+  decide_for_others(look, post, calls);
 }
 
 /// Decides for all others and rings those whose turn it is: only hints, so nothing is locked, and a
-/// failure leaves it to them to find out. Returns the devices that they wait for.
-std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls,
-                                                Until until) {
+/// failure leaves it to them to find out. Those for whom nothing is left are not asked: in a long
+/// line that would take longer than all else. Returns the devices that the others wait for.
+std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls) {
   std::set<std::string> awaited;
   own_turn_ = false;
   last_end_.reset();
@@ -67,10 +67,13 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
   Turns turns(post.line, post.roster, post.place.within, look.policy.order, look.held, &oneself,
               records_);
   std::map<Ticket, std::vector<std::size_t>> offers;
-  while (until == Until::all_are_told || rule.leaves_any()) {
+  while (rule.leaves_any()) {
     const Result<std::optional<Turn>> turn = turns.next();
     if (!turn) return awaited;
-    if (!*turn) break;
+    if (!*turn) {
+      if (hindmost >= last) last_end_.reset();  // nobody is behind it by turns either
+      break;
+    }
     const Place& place = (*turn)->place;
     hindmost = place.ticket;
     Waiting waiting{.ticket = place.ticket, .uid = (*turn)->uid, .request = &look.request};
@@ -97,7 +100,6 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
     offers[place.ticket] = decision.granted;
   }
   offers_ = std::move(offers);
-  if (hindmost >= last) last_end_.reset();
   return awaited;
 }
 

@@ -33,9 +33,7 @@ class Leader {
   bool woke(const WaitSet& set, Clock::time_point now);
 
  private:
-  enum class Until { all_are_told, nothing_is_left };
-  std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls,
-                                          Until until);
+  std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls);
   void forget_those_gone(const Roster& roster);
   Ticket watch_last(const Post& post);
 

@@ -72,6 +72,15 @@ TEST_F(LeaderTest, RingsAllWhoseTurnItIs) {
   EXPECT_TRUE(heard(last));
 }
 
+TEST_F(LeaderTest, AsksNobodyForWhomNothingIsLeft) {
+  const OwnPlace next = box_.join();
+  OwnPlace gone = box_.join();
+  gone.held.reset();
+  looked({card(1, 45000)});
+  EXPECT_TRUE(heard(next));
+  EXPECT_TRUE(roster_.contains(gone.place.ticket));  // whoever is asked and is gone is dropped
+}
+
 TEST_F(LeaderTest, KeepsFromOthersWhatItNeedsItself) {
   const OwnPlace next = box_.join();
   looked(look_at({card(0, 45000), occupied_card(1)}, wish(2)));

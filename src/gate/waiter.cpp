@@ -107,7 +107,10 @@ class Waiter {
       if (!options_.one_try()) {
         if (Status done = settle_down(reading->look); !done) return fail(done.error());
       }
-      report(reading->look);
+      // Whoever was called begins when this process sleeps, takes what is free, and rings: the look
+      // after that is the one to tell of.
+      const bool called = leader() != nullptr && calls_.answer_due();
+      if (options_.one_try() || !called) report(reading->look);
       if (options_.one_try()) return WaitEnd(TimedOut{});
       return std::nullopt;
     }
