@@ -93,6 +93,7 @@ class Machine {
     if (claims_.size() == kDevices) return false;
     const Holdings held = holdings(claims_);
     std::vector<Queued> places;
+    places.reserve(line_.size());
     for (const Job& job : line_) places.push_back({.ticket = job.ticket, .uid = job.uid});
     TurnOrder turns(order_, held, last_turns_, places);
     LineRule rule(snapshot_, occupancy(snapshot_, claims_, 0), {}, {.most = {}, .held = held});
