@@ -127,6 +127,7 @@ def test_one_that_came_forward_while_another_was_called_leaves_that_one_its_turn
     alice = box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
     alice.stop()
     holder.kill()
+    wait_until(lambda: not box.answered(box.bells()[1]), "she is called")
     bob = box.wait_in_line(*NEVER, "--only", "0,1", "-n", 2, user=BOB)
     box.log_calls()
     alice.signal(signal.SIGCONT)
@@ -310,6 +311,6 @@ def test_the_healthy_cards_do_not_stand_idle_for_a_request_that_needs_a_lost_one
     assert SETTLE - 0.2 <= time.monotonic() - began <= SETTLE + 2 + lateness()
     # It is served as before when the card has returned and all are free.
     box.set(2, lost=None)
-    modest.signal(signal.SIGKILL)
     box.ring()
+    modest.signal(signal.SIGKILL)
     assert every.finish() == 0
