@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import warnings
+import weakref
 from _thread import allocate_lock, get_ident
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -184,20 +186,32 @@ class _Turn:
     def __init__(self, task: object) -> None:
         """`task`: of asyncio; None for a thread."""
         self._thread = get_ident()
-        self._task = task
+        # Weakly: a task that nobody else knows any more is to end, and this with it.
+        self._task = None if task is None else weakref.ref(task)
         self._before: dict[str, str | None] = {}
 
     def begin(self) -> None:
+        if self._take():
+            return
+        # A task of an event loop that was interrupted may be ended by the garbage collector alone.
+        gc.collect()
+        if not self._take():
+            raise GpuGateError(
+                "another thread or task of this process is inside claim(), and all of them share os.environ; "
+                "use claim(environ=False) and give gpus.environ to the processes that you start"
+            )
+
+    def _take(self) -> bool:
         with _Turn._lock:
             if _Turn._stack and not _Turn._stack[-1]._allows(self):
-                raise GpuGateError(
-                    "another thread or task of this process is inside claim(), and all of them share os.environ; "
-                    "use claim(environ=False) and give gpus.environ to the processes that you start"
-                )
+                return False
             _Turn._stack.append(self)
+            return True
 
     def _allows(self, inner: _Turn) -> bool:
-        return self._thread == inner._thread and (self._task is None or self._task is inner._task)
+        return self._thread == inner._thread and (
+            self._task is None or (inner._task is not None and self._task() is inner._task())
+        )
 
     def set(self, variables: dict[str, str]) -> None:
         self._before = {name: os.environ.get(name) for name in variables}

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -52,13 +53,18 @@ PromptWrite timely(int fd, const std::string& text) {
   return done;
 }
 
+/// Until nothing more fits: the kernel empties a part of a terminal's buffer a moment later.
 void fill(int fd) {
+  constexpr int kSettledMs = 50;
+  struct pollfd room{.fd = fd, .events = POLLOUT, .revents = 0};
   const int flags = ::fcntl(fd, F_GETFL);
   ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-  for (const std::size_t size : {std::size_t{4096}, std::size_t{1}}) {
-    while (::write(fd, std::string(size, 'x').data(), size) > 0) {
+  do {
+    for (const std::size_t size : {std::size_t{4096}, std::size_t{1}}) {
+      while (::write(fd, std::string(size, 'x').data(), size) > 0) {
+      }
     }
-  }
+  } while (::poll(&room, 1, kSettledMs) == 1);
   ::fcntl(fd, F_SETFL, flags);
 }
 

@@ -1,6 +1,7 @@
 """The Python front among threads, processes, tasks and signals."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -339,6 +340,32 @@ def test_a_task_that_is_cancelled_in_the_block_ends_the_claim(box):
         assert free_cards(box) == [0]
 
     asyncio.run(main())
+
+
+def test_a_task_that_only_the_garbage_collector_can_end_keeps_nobody_from_claiming(box):
+    """As an interrupt in the midst of the event loop leaves one."""
+    async def forgotten(inside):
+        async with gpu_gate.claim():
+            inside.set()
+            await asyncio.sleep(1000)
+
+    async def begin():
+        inside = asyncio.Event()
+        asyncio.get_running_loop().create_task(forgotten(inside))
+        await inside.wait()
+
+    gc.disable()
+    try:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin())
+        loop.close()
+        del loop
+        assert free_cards(box) == []
+        with gpu_gate.claim() as gpus:
+            assert gpus.indices == (0,)
+    finally:
+        gc.enable()
+    assert free_cards(box) == [0]
 
 
 def test_many_tasks_share_few_cards(make_box):

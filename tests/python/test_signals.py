@@ -67,7 +67,10 @@ call, rounds = calls[sys.argv[1]], int(sys.argv[2])
 
 def left():
     gc.collect()  # of an event loop that was interrupted amid its making
-    children = [pid for file in glob.glob("/proc/self/task/*/children") for pid in open(file).read().split()]
+    children = []
+    for file in glob.glob("/proc/self/task/*/children"):
+        try: children += open(file).read().split()
+        except FileNotFoundError: pass  # a thread that has just ended
     variables = [name for name in os.environ if name.startswith(("CUDA_", "GPU_GATE_CLAIM"))]
     return len(children), len(os.listdir("/proc/self/fd")), variables, gpu_gate._program._running
 
