@@ -87,6 +87,7 @@ class Claim:
         self._quiet = quiet
         self._call: Call | None = None
         self._turn: _Turn | None = None
+        self._awaited = False
 
     def __enter__(self) -> Gpus:
         self._check_use()
@@ -109,6 +110,7 @@ class Claim:
         import asyncio
 
         self._check_use()
+        self._awaited = True
         try:
             return self._granted(await self._begin(asyncio.current_task()).line_async())
         except BaseException:  # CancelledError too
@@ -119,6 +121,12 @@ class Claim:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, trace)  # a millisecond
+
+    def __del__(self) -> None:
+        # Python may interrupt an `async with` between the end of __aenter__ and the block, and then
+        # never calls __aexit__.
+        if self._awaited and (self._turn is not None or self._call is not None):
+            self._abandon()
 
     def _check_use(self) -> None:
         if self._call is not None:
