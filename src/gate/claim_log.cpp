@@ -35,7 +35,10 @@ ClaimLog ClaimLog::parse(std::string_view text) {
 std::string ClaimLog::text() const {
   std::string text(kTextSize + 1, '\0');
   char* at = text.data();
-  for (const std::uint32_t hash : hashes_) at += std::snprintf(at, kHashDigits + 1, "%08x", hash);
+  // By hand, since it is written under the mutex, and snprintf would take 10 us for all of them.
+  for (const std::uint32_t hash : hashes_) {
+    for (int shift = 28; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[hash >> shift & 15U];
+  }
   std::snprintf(at, text.size() - kDevices * kHashDigits, "\n%020ju %020ju\n",
                 static_cast<std::uintmax_t>(grants_), static_cast<std::uintmax_t>(noted_));
   text.pop_back();
