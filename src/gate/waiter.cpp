@@ -159,6 +159,8 @@ class Waiter {
     if (devices.empty()) {
       leave();
       within_ = 0;
+      roster_ = Roster();  // of the line inside the claim
+      settling_ = Settling();
     }
     return devices;
   }

@@ -1,5 +1,6 @@
 """Turns between users: who holds fewest GPUs goes first, and what the machine's administrator may say about it."""
 
+import json
 import os
 import signal
 import time
@@ -174,6 +175,27 @@ def test_status_shows_the_line_in_the_order_of_turns(make_box):
     waiting = lines[lines.index("  waiting: 3") + 1:]
     assert [line.split()[:2] for line in waiting] == [["1", ALICE.name], ["2", BOB.name], ["3", "root"]]
     assert ", nice" in waiting[2] and ", nice" not in waiting[1]
+
+
+def test_a_part_of_a_job_that_loses_its_claim_does_not_pass_those_in_the_line_of_the_machine(box):
+    # It has stood in the line inside the claim, and knows nobody in the other one yet.
+    order = Order(box)
+    shell = box.start("hold", "--json", "--for", 1000, user=ALICE)
+    claim = json.loads(shell.wait_for(r"^\{.*\}$", stdout=True).group())["claim"]
+    inside = {"GPU_GATE_CLAIM": claim}
+    part = box.hold(user=ALICE, env=inside)
+    bob = box.wait_in_line(*NEVER, user=BOB, command=order.signs("bob"))
+    other = box.wait_in_line(*NEVER, user=ALICE, env=inside, command=order.signs("part"))
+    other.stop()
+    bob.stop()
+    shell.kill()
+    part.kill()
+    box.log_calls()
+    other.signal(signal.SIGCONT)
+    wait_until(lambda: box.looks(other.pid) >= 1, "it has looked")
+    bob.signal(signal.SIGCONT)
+    assert bob.finish() == other.finish() == 0
+    assert order.names() == ["bob", "part"]
 
 
 # --nice
