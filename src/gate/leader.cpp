@@ -27,7 +27,8 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
   const Clock::time_point now = Clock::now();
   next_look_ = now + post.poll;
   std::set<std::string> awaited = look.awaited(look.decision);
-  awaited.merge(decide_for_others(look, post, calls));
+  const Oneself oneself = post.oneself(look.request.criteria);
+  awaited.merge(decide_for_others(look, post, calls, &oneself));
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);
   // What ended before may still be on its way to be free. It counts once, or the looks after a ring
   // would never become seldom where a process is hidden.
@@ -46,13 +47,16 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
 }
 
 void Leader::served(const Look& look, const Post& post, Calls& calls) {
-  decide_for_others(look, post, calls);
+  post.roster.drop(post.place.ticket);
+  decide_for_others(look, post, calls, nullptr);
 }
 
 /// Decides for all others and rings those whose turn it is: only hints, so nothing is locked, and a
 /// failure leaves it to them to find out. Those for whom nothing is left are not asked: in a long
-/// line that would take longer than all else. Returns the devices that the others wait for.
-std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls) {
+/// line that would take longer than all else. `oneself`: null if it does not wait any more. Returns
+/// the devices that the others wait for.
+std::set<std::string> Leader::decide_for_others(const Look& look, const Post& post, Calls& calls,
+                                                const Oneself* oneself) {
   std::set<std::string> awaited;
   own_turn_ = false;
   last_end_.reset();
@@ -60,11 +64,10 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
   // own count.
   LineRule rule = look.rule(look.devices());
   if (!rule.leaves_any()) return awaited;
-  const Oneself oneself = post.oneself(look.request.criteria);
   forget_those_gone(post.roster);
   const Ticket last = watch_last(post);
   Ticket hindmost = 0;
-  Turns turns(post.line, post.roster, post.place.within, look.policy.order, look.held, &oneself,
+  Turns turns(post.line, post.roster, post.place.within, look.policy.order, look.held, oneself,
               records_);
   std::map<Ticket, std::vector<std::size_t>> offers;
   while (rule.leaves_any()) {

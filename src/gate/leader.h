@@ -17,8 +17,8 @@ class Leader {
   /// Errors: lock_file, system.
   Result<bool> looked(const Look& look, const Post& post, Calls& calls);
 
-  /// After the look that granted it devices, when it has left the line: rings those behind whose
-  /// turn it is.
+  /// When it was served and has left the line: rings those behind whose turn it is. `look`: the one
+  /// that granted it devices, with those claimed.
   void served(const Look& look, const Post& post, Calls& calls);
 
   /// It was rung: somebody may wait for what they did not before, or must be told again.
@@ -33,7 +33,8 @@ class Leader {
   bool woke(const WaitSet& set, Clock::time_point now);
 
  private:
-  std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls);
+  std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls,
+                                          const Oneself* oneself);
   void forget_those_gone(const Roster& roster);
   Ticket watch_last(const Post& post);
 

@@ -95,7 +95,7 @@ class Waiter {
       if (!outcome) return fail(outcome.error());
       switch (*outcome) {
         case Outcome::granted:
-          call_those_behind(reading->look);
+          call_those_behind(std::move(reading->look));
           return WaitEnd(std::move(granted_));
         case Outcome::timed_out:
           return WaitEnd(TimedOut{});
@@ -356,8 +356,13 @@ class Waiter {
   /// A leader that is served tells those behind whose turn it is by the same look, without the
   /// mutex. The next leader would find out as well, but only by a look of its own, and then the one
   /// after it.
-  void call_those_behind(const Look& look) {
-    if (led_) led_->first.served(look, led_->second, calls_);
+  void call_those_behind(Look look) {
+    if (!led_) return;
+    if (options_.keep_devices) {
+      for (const std::size_t i : look.decision.granted) look.occupancy[i].whole = true;
+      look.held[::geteuid()] += kWholeGpu * look.request.criteria.count;
+    }
+    led_->first.served(look, led_->second, calls_);
   }
 
   /// Joins the line, or tells it what has changed in the request.
