@@ -15,8 +15,6 @@ class Follower {
   /// Who is ahead, by a scan of the line. `ahead` has a leader.
   void stand_behind(const Ahead& ahead);
   const Place& leader() const { return leader_; }
-  /// Is nobody but the leader ahead?
-  bool is_second() const { return second_; }
 
   /// After a look that granted it nothing. False if a claim has ended meanwhile: look again at
   /// once. Errors: lock_file, system.

@@ -234,11 +234,6 @@ ClaimMark Mutex::peek() {
   return {.grants = grants, .noted = read_log(file_.get()).noted()};
 }
 
-Ticket Mutex::last_ticket() {
-  if (!file_ && !open()) return 0;
-  return read_counters(file_.get()).last_ticket;
-}
-
 Result<std::optional<MutexGuard>> Mutex::lock(std::optional<Clock::time_point> deadline,
                                               const sigset_t& ending, const MutexDelay& delayed) {
   for (;;) {

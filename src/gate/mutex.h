@@ -83,9 +83,6 @@ class Mutex {
   /// seen by then.
   ClaimMark peek();
 
-  /// The last ticket that was counted, without the mutex. Its place or claim may not be there yet.
-  Ticket last_ticket();
-
   /// Takes the mutex; nothing if the deadline passes first. Blocks until it is free; calls
   /// `delayed` once a second meanwhile (holding nothing), and lets the signals in `ending` through,
   /// should the caller have blocked them. Errors: lock_file, system; replaced where the directory

@@ -6,8 +6,6 @@
 #include <set>
 #include <utility>
 
-#include "gate/record_file.h"
-
 namespace gpu_gate {
 namespace {
 
@@ -40,16 +38,6 @@ Status Roster::catch_up(const MutexGuard& guard, const Line& line, Ticket within
   }
   known_ = counted;
   read_last_turns(line);
-  return {};
-}
-
-// A ticket is counted before its place can be seen, so the last ones may be missing. They are
-// probed under the mutex.
-Status Roster::prepare(const Line& line, Ticket within, Ticket counted) {
-  if (known_ != 0 || counted <= kMaxTicketTries) return {};
-  if (Status read = read_all(line, within); !read) return read;
-  known_ = counted - kMaxTicketTries;
-  std::erase_if(places_, [&](const Queued& queued) { return queued.ticket > known_; });
   return {};
 }
 

@@ -22,9 +22,6 @@ class Roster {
   /// the mutex nobody comes meanwhile. Errors: lock_file, system.
   Status catch_up(const MutexGuard& guard, const Line& line, Ticket within);
 
-  /// The same without the mutex, to have less to do under it; `counted` was read before.
-  Status prepare(const Line& line, Ticket within, Ticket counted);
-
   /// It has left.
   void drop(Ticket ticket);
 

@@ -89,16 +89,6 @@ TEST_F(TurnsTest, CatchesUpAlsoWhereSomebodyHasSetTheCountersBack) {
   EXPECT_TRUE(roster_.contains(second));
 }
 
-TEST_F(TurnsTest, APlaceThatWasCountedBeforeItCouldBeSeenIsNotMissed) {
-  const Ticket first = join(kBob);
-  const Ticket counted = box_.counters().last_ticket + 1;  // by one who is about to join
-  ASSERT_TRUE(roster_.prepare(box_.line, 0, counted));
-  const Ticket second = join(kAlice);
-  ASSERT_EQ(second, counted);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
-  EXPECT_EQ(known(), (Tickets{first, second}));
-}
-
 TEST_F(TurnsTest, OneThatHasLeftIsDroppedWhenItIsMet) {
   const Ticket first = join(kBob);
   const Ticket second = join(kBob);

@@ -425,16 +425,7 @@ class Waiter {
                                                      : follower()->looked(look, post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;
-    prepare_to_lead();
     return {};
-  }
-
-  /// The next leader learns who is in line before it has to decide under the mutex. (Where that
-  /// fails, it does so then.)
-  void prepare_to_lead() {
-    if (follower() == nullptr || !follower()->is_second()) return;
-    const Ticket counted = mutex_.last_ticket();
-    [[maybe_unused]] const Status prepared = roster_.prepare(line_, within_, counted);
   }
 
   void report(const Look& look) {
@@ -557,7 +548,6 @@ class Waiter {
     const Result<bool> watched = follower()->checked_line(post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;
-    prepare_to_lead();
     return false;
   }
 
