@@ -18,8 +18,8 @@ class Roster {
   /// Reads all anew. Errors: lock_file, system.
   Status read(const Line& line, Ticket within);
 
-  /// Learns of all that have come, up to the highest ticket that was `counted` (Counters). Under
-  /// the mutex nobody comes meanwhile. Errors: lock_file, system.
+  /// Learns of all that have come. Under the mutex nobody comes meanwhile, and all that have come
+  /// are counted (Counters). Errors: lock_file, system.
   Status catch_up(const MutexGuard& guard, const Line& line, Ticket within);
 
   /// It has left.

@@ -38,7 +38,7 @@ struct Queued {
 /// holds least, then who has waited longest for a turn: since they came, or since their user's last
 /// turn. (Else, of more users than GPUs, the last would wait until all that the others have in line
 /// is done.) Each request that comes earlier in this order counts as held for those of the same
-/// user behind it. The order depends on claims and line alone, not on the GPUs.
+/// user behind it. The order depends on claims, last turns and the line, not on the GPUs.
 ///
 /// It is drawn one by one, since what a waiter asks for stands in a file that is read only as far
 /// as it matters: next() names a waiter, and put() says what it asks for. (One that is gone is not
