@@ -7,15 +7,20 @@
 #include <sys/socket.h>
 #include <termios.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <string>
 #include <thread>
 
 #include "base/test_child.h"
 
 namespace gpu_gate {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 /// Both ends of a stream; nobody reads but the test.
 struct Ends {
@@ -27,6 +32,12 @@ Ends small_pipe() {
   TestPipe pipe;
   ::fcntl(pipe.write_end.get(), F_SETPIPE_SZ, 4096);
   return {.reader = std::move(pipe.read_end), .writer = std::move(pipe.write_end)};
+}
+
+/// The same pipe, by a description of its own.
+UniqueFd never_blocking(int fd, int access) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  return UniqueFd(::open(path.c_str(), access | O_NONBLOCK | O_CLOEXEC));
 }
 
 Ends socket_pair() {
@@ -47,9 +58,9 @@ Ends pseudo_terminal() {
 
 /// Does the write end by itself, well before anybody could wonder why nothing happens?
 PromptWrite timely(int fd, const std::string& text) {
-  const auto began = std::chrono::steady_clock::now();
+  const auto began = Clock::now();
   const PromptWrite done = write_promptly(fd, text);
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(5));
   return done;
 }
 
@@ -105,18 +116,34 @@ TEST(WritePromptly, WritesNothingOnATerminalAfterCtrlS) {
 }
 
 TEST(WritePromptly, EndsWhereAnotherWriterTakesTheRoomAfterTheQuestion) {
-  // Two write all the time: now and then both see the same room.
+  // Once for each write the other makes room and takes it at once. It has no alarm of its own: the handler of its signal
+  // is the process's.
   const Ends ends = small_pipe();
+  const UniqueFd reader = never_blocking(ends.reader.get(), O_RDONLY);
+  const UniqueFd writer = never_blocking(ends.writer.get(), O_WRONLY);
+  constexpr int kEnd = -1;
+  std::atomic<int> round{0};
   std::thread other([&] {
-    for (int i = 0; i < 2000; ++i) write_promptly(ends.writer.get(), std::string(3000, 'y'));
+    std::array<char, 4096> bytes{};
+    for (int seen = 0; seen != kEnd; seen = round) {
+      [[maybe_unused]] const ssize_t taken = ::read(reader.get(), bytes.data(), bytes.size());
+      [[maybe_unused]] const ssize_t written = ::write(writer.get(), bytes.data(), bytes.size());
+      const auto start = Clock::now();
+      while (round == seen && Clock::now() - start < std::chrono::seconds(10)) {
+      }
+    }
   });
-  std::array<char, 4096> bytes{};
-  for (int i = 0; i < 200; ++i) {
-    timely(ends.writer.get(), std::string(3000, 'x'));
-    if (i % 2 != 0) continue;
-    EXPECT_GT(::read(ends.reader.get(), bytes.data(), bytes.size()), 0);
+  // Until a write had to be interrupted: one that ends by itself takes microseconds.
+  bool was_interrupted = false;
+  const auto deadline = Clock::now() + std::chrono::minutes(1);
+  while (!was_interrupted && Clock::now() < deadline) {
+    ++round;
+    const auto start = Clock::now();
+    was_interrupted = timely(ends.writer.get(), "x").full && Clock::now() - start > std::chrono::milliseconds(5);
   }
+  round = kEnd;
   other.join();
+  EXPECT_TRUE(was_interrupted);
 }
 
 TEST(WritePromptly, SaysWhereNothingWillEverBeTaken) {
