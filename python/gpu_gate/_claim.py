@@ -8,10 +8,10 @@ import shlex
 import warnings
 import weakref
 from _thread import allocate_lock, get_ident
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Union
+from types import MethodType, TracebackType
+from typing import Any, Union
 
 from . import _cuda, _forkserver
 from ._errors import CudaInitialized, GpuGateError
@@ -78,6 +78,19 @@ def wait(
     return _indices(_variables(ask(["hold", "--export", *words], Call.line, quiet=quiet)))
 
 
+class _Exit:
+    """A method by which a block is left. `with` asks for it before the block begins."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+
+    def __get__(self, claim: Claim | None, kind: type[Claim]) -> Callable[..., Any]:
+        if claim is None:  # of the class: contextlib.ExitStack
+            return self._method
+        claim._is_of_a_block = True
+        return MethodType(self._method, claim)
+
+
 class Claim:
     """What claim() returns: a context manager, synchronous and asynchronous, that can be used again."""
 
@@ -87,7 +100,7 @@ class Claim:
         self._quiet = quiet
         self._call: Call | None = None
         self._turn: _Turn | None = None
-        self._awaited = False
+        self._is_of_a_block = False  # otherwise it lasts as long as the process
 
     def __enter__(self) -> Gpus:
         self._check_use()
@@ -97,6 +110,7 @@ class Claim:
             self._abandon()
             raise
 
+    @_Exit
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -110,22 +124,21 @@ class Claim:
         import asyncio
 
         self._check_use()
-        self._awaited = True
         try:
             return self._granted(await self._begin(asyncio.current_task()).line_async())
         except BaseException:  # CancelledError too
             self._abandon()
             raise
 
+    @_Exit
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, trace)  # a millisecond
 
     def __del__(self) -> None:
-        # Python may interrupt an `async with` between the end of __aenter__ and the block, and then
-        # never calls __aexit__.
-        if self._awaited and (self._turn is not None or self._call is not None):
+        # An interrupt may come before the first step of __exit__, and before __aexit__ is called at all.
+        if self._is_of_a_block and (self._turn is not None or self._call is not None):
             self._abandon()
 
     def _check_use(self) -> None:

@@ -116,8 +116,8 @@ TEST(WritePromptly, WritesNothingOnATerminalAfterCtrlS) {
 }
 
 TEST(WritePromptly, EndsWhereAnotherWriterTakesTheRoomAfterTheQuestion) {
-  // Once for each write the other makes room and takes it at once. It has no alarm of its own: the handler of its signal
-  // is the process's.
+  // Once for each write the other makes room and takes it at once. It has no alarm of its own: the
+  // handler of its signal is the process's.
   const Ends ends = small_pipe();
   const UniqueFd reader = never_blocking(ends.reader.get(), O_RDONLY);
   const UniqueFd writer = never_blocking(ends.writer.get(), O_WRONLY);
@@ -139,7 +139,8 @@ TEST(WritePromptly, EndsWhereAnotherWriterTakesTheRoomAfterTheQuestion) {
   while (!was_interrupted && Clock::now() < deadline) {
     ++round;
     const auto start = Clock::now();
-    was_interrupted = timely(ends.writer.get(), "x").full && Clock::now() - start > std::chrono::milliseconds(5);
+    was_interrupted =
+        timely(ends.writer.get(), "x").full && Clock::now() - start > std::chrono::milliseconds(5);
   }
   round = kEnd;
   other.join();
