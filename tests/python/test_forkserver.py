@@ -28,7 +28,7 @@ def visible_devices(*_):
 def visible_devices_of_a_child(method):
     """Of a process that this one starts, itself within a claim of its own."""
     with gpu_gate.claim():
-        return visible_devices(), pool(method).submit(visible_devices).result()
+        return visible_devices(), seen(method)  # an executor that nobody shuts down may keep its process for ever
 
 
 def exit_with(number, gate):
