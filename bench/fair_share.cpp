@@ -91,11 +91,11 @@ class Machine {
   /// Goes through the line in the order of turns, as waiters do, until one of them gets a device.
   bool start_first(double now) {
     if (claims_.size() == kDevices) return false;
-    const Holdings held = holdings(claims_);
+    const Holdings held = holdings(claims_, {});
     std::vector<Queued> places;
     places.reserve(line_.size());
     for (const Job& job : line_) places.push_back({.ticket = job.ticket, .uid = job.uid});
-    TurnOrder turns(order_, held, last_turns_, places);
+    TurnOrder turns({.order = order_, .held = held}, last_turns_, places);
     LineRule rule(snapshot_, occupancy(snapshot_, claims_, 0), {}, {.most = {}, .held = held});
     while (const std::optional<Queued> queued = turns.next()) {
       const auto job = std::find_if(line_.begin(), line_.end(), [&](const Job& waiting) {

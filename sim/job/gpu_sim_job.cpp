@@ -33,7 +33,7 @@ constexpr const char* kUsage =
     "Takes memory on every GPU of the machine $GPU_SIM_MACHINE that CUDA_VISIBLE_DEVICES\n"
     "shows, and holds it until it ends. With a command it becomes that command.\n"
     "\n"
-    "  --memory MIB     on each GPU (4000)\n"
+    "  --memory MIB     on each GPU ($GPU_GATE_SHARE_MB, or 4000)\n"
     "  --util PERCENT   of each GPU (90)\n"
     "  --after MS       wait before taking anything (0)\n"
     "  --for MS         run this long once the memory is taken; -1: until a signal (1000)\n"
@@ -48,7 +48,7 @@ constexpr const char* kUsage =
     "command.\n";
 
 struct Options {
-  int64_t memory_mib = 4000;
+  int64_t memory_mib = kUnset;
   int64_t util_percent = 90;
   int64_t after_ms = 0;
   int64_t run_ms = kUnset;
@@ -185,6 +185,14 @@ const sim::Machine& load_machine(const char* path) {
   return machine;
 }
 
+// A share says how much memory is to be taken.
+int64_t memory_mib(const Options& options) {
+  constexpr int64_t kCommon = 4000;
+  if (options.memory_mib != kUnset) return options.memory_mib;
+  const char* share = getenv("GPU_GATE_SHARE_MB");
+  return share == nullptr ? kCommon : strtoll(share, nullptr, 10);
+}
+
 sim::Devices find_devices(const sim::Machine& machine) {
   const sim::Devices devices = sim::visible_devices(machine, getenv("CUDA_VISIBLE_DEVICES"));
   if (devices.count == 0) stop(kExitFailed, "no CUDA-capable device is detected");
@@ -259,7 +267,7 @@ int main(int argc, char** argv) {
   const sim::Machine& machine = load_machine(path);
   sim::Demand demand{};
   demand.devices = find_devices(machine);
-  demand.memory_mib = static_cast<uint64_t>(options.memory_mib);
+  demand.memory_mib = static_cast<uint64_t>(memory_mib(options));
   demand.util_percent = static_cast<uint32_t>(options.util_percent);
   demand.linger_ms =
       options.linger_ms == kUnset ? machine.linger_ms : static_cast<uint32_t>(options.linger_ms);

@@ -17,6 +17,8 @@ constexpr const char* kPath = "PATH";
 constexpr const char* kClaim = "GPU_GATE_CLAIM";
 constexpr const char* kIndices = "GPU_GATE_INDICES";
 constexpr const char* kUuids = "GPU_GATE_UUIDS";
+constexpr const char* kShareMb = "GPU_GATE_SHARE_MB";
+constexpr const char* kShareFraction = "GPU_GATE_SHARE_FRACTION";
 // CUDA C++ Programming Guide, "CUDA Environment Variables".
 constexpr const char* kCudaVisibleDevices = "CUDA_VISIBLE_DEVICES";
 constexpr const char* kCudaDeviceOrder = "CUDA_DEVICE_ORDER";

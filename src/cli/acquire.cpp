@@ -17,6 +17,7 @@
 #include "gpu/sources.h"
 #include "gpu/vendor.h"
 #include "policy/barred.h"
+#include "policy/turn_order.h"
 
 namespace gpu_gate {
 namespace {
@@ -53,26 +54,27 @@ std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>&
     const std::string hope = possible == 0 ? unknown_size_text(device) : "could be used";
     remarks.push_back({device.index, never.empty() ? hope : never});
   }
-  return fmt::format("{} asked for, {}:\n", gpus(request.criteria.count),
+  return fmt::format("{} asked for, {}:\n", wish_text(request.criteria),
                      shortage(possible, static_cast<int>(snapshot.devices.size()))) +
          remark_lines(remarks);
 }
 
-std::string limit_text(int count, int most) {
+std::string limit_text(const Criteria& criteria, int most) {
   return fmt::format(
       "{} asked for, but on this machine one user may hold at most {} at a time (max-per-user in "
       "the "
       "file `policy` of the lock directory)",
-      gpus(count), gpus(most));
+      wish_text(criteria), gpus(most));
 }
 
 bool is_one_try(const Options& options) { return options.timeout && options.timeout->count() == 0; }
 
 std::string timeout_text(const Options& options) {
   const double seconds = std::chrono::duration<double>(*options.timeout).count();
-  const std::string wanted = options.criteria.count == 1
-                                 ? "no GPU was"
-                                 : fmt::format("{} GPUs were not", options.criteria.count);
+  const Criteria& criteria = options.criteria;
+  std::string wanted =
+      criteria.count == 1 ? "no GPU was" : fmt::format("{} GPUs were not", criteria.count);
+  if (criteria.share_mib) wanted = wish_text(criteria) + " were not";
   if (is_one_try(options)) return wanted + " free (--timeout 0: one try)";
   return fmt::format("{} free within {:g} s (--timeout)", wanted, seconds);
 }
@@ -90,8 +92,8 @@ class RequestMaker {
   Result<Request> operator()(const Surroundings& around) {
     selection_.claim_devices.reset();
     selection_.visible_devices = visible_;
-    if (around.claim_devices != nullptr) {
-      selection_.claim_devices = *around.claim_devices;
+    if (around.claim != nullptr) {
+      selection_.claim_devices = around.claim->devices;
       // The claim says it all unless the job has narrowed it since. By number the same list may
       // mean other devices by now, since CUDA does not count one that is lost.
       if (visible_ == env_variable(environ, env::kIndices)) selection_.visible_devices.reset();
@@ -107,12 +109,17 @@ class RequestMaker {
   Result<Request> make(const Surroundings& around) {
     const Snapshot& snapshot = around.snapshot;
     const int most = around.policy.max_per_user.value_or(kEveryDevice);
-    if (around.claim_devices == nullptr && options_.criteria.count > most) {
-      return fail(ErrorKind::impossible, limit_text(options_.criteria.count, most));
+    Request request{.criteria = options_.criteria, .barred = {}};
+    Criteria& criteria = request.criteria;
+    if (around.claim != nullptr) {
+      request.outer_share_mib = around.claim->share_mib;
+      // A part that does not say how much takes all that there is.
+      if (!criteria.share_mib) criteria.share_mib = around.claim->share_mib;
+    } else if (amount_of(criteria, card_sizes(snapshot)) > kWholeGpu * Amount{most}) {
+      return fail(ErrorKind::impossible, limit_text(criteria, most));
     }
     const Result<std::vector<Barred>> barred = bar_devices(selection_, snapshot);
     if (!barred) return fail(barred.error());
-    Request request{.criteria = options_.criteria, .barred = {}};
     for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
       const std::string& uuid = snapshot.devices[i].uuid;
       if ((*barred)[i] != Barred::no && !uuid.empty()) request.barred.push_back(uuid);
@@ -152,7 +159,7 @@ std::unique_ptr<GpuSource> gpu_source_of_environment() {
 
 Result<Granted> acquire(const Options& options, WaitOptions wait) {
   const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
-  Notices notices(options.quiet, is_one_try(options), options.criteria.count);
+  Notices notices(options.quiet, is_one_try(options), options.criteria);
   wait.poll = options.poll;
   wait.timeout = options.timeout;
   wait.within = outer_claim();

@@ -4,6 +4,7 @@
 
 #include "cli/options.h"
 #include "gate/waiter.h"
+#include "job/environment.h"
 
 namespace gpu_gate {
 
@@ -17,6 +18,14 @@ Result<Granted> acquire(const Options& options, WaitOptions wait);
 /// How to name them: as asked for, but by UUID where an index may mean another device to CUDA.
 inline Ids ids_of(const Options& options, const Granted& granted) {
   return granted.indices_hold ? options.ids : Ids::uuid;
+}
+
+/// What the job is told of.
+inline JobDevices job_devices(const Options& options, const Granted& granted) {
+  return {.devices = granted.devices,
+          .ids = ids_of(options, granted),
+          .claim = granted.claim,
+          .share_mib = granted.share_mib};
 }
 
 /// The surroundings as the user set them.

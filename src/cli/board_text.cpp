@@ -55,8 +55,8 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
     lines.push_back({.before = "", .command = health_text(device), .after = ""});
   }
   for (const BoardClaim& claim : row.claims) {
-    Said said = claimant_said(claim.claimant, now);
-    if (&claim != &row.claims.front()) said.before.insert(0, "  inside it, ");
+    Said said = claimant_said(claim.claimant, now, claim.used_mib);
+    if (claim.inside) said.before.insert(0, "  inside it, ");
     if (!claim.claimant.job) said.after += ": a claim without a record";
     lines.push_back(std::move(said));
   }
@@ -75,7 +75,7 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
 }
 
 std::string wish(const Criteria& criteria) {
-  std::string text = gpus(criteria.count);
+  std::string text = wish_text(criteria);
   if (criteria.min_free_mib) text += fmt::format(", {} MiB free", *criteria.min_free_mib);
   if (criteria.max_util_pct) text += fmt::format(", at most {}% busy", *criteria.max_util_pct);
   if (criteria.nice) text += ", nice";

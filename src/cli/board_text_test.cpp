@@ -171,10 +171,22 @@ TEST(BoardText, NamesTheUserOfAClaimThatHasNoRecord) {
   EXPECT_TRUE(has(users[0], "without a record")) << users[0];
 }
 
+TEST(BoardText, TellsOfAShareHowMuchItIsAndHowMuchIsUsed) {
+  BoardRow row = board_row(card(0), {board_claim(5, claimant("alice", job(1, "serve", kNow))),
+                                     board_claim(6, claimant("bob", job(2, "eval", kNow)))});
+  row.claims[0].claimant.share_mib = 8000;
+  row.claims[0].used_mib = 7410;
+  row.claims[1].claimant.share_mib = 4000;
+  row.claims[1].used_mib = 4001;
+  EXPECT_EQ(users_of(row), (Texts{"alice: serve (pid 1, 0s, shares 8000 MiB, uses 7410)",
+                                  "bob: eval (pid 2, 0s, shares 4000 MiB, over: uses 4001)"}));
+}
+
 TEST(BoardText, PutsClaimsInsideAClaimUnderIt) {
-  const BoardRow row = board_row(card(0), {board_claim(5, claimant("alice", job(1, "sweep", kNow))),
-                                           board_claim(6, claimant("alice", job(2, "one", kNow))),
-                                           board_claim(7, claimant("alice", job(3, "two", kNow)))});
+  BoardRow row = board_row(card(0), {board_claim(5, claimant("alice", job(1, "sweep", kNow))),
+                                     board_claim(6, claimant("alice", job(2, "one", kNow))),
+                                     board_claim(7, claimant("alice", job(3, "two", kNow)))});
+  row.claims[1].inside = row.claims[2].inside = true;
   EXPECT_EQ(users_of(row), (Texts{"alice: sweep (pid 1, 0s)", "  inside it, alice: one (pid 2, 0s)",
                                   "  inside it, alice: two (pid 3, 0s)"}));
 }

@@ -35,8 +35,11 @@ void write_failure_line(int signal) {
 
 }  // namespace
 
-std::string export_line(std::span<const std::pair<std::string, std::string>> variables) {
-  std::string line = "export";
+std::string export_line(std::span<const std::pair<std::string, std::string>> variables,
+                        std::span<const std::string> untrue) {
+  std::string line;
+  for (const std::string& name : untrue) line.append(line.empty() ? "unset " : " ").append(name);
+  line += line.empty() ? "export" : "; export";
   for (const auto& [name, value] : variables) {
     line.append(" ").append(name).append("=").append(shell_quoted(value));
   }

@@ -10,8 +10,9 @@ namespace gpu_gate {
 
 /// What hold --export prints: a line for the `eval` of any POSIX shell.
 
-/// "export CUDA_VISIBLE_DEVICES='0' ...\n".
-std::string export_line(std::span<const std::pair<std::string, std::string>> variables);
+/// "export CUDA_VISIBLE_DEVICES='0' ...\n". `untrue`: names of variables to unset before.
+std::string export_line(std::span<const std::pair<std::string, std::string>> variables,
+                        std::span<const std::string> untrue = {});
 
 /// "(exit 3)\n": makes `eval` fail with this code and leaves the shell alive.
 std::string failure_line(int code);

@@ -33,7 +33,8 @@ const char* health_word(Health health) {
 Json claim_json(const BoardClaim& claim) {
   Json json{{"user", claim.claimant.user}, {"uid", claim.claimant.uid}, {"pid", nullptr},
             {"command", nullptr},          {"since", nullptr},          {"devices", claim.devices},
-            {"ticket", claim.ticket}};
+            {"ticket", claim.ticket},      {"share_mb", nullptr}};
+  if (claim.claimant.share_mib) json["share_mb"] = *claim.claimant.share_mib;
   if (!claim.claimant.job) return json;
   if (claim.claimant.job->pid != 0) json["pid"] = claim.claimant.job->pid;
   json["command"] = claim.claimant.job->command;
@@ -75,6 +76,7 @@ std::string status_json(const Board& board) {
               {"pci_bus_id", device.pci_bus_id},
               {"processes", Json::array()},
               {"claim", nullptr},
+              {"claims", Json::array()},
               {"health", health_word(device.health)},
               {"accessible", device.accessible}};
     if (device.memory_reserved_mib) json["memory_reserved_mb"] = *device.memory_reserved_mib;
@@ -83,7 +85,8 @@ std::string status_json(const Board& board) {
     for (const BoardProcess& process : row.processes) {
       json["processes"].push_back(process_json(process));
     }
-    if (!row.claims.empty()) json["claim"] = claim_json(row.claims.front());
+    for (const BoardClaim& claim : row.claims) json["claims"].push_back(claim_json(claim));
+    if (!row.claims.empty()) json["claim"] = json["claims"].front();
     if (!device.error.empty()) json["error"] = device.error;
     list.push_back(std::move(json));
   }
@@ -91,7 +94,7 @@ std::string status_json(const Board& board) {
 }
 
 std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
-                         Ticket claim) {
+                         Ticket claim, std::optional<std::int64_t> share_mib) {
   Json json{
       {"indices", Json::array()}, {"uuids", Json::array()}, {"cuda_visible_devices", visible}};
   for (const Device& device : devices) {
@@ -99,6 +102,7 @@ std::string devices_json(const std::vector<Device>& devices, const std::string& 
     json["uuids"].push_back(device.uuid);
   }
   if (claim != 0) json["claim"] = std::to_string(claim);
+  if (share_mib) json["share_mb"] = *share_mib;
   return text_of(json, -1);
 }
 

@@ -13,6 +13,6 @@ std::string status_json(const Board& board);
 /// What wait --json and hold --json print. `visible`: the value for CUDA_VISIBLE_DEVICES; `claim`:
 /// its ticket, 0 if nothing is held.
 std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
-                         Ticket claim);
+                         Ticket claim, std::optional<std::int64_t> share_mib = {});
 
 }  // namespace gpu_gate

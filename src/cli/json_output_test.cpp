@@ -53,7 +53,25 @@ TEST(StatusJson, HasEveryKeyWhateverIsKnown) {
   EXPECT_EQ(keys_of(status_of(board_row(Device{}))),
             (std::set<std::string>{"index", "name", "uuid", "memory_total_mb", "memory_used_mb",
                                    "memory_free_mb", "memory_reserved_mb", "utilization_pct",
-                                   "pci_bus_id", "processes", "claim", "health", "accessible"}));
+                                   "pci_bus_id", "processes", "claim", "claims", "health",
+                                   "accessible"}));
+}
+
+TEST(StatusJson, ListsEveryClaimWithItsShareAndTheOldestAsTheClaim) {
+  BoardRow row = board_row(card(0), {board_claim(5, claimant("alice", job(1, "serve"))),
+                                     board_claim(6, claimant("bob", job(2, "eval")))});
+  row.claims[0].claimant.share_mib = 8000;
+  row.claims[1].claimant.share_mib = 4000;
+  const Json json = status_of(row);
+  ASSERT_EQ(json["claims"].size(), 2U);
+  EXPECT_EQ(json["claims"][0]["share_mb"], 8000);
+  EXPECT_EQ(json["claims"][1]["user"], "bob");
+  EXPECT_EQ(json["claims"][1]["share_mb"], 4000);
+  EXPECT_EQ(json["claim"], json["claims"][0]);
+  EXPECT_TRUE(
+      status_of(board_row(card(0), {board_claim(5, claimant("alice"))}))["claim"]["share_mb"]
+          .is_null());
+  EXPECT_TRUE(status_of(board_row(card(0)))["claims"].empty());
 }
 
 TEST(StatusJson, TellsWhatTheDriverTold) {

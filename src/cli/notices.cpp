@@ -25,8 +25,17 @@ std::string ordinal(std::size_t n) {
 
 bool is_member(const sigset_t& set, int signal) { return ::sigismember(&set, signal) == 1; }
 
+/// "a free GPU", "2 free GPUs", "8000 MiB of a GPU".
+std::string awaited_text(const Criteria& criteria) {
+  if (criteria.share_mib) return wish_text(criteria);
+  return criteria.count == 1 ? "a free GPU" : fmt::format("{} free GPUs", criteria.count);
+}
+
 std::string using_text(const Granted& end) {
-  std::string text = end.devices.size() == 1 ? "using GPU " : "using GPUs ";
+  const bool one = end.devices.size() == 1;
+  std::string text = "using ";
+  if (end.share_mib) text += fmt::format("{} MiB {} ", *end.share_mib, one ? "of" : "on each of");
+  text += one ? "GPU " : "GPUs ";
   for (std::size_t i = 0; i < end.devices.size(); ++i) {
     const Device& device = end.devices[i];
     text += fmt::format("{}{} ({}, {} MiB free)", i == 0 ? "" : ", ", device.index,
@@ -76,12 +85,12 @@ std::string lock_dir_notice(const LockDir& dir) {
       printable(dir.path()));
 }
 
-Notices::Notices(bool quiet, bool one_try, int count)
+Notices::Notices(bool quiet, bool one_try, const Criteria& criteria)
     : quiet_(quiet),
       one_try_(one_try),
       terminal_(!quiet && stderr_is_terminal()),
       interruptible_(is_member(ending_signals(), SIGINT)),
-      count_(count) {}
+      criteria_(criteria) {}
 
 Notices::~Notices() { clear(); }
 
@@ -97,8 +106,7 @@ void Notices::looked(const WaitReport& report) {
   if (quiet_ || driver_failing_) return;
   std::string lines;
   if (!began_ && !one_try_) {
-    lines = count_ == 1 ? "waiting for a free GPU ...\n"
-                        : fmt::format("waiting for {} free GPUs ...\n", count_);
+    lines = fmt::format("waiting for {} ...\n", awaited_text(criteria_));
   }
   std::vector<Remark> remarks;
   keys_.resize(report.snapshot.devices.size());
@@ -110,7 +118,8 @@ void Notices::looked(const WaitReport& report) {
     const Unfit unfit{.device = device,
                       .fit = report.fits[i],
                       .barred = i < barred_.size() ? barred_[i] : Barred::no,
-                      .use = use_of(device, report.records, report.claims, report.request.within)};
+                      .use = use_of(device, report.records, report.claims, report.request.within),
+                      .room_mib = room_mib(device, report.occupancy[i])};
     remarks.push_back({device.index, reason(unfit, report.request, std::time(nullptr))});
   }
   lines += remark_lines(remarks);

@@ -19,7 +19,7 @@ std::string lock_dir_notice(const LockDir& dir);
 /// no waiter.
 class Notices final : public WaitObserver {
  public:
-  Notices(bool quiet, bool one_try, int count);
+  Notices(bool quiet, bool one_try, const Criteria& criteria);
   ~Notices() override;
 
   void opened(const LockDir& dir) override;
@@ -52,7 +52,7 @@ class Notices final : public WaitObserver {
   bool one_try_;  // it does not wait: only the reasons are told
   bool terminal_;
   bool interruptible_;  // SIGINT ends the wait
-  int count_;
+  Criteria criteria_;
   std::vector<Barred> barred_;
   std::string visible_;
   std::vector<std::string> keys_;  // of the reasons told last, one for each device

@@ -35,6 +35,7 @@ class Notice : public testing::Test {
     return {.snapshot = snapshot_,
             .request = request_,
             .fits = fits_,
+            .occupancy = occupancy_,
             .claims = claims_,
             .records = records_};
   }
@@ -44,6 +45,7 @@ class Notice : public testing::Test {
   Snapshot snapshot_ = idle_machine(2);
   Request request_ = wish(1);
   std::vector<Fit> fits_{Fit::memory_held, Fit::busy};
+  std::vector<Occupancy> occupancy_{2};
   std::vector<Claim> claims_;
   Claims records_ = shared->claims();
 };
@@ -61,7 +63,7 @@ Device named_card(int index, const std::string& name, std::int64_t free_mib = 40
 }
 
 TEST_F(Notice, ADriverThatGoesAwayIsOneLineAndNotOneForEachGpu) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   look(notices);
   const Error error{.kind = ErrorKind::gpu_state, .text = "nvmlInit: gone"};
   EXPECT_EQ(told([&] { notices.driver_failed(error); }),
@@ -74,14 +76,14 @@ TEST_F(Notice, ADriverThatGoesAwayIsOneLineAndNotOneForEachGpu) {
 }
 
 TEST_F(Notice, AQuietOneSaysNothingOfTheDriver) {
-  Notices notices(true, false, 1);
+  Notices notices(true, false, {.count = 1});
   EXPECT_EQ(told([&] { notices.driver_failed({.kind = ErrorKind::gpu_state, .text = "gone"}); }),
             "");
   EXPECT_EQ(told([&] { notices.driver_returned(); }), "");
 }
 
 TEST_F(Notice, OfTheFirstLookTellsWhyEachGpuWillNotDo) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   const std::vector<std::string> lines = lines_of(look(notices));
   ASSERT_EQ(lines.size(), 3U);
   EXPECT_TRUE(has(lines[0], "waiting")) << lines[0];
@@ -90,21 +92,21 @@ TEST_F(Notice, OfTheFirstLookTellsWhyEachGpuWillNotDo) {
 }
 
 TEST_F(Notice, SaysForHowManyGpusItWaits) {
-  Notices one(false, false, 1);
+  Notices one(false, false, {.count = 1});
   EXPECT_TRUE(has(lines_of(look(one)).at(0), "a free GPU"));
-  Notices many(false, false, 3);
+  Notices many(false, false, {.count = 3});
   EXPECT_TRUE(has(lines_of(look(many)).at(0), "3 free GPUs"));
 }
 
 TEST_F(Notice, OfOneTryDoesNotSayThatItWaits) {
-  Notices notices(false, true, 1);
+  Notices notices(false, true, {.count = 1});
   const std::vector<std::string> lines = lines_of(look(notices));
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_TRUE(has(lines[0], "GPU 0: ") && has(lines[1], "GPU 1: "));
 }
 
 TEST_F(Notice, IsNotRepeatedWhereNothingChanged) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   look(notices);
   EXPECT_EQ(look(notices), "");
   snapshot_.devices[0].memory_used_mib += 5;
@@ -112,7 +114,7 @@ TEST_F(Notice, IsNotRepeatedWhereNothingChanged) {
 }
 
 TEST_F(Notice, AfterwardsTellsOnlyOfTheGpuThatChanged) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   look(notices);
   fits_[1] = Fit::reserved;
   const std::vector<std::string> lines = lines_of(look(notices));
@@ -121,7 +123,7 @@ TEST_F(Notice, AfterwardsTellsOnlyOfTheGpuThatChanged) {
 }
 
 TEST_F(Notice, ComesAgainWhereAnOldReasonReturns) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   look(notices);
   fits_[1] = Fit::reserved;
   look(notices);
@@ -130,7 +132,7 @@ TEST_F(Notice, ComesAgainWhereAnOldReasonReturns) {
 }
 
 TEST_F(Notice, TellsOfAGpuThatTurnsUpLater) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   look(notices);
   snapshot_.devices.push_back(card(2));
   fits_.push_back(Fit::busy);
@@ -143,7 +145,7 @@ TEST_F(Notice, NamesWhoHoldsAGpuAndTellsOfTheNext) {
   NewClaim held = shared->claim({"GPU-1"}, unseen_job("train.py"));
   claims_ = shared->live();
   fits_[1] = Fit::claimed;
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   const std::string first = look(notices);
   EXPECT_TRUE(has(first, user_name(::geteuid()) + ": train.py (pid ")) << first;
   EXPECT_EQ(look(notices), "");
@@ -161,13 +163,13 @@ TEST_F(Notice, InsideAClaimDoesNotBlameItsOwnJob) {
   claims_ = shared->live();
   fits_[1] = Fit::claimed;
   request_.within = outer.ticket;
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   const std::string text = look(notices);
   EXPECT_TRUE(has(text, "the-part") && !has(text, "the-sweep")) << text;
 }
 
 TEST_F(Notice, TellsWhyAGpuIsBarred) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   notices.set_barred({Barred::no, Barred::excluded});
   fits_[1] = Fit::not_allowed;
   EXPECT_TRUE(has(lines_of(look(notices)).at(2), "--exclude"));
@@ -177,21 +179,21 @@ TEST_F(Notice, LetsNoCommandOfOthersWriteToTheTerminal) {
   const NewClaim held = shared->claim({"GPU-1"}, unseen_job("\x1b[2J\nGPU 9: free"));
   claims_ = shared->live();
   fits_[1] = Fit::claimed;
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   const std::string text = look(notices);
   EXPECT_EQ(lines_of(text).size(), 3U) << text;
   EXPECT_FALSE(has(text, "\x1b")) << text;
 }
 
 TEST_F(Notice, OfThePlaceInLineComesOnceForEachPlace) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   EXPECT_EQ(told([&] { notices.positioned(at_place(2)); }), "gpu-gate: 2nd in line\n");
   EXPECT_EQ(told([&] { notices.positioned(at_place(2)); }), "");
   EXPECT_EQ(told([&] { notices.positioned(at_place(1)); }), "gpu-gate: 1st in line\n");
 }
 
 TEST_F(Notice, OfThePlaceInLineTellsWhoCameForwardAndWhy) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   const auto tells = [&](std::vector<uid_t> users, bool hold_less, const std::string& text) {
     EXPECT_EQ(told([&] { notices.positioned(at_place(3, std::move(users), hold_less)); }),
               "gpu-gate: 3rd in line " + text + "\n");
@@ -210,7 +212,7 @@ TEST_F(Notice, SpellsEveryPlaceInLine) {
       {1, "1st"},     {2, "2nd"},     {3, "3rd"},     {4, "4th"},      {10, "10th"}, {11, "11th"},
       {12, "12th"},   {13, "13th"},   {21, "21st"},   {22, "22nd"},    {23, "23rd"}, {101, "101st"},
       {111, "111th"}, {112, "112th"}, {113, "113th"}, {1011, "1011th"}};
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   for (const auto& [position, word] : places) {
     EXPECT_TRUE(has(told([&] { notices.positioned(at_place(position)); }), " " + word + " "))
         << word;
@@ -218,7 +220,7 @@ TEST_F(Notice, SpellsEveryPlaceInLine) {
 }
 
 TEST_F(Notice, OfAStuckMutexComesOnceAndNamesWhoHoldsIt) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   const std::string text = told([&] { notices.mutex_delayed(::getpid()); });
   EXPECT_EQ(lines_of(text).size(), 1U) << text;
   EXPECT_TRUE(has(text, user_name(::geteuid()) + ": ")) << text;
@@ -228,21 +230,21 @@ TEST_F(Notice, OfAStuckMutexComesOnceAndNamesWhoHoldsIt) {
 }
 
 TEST_F(Notice, OfAStuckMutexComesAlsoWhereTheHolderCannotBeTold) {
-  Notices unknown(false, false, 1);
+  Notices unknown(false, false, {.count = 1});
   EXPECT_TRUE(has(told([&] { unknown.mutex_delayed(std::nullopt); }), "mutex"));
-  Notices hidden(false, false, 1);
+  Notices hidden(false, false, {.count = 1});
   constexpr pid_t kNobody = 2'000'000'000;
   EXPECT_TRUE(has(told([&] { hidden.mutex_delayed(kNobody); }), "pid 2000000000"));
 }
 
 TEST_F(Notice, OfTheEndNamesTheGpuAndItsMemory) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   EXPECT_EQ(told([&] { notices.granted(granted_on({named_card(3, "NVIDIA L40S", 44211)})); }),
             "gpu-gate: using GPU 3 (NVIDIA L40S, 44211 MiB free)\n");
 }
 
 TEST_F(Notice, OfTheEndNamesEachOfSeveralGpus) {
-  Notices notices(false, false, 2);
+  Notices notices(false, false, {.count = 2});
   EXPECT_EQ(
       told([&] { notices.granted(granted_on({named_card(0, "A", 1), named_card(2, "B\n", 2)})); }),
       "gpu-gate: using GPUs 0 (A, 1 MiB free), 2 (B\\n, 2 MiB free)\n");
@@ -251,14 +253,14 @@ TEST_F(Notice, OfTheEndNamesEachOfSeveralGpus) {
 TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {
   Granted granted = granted_on({named_card(0, "A")});
   granted.duration = std::chrono::minutes(12);
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   EXPECT_FALSE(has(told([&] { notices.granted(granted); }), "after"));
   granted.waited = true;
   EXPECT_TRUE(has(told([&] { notices.granted(granted); }), " after 12m\n"));
 }
 
 TEST_F(Notice, OfTheEndSaysWhereAnInheritedVariableNarrowedTheChoice) {
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   notices.set_barred({Barred::no, Barred::excluded});
   const auto text = [&] {
     return told([&] { notices.granted(granted_on({named_card(0, "A")})); });
@@ -269,7 +271,7 @@ TEST_F(Notice, OfTheEndSaysWhereAnInheritedVariableNarrowedTheChoice) {
 }
 
 TEST_F(Notice, IsNeverGivenWhereItIsToBeQuiet) {
-  Notices notices(true, false, 1);
+  Notices notices(true, false, {.count = 1});
   EXPECT_FALSE(notices.wants_position());
   EXPECT_EQ(told([&] {
               notices.looked(report());
@@ -281,14 +283,16 @@ TEST_F(Notice, IsNeverGivenWhereItIsToBeQuiet) {
             "");
 }
 
-TEST_F(Notice, AsksForThePlaceInLine) { EXPECT_TRUE(Notices(false, false, 1).wants_position()); }
+TEST_F(Notice, AsksForThePlaceInLine) {
+  EXPECT_TRUE(Notices(false, false, {.count = 1}).wants_position());
+}
 
 TEST_F(Notice, HasNoTickWhereTheLineIsNotRewritten) {
   told([] {
-    Notices notices(false, false, 1);
+    Notices notices(false, false, {.count = 1});
     EXPECT_EQ(notices.tick().count(), 0);
   });
-  Notices notices(false, false, 1);
+  Notices notices(false, false, {.count = 1});
   EXPECT_EQ(told([&] { notices.ticked(); }), "");
 }
 
@@ -305,7 +309,7 @@ class NoticeOnTerminal : public Notice {
       if (foreground) terminal.be_foreground();
       const Redirected redirected(STDERR_FILENO, terminal.fd());
       {
-        Notices notices(false, false, 1);
+        Notices notices(false, false, {.count = 1});
         call(notices);
       }
       ::_exit(0);
@@ -391,7 +395,7 @@ TEST_F(NoticeOnTerminal, TellsThePlaceInALineOfItsOwnWhereItIsNotInTheForeground
 TEST_F(NoticeOnTerminal, TicksEverySecond) {
   const auto tick = [](bool quiet) {
     std::chrono::milliseconds time{};
-    told_on_terminal(80, [&] { time = Notices(quiet, false, 1).tick(); });
+    told_on_terminal(80, [&] { time = Notices(quiet, false, {.count = 1}).tick(); });
     return time;
   };
   EXPECT_EQ(tick(false), std::chrono::seconds(1));

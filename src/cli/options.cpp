@@ -159,8 +159,13 @@ class Scanner {
       if (text.empty()) text = meant;
       Options scratch;
       if (!value || !takes_value(*option) || !option->read(scratch, *value)) continue;
-      const std::vector<std::string> words{option->name, *value};
-      return meant + " Write " + shell_line(words).value_or(option->name);
+      const auto with_value = [&](const char* known) {
+        const std::vector<std::string> words{known, *value};
+        return shell_line(words).value_or(known);
+      };
+      const std::string also =
+          row.also == nullptr ? "" : ", or " + with_value(row.also) + " " + row.also_for;
+      return meant + " Write " + with_value(option->name) + also;
     }
     return text;
   }
@@ -275,6 +280,12 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   if (scanner.refusal()) return fail(*scanner.refusal());
   if (Status read = read_values(scanner.given(), verb->name, options); !read) {
     return fail(read.error());
+  }
+  if (options.criteria.share_mib && options.criteria.min_free_mib) {
+    return refused(
+        std::string(verb->name) +
+        ": --share and --min-free-mb exclude each other: a share of M MiB asks for M MiB "
+        "of room; leave out --min-free-mb");
   }
   if (separator != words.end()) options.command.assign(separator + 1, words.end());
   if (options.verb == Verb::run && options.command.empty()) {

@@ -36,9 +36,8 @@ Status run_command(const Options& options) {
   if (!granted) return fail(granted.error());
 
   if (Status handed = hand_over(granted->held); !handed) return handed;
-  return fail(exec_command(
-      *file, options.command,
-      job_environment(environ, granted->devices, ids_of(options, *granted), granted->claim)));
+  return fail(exec_command(*file, options.command,
+                           job_environment(environ, job_devices(options, *granted))));
 }
 
 }  // namespace gpu_gate

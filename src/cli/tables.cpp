@@ -136,6 +136,20 @@ constexpr OptionRow kOptions[] = {
          },
      .summary = "memory that must be free on each",
      .details = "; 0: any unclaimed GPU"},
+    {.name = "--share",
+     .value = "M",
+     .wanted = kSize,
+     .verbs = kWaiters,
+     .group = Group::choice,
+     .read =
+         [](Options& options, const std::string& value) {
+           Result<std::int64_t> size = size_value(value);
+           if (size && *size < 1)
+             size = fail(ErrorKind::usage, quoted(value) + " is less than 1 MiB");
+           return assign(options.criteria.share_mib, std::move(size));
+         },
+     .summary = "memory of each GPU, beside others who share it",
+     .details = "; without it a GPU is yours alone"},
     {.name = "--max-util",
      .value = "P",
      .wanted = "a number from 0 to 100",
@@ -288,11 +302,14 @@ constexpr MeantRow kMeant[] = {
     {.word = "device", .option = "--only"},
     {.word = "devices", .option = "--only"},
     {.word = "cuda", .option = "--only"},
-    {.word = "mem", .option = "--min-free-mb"},
-    {.word = "memory", .option = "--min-free-mb"},
+    {.word = "mem", .option = "--min-free-mb", .also = "--share", .also_for = "to share a GPU"},
+    {.word = "memory", .option = "--min-free-mb", .also = "--share", .also_for = "to share a GPU"},
     {.word = "min-memory", .option = "--min-free-mb"},
-    {.word = "gpu-memory", .option = "--min-free-mb"},
-    {.word = "vram", .option = "--min-free-mb"},
+    {.word = "gpu-memory",
+     .option = "--min-free-mb",
+     .also = "--share",
+     .also_for = "to share a GPU"},
+    {.word = "vram", .option = "--min-free-mb", .also = "--share", .also_for = "to share a GPU"},
     {.word = "free", .option = "--min-free-mb"},
     {.word = "utilization", .option = "--max-util"},
     {.word = "utilisation", .option = "--max-util"},

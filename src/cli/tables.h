@@ -64,6 +64,8 @@ struct OptionRow {
 struct MeantRow {
   std::string_view word;
   const char* option = "";
+  const char* also = nullptr;  // another one that may be meant
+  const char* also_for = "";   // when
 };
 
 std::span<const VerbRow> verb_rows();

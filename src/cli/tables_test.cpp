@@ -122,6 +122,7 @@ TEST(OptionTable, ReadsAGoodValueIntoAPlaceOfItsOwn) {
   const auto places = [](const Options& options) {
     return std::vector<bool>{options.criteria.count != 1,
                              options.criteria.min_free_mib.has_value(),
+                             options.criteria.share_mib.has_value(),
                              options.criteria.max_util_pct.has_value(),
                              options.criteria.nice,
                              options.only.has_value(),

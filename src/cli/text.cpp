@@ -49,6 +49,12 @@ std::string gpus(int count) {
   return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count);
 }
 
+std::string wish_text(const Criteria& criteria) {
+  if (!criteria.share_mib) return gpus(criteria.count);
+  const std::string of = criteria.count == 1 ? "of a GPU" : "on each of " + gpus(criteria.count);
+  return fmt::format("{} MiB {}", *criteria.share_mib, of);
+}
+
 std::string remark_lines(const std::vector<Remark>& remarks) {
   std::vector<std::string> texts;
   for (const Remark& remark : remarks) {
@@ -79,7 +85,19 @@ std::string visible_advice(const std::string& value) {
   return is + (none ? ", which means no GPU" : "") + ": unset it to choose among all GPUs";
 }
 
-Said claimant_said(const Claimant& claimant, std::int64_t now) {
+namespace {
+
+/// "shares 8000 MiB, uses 7410", or where that is more "shares 8000 MiB, over: uses 9100".
+std::string share_text(std::int64_t share_mib, std::optional<std::int64_t> used_mib) {
+  std::string text = fmt::format("shares {} MiB", share_mib);
+  if (!used_mib) return text;
+  return text + fmt::format(", {}uses {}", *used_mib > share_mib ? "over: " : "", *used_mib);
+}
+
+}  // namespace
+
+Said claimant_said(const Claimant& claimant, std::int64_t now,
+                   std::optional<std::int64_t> used_mib) {
   const std::string user = printable(claimant.user);
   if (!claimant.job) return {.before = user, .command = "", .after = ""};
   const auto held = std::chrono::seconds(std::max<std::int64_t>(now - claimant.job->since, 0));
@@ -88,7 +106,9 @@ Said claimant_said(const Claimant& claimant, std::int64_t now) {
                               : "has ended, but something of it still holds the GPU";
   return {.before = user + ": ",
           .command = printable(claimant.job->command),
-          .after = fmt::format(" ({}, {})", who, human_duration(held))};
+          .after = fmt::format(
+              " ({}, {}{})", who, human_duration(held),
+              claimant.share_mib ? ", " + share_text(*claimant.share_mib, used_mib) : "")};
 }
 
 std::string claimant_text(const Claimant& claimant, std::int64_t now) {
@@ -133,6 +153,23 @@ std::string unknown_size_text(const Device& device) {
   return health + "how much memory it has is not known";
 }
 
+namespace {
+
+/// "claimed by alice: ... (pid 7, 3h)", or of several who share it
+/// "shared by alice: ... (pid 7, 3h) and 2 others".
+std::string claimed_text(const std::vector<Claimant>& claimants, std::int64_t now) {
+  if (claimants.empty()) return "claimed";
+  const Claimant& first = claimants.front();
+  if (!first.share_mib) return "claimed by " + claimant_text(first, now);
+  const std::size_t others = claimants.size() - 1;
+  return "shared by " + claimant_text(first, now) +
+         (others == 0   ? ""
+          : others == 1 ? " and 1 other"
+                        : fmt::format(" and {} others", others));
+}
+
+}  // namespace
+
 std::string reason(const Unfit& unfit, const Request& request, std::int64_t now) {
   const Device& device = unfit.device;
   const Criteria& criteria = request.criteria;
@@ -149,8 +186,7 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
     case Fit::unhealthy:
       return health_text(device);
     case Fit::claimed:
-      if (unfit.use.claimants.empty()) return "claimed";
-      return "claimed by " + claimant_text(unfit.use.claimants.front(), now);
+      return claimed_text(unfit.use.claimants, now);
     case Fit::occupied: {
       std::vector<std::string> others(unfit.use.processes.size());
       std::transform(unfit.use.processes.begin(), unfit.use.processes.end(), others.begin(),
@@ -167,6 +203,9 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
     case Fit::memory_low:
       return fmt::format("{} MiB free, {} MiB asked for", device.memory_free_mib,
                          criteria.min_free_mib.value_or(0));
+    case Fit::room_low:
+      return fmt::format("{} MiB left to share, {} MiB asked for",
+                         std::max<std::int64_t>(unfit.room_mib, 0), criteria.share_mib.value_or(0));
     case Fit::busy:
       return fmt::format("{}% busy, at most {}% asked for", device.utilization_pct.value_or(0),
                          criteria.max_util_pct.value_or(0));
@@ -216,9 +255,9 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
   }
   if (fit == Fit::mig) return health_text(device);
   if (fit == Fit::too_small) {
-    return fmt::format("has {} MiB in all, {} MiB asked for",
-                       device.memory_total_mib - device.memory_reserved_mib.value_or(0),
-                       request.criteria.min_free_mib.value_or(0));
+    return fmt::format("{} {} MiB in all, {} MiB asked for",
+                       request.outer_share_mib ? "the share of this job has" : "has",
+                       most_mib(device, request).value_or(0), memory_asked_mib(request.criteria));
   }
   return "";
 }

@@ -20,6 +20,9 @@ std::string human_duration(std::chrono::seconds duration);
 /// "1 GPU", "2 GPUs".
 std::string gpus(int count);
 
+/// "2 GPUs", "8000 MiB of a GPU", "8000 MiB on each of 2 GPUs".
+std::string wish_text(const Criteria& criteria);
+
 /// Something to say of a GPU.
 struct Remark {
   int index = 0;  // of the GPU
@@ -40,9 +43,10 @@ struct Said {
   std::string whole() const { return before + command + after; }
 };
 
-/// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice". `now`: seconds since
-/// 1970.
-Said claimant_said(const Claimant& claimant, std::int64_t now);
+/// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice"; of a share
+/// "... (pid 4242, 2h13m, shares 8000 MiB, uses 7410)". `now`: seconds since 1970.
+Said claimant_said(const Claimant& claimant, std::int64_t now,
+                   std::optional<std::int64_t> used_mib = {});
 std::string claimant_text(const Claimant& claimant, std::int64_t now);
 
 /// "alice: python x.py (pid 4242, 300 MiB)" for a process on a GPU.
@@ -55,6 +59,7 @@ struct Unfit {
   Fit fit = Fit::usable;
   Barred barred = Barred::no;  // why it is not among the allowed ones
   DeviceUse use;
+  std::int64_t room_mib = 0;  // for shares
 };
 
 /// Why this device is not eligible for the request, without its index: "812 MiB free, 8000 MiB

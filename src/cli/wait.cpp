@@ -10,13 +10,14 @@
 namespace gpu_gate {
 
 Status print_devices(const Options& options, const Granted& granted) {
-  const Ids ids = ids_of(options, granted);
+  const JobDevices job = job_devices(options, granted);
   if (options.export_line) {
-    return print(export_line(job_variables(environ, granted.devices, ids, granted.claim)));
+    return print(export_line(job_variables(environ, job), untrue_variables(environ, job)));
   }
-  const std::string visible = device_list(granted.devices, naming(ids, environ));
-  return print(options.json ? devices_json(granted.devices, visible, granted.claim)
-                            : visible + "\n");
+  const std::string visible = device_list(granted.devices, naming(job.ids, environ));
+  return print(options.json
+                   ? devices_json(granted.devices, visible, granted.claim, granted.share_mib)
+                   : visible + "\n");
 }
 
 Status wait_command(const Options& options) {

@@ -8,6 +8,8 @@ namespace {
 constexpr std::size_t kMaxProcesses = 64;
 /// Of claims on devices that are not listed. They end somebody's turn as well.
 constexpr std::size_t kMaxElsewhere = 16;
+/// Of shares on listed devices, beside the first on each.
+constexpr std::size_t kMaxShares = 64;
 
 }  // namespace
 
@@ -17,14 +19,16 @@ Result<bool> CardWatch::watch_claims(const Claims& claims, const std::vector<Cla
   bool all = true;
   std::set<std::string> watched;
   std::size_t elsewhere = 0;
+  std::size_t shares = 0;
   for (const Claim& claim : live) {
     if (claim.ticket < within) continue;
     const bool listed = devices.contains(claim.uuid);
     if (!listed && ++elsewhere > kMaxElsewhere) continue;
     const bool outer = claim.ticket == within;
-    if (!watched.insert(outer ? std::string() : claim.uuid).second) continue;
+    const bool first = watched.insert(outer ? std::string() : claim.uuid).second;
+    if (!first && (outer || !claim.share_mib || ++shares > kMaxShares)) continue;
     Result<std::optional<ClaimWatch>> watch = claims.watch(claim);
-    if (!watch && !listed) continue;
+    if (!watch && (!listed || !first)) continue;
     if (!watch) return fail(watch.error());
     if (*watch) {
       claims_.push_back({.fd = std::move((*watch)->fd), .events = (*watch)->events});

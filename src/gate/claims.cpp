@@ -94,7 +94,9 @@ Result<ClaimScan> Claims::scan_folder(int folder, std::map<Ticket, Known>& known
   for (const auto& [ticket, files] : claims) sort_in(folder, ticket, files, known[ticket], scan);
   for (Claim& claim : scan.live) {
     const std::optional<ClaimRecord>& record = known[claim.ticket].record;
-    if (record && record->owner.uid == claim.uid) claim.within = record->within;
+    if (!record || record->owner.uid != claim.uid) continue;  // then it is all that it can be
+    claim.within = record->within;
+    claim.share_mib = record->share_mib;
   }
   return scan;
 }

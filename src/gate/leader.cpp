@@ -67,8 +67,7 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
   forget_those_gone(post.roster);
   const Ticket last = watch_last(post);
   Ticket hindmost = 0;
-  Turns turns(post.line, post.roster, post.place.within, look.policy.order, look.held, oneself,
-              records_);
+  Turns turns(post.line, post.roster, post.place.within, look.turns, oneself, records_);
   std::map<Ticket, std::vector<std::size_t>> offers;
   while (rule.leaves_any()) {
     const Result<std::optional<Turn>> turn = turns.next();

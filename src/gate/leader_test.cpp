@@ -92,7 +92,7 @@ TEST_F(LeaderTest, RingsOneThatCameLaterAndHoldsLess) {
   const OwnPlace next = box_.join();
   box_.give_to(next.place, 1000);
   Look look = look_at({card(0, 45000), occupied_card(1)}, wish(2));
-  look.held = {{::geteuid(), kWholeGpu}};
+  look.turns.held = {{::geteuid(), kWholeGpu}};
   looked(look);
   EXPECT_TRUE(heard(next));
 }
@@ -250,7 +250,7 @@ class OvertakenTest : public LeaderTest {
   OvertakenTest() { box_.give_to(last_.place, 1000); }
   bool look() {
     Look look = look_at({card(0), occupied_card(1)}, wish(2));
-    look.held = {{::geteuid(), kWholeGpu}};
+    look.turns.held = {{::geteuid(), kWholeGpu}};
     return looked(look);
   }
   OwnPlace last_ = box_.join(wish(2));
@@ -279,7 +279,7 @@ TEST_F(OvertakenTest, WhereTheLastIsLastByTurnsItsEndIsNobodysGain) {
 TEST_F(OvertakenTest, WhereNothingIsFreeItIsNotWatched) {
   Look look = look_at({card(0)}, wish(1));
   look.occupancy[0].whole = true;
-  look.held = {{::geteuid(), kWholeGpu}};
+  look.turns.held = {{::geteuid(), kWholeGpu}};
   looked(look);
   EXPECT_EQ(watched(leader_), 0U);
 }
@@ -287,7 +287,7 @@ TEST_F(OvertakenTest, WhereNothingIsFreeItIsNotWatched) {
 TEST_F(OvertakenTest, OneAheadThatEndsBeforeItDecidesForOthersLeavesItItsTurn) {
   // As by a decision under the mutex that found the other ahead.
   Look look = look_at({card(0, 45000), card(1, 45000)}, wish(2));
-  look.held = {{::geteuid(), kWholeGpu}};
+  look.turns.held = {{::geteuid(), kWholeGpu}};
   last_.held.reset();
   EXPECT_FALSE(looked(look));
 }

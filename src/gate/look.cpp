@@ -24,7 +24,7 @@ std::set<std::string> Look::awaited(const Decision& of) const {
 
 LineRule Look::rule(std::set<std::string> settled) const {
   return LineRule(snapshot, occupancy, std::move(settled),
-                  {.most = policy.max_per_user, .held = held});
+                  {.most = policy.max_per_user, .held = turns.held, .sizes = turns.sizes});
 }
 
 Oneself Post::oneself(const Criteria& criteria) const {

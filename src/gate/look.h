@@ -21,7 +21,7 @@ struct Look {
   Request request;
   LinePolicy policy;
   std::vector<Claim> claims;         // live ones
-  Holdings held;                     // by these
+  TurnRule turns;                    // by these
   std::vector<Occupancy> occupancy;  // for each device, as the request sees it
   Decision decision;                 // for this waiter
 

@@ -16,6 +16,8 @@ using Json = nlohmann::json;
 constexpr int kVersion = 1;
 constexpr std::size_t kMaxDevices = 1024;
 constexpr std::size_t kMaxUuidBytes = 96;
+/// No device has more; sums of these do not overflow.
+constexpr std::int64_t kMostMib = 1'000'000'000'000'000;
 
 std::string dump(const Json& json) {
   // A command may hold bytes that are not UTF-8; they are replaced, never an error.
@@ -137,6 +139,7 @@ std::string to_json(const WaiterRecord& record) {
   json["count"] = record.request.criteria.count;
   if (record.request.criteria.min_free_mib)
     json["min_free_mib"] = *record.request.criteria.min_free_mib;
+  if (record.request.criteria.share_mib) json["share_mib"] = *record.request.criteria.share_mib;
   if (record.request.criteria.max_util_pct)
     json["max_util_pct"] = *record.request.criteria.max_util_pct;
   if (record.request.criteria.nice) json["nice"] = true;
@@ -149,6 +152,7 @@ std::string to_json(const ClaimRecord& record) {
   json["devices"] = record.devices;
   if (record.within != 0) json["within"] = record.within;
   if (record.with_process) json["with_process"] = true;
+  if (record.share_mib) json["share_mib"] = *record.share_mib;
   return dump(json);
 }
 
@@ -174,6 +178,10 @@ std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
         integer(json, "min_free_mib", 0, std::numeric_limits<std::int64_t>::max());
     if (!record.request.criteria.min_free_mib) return std::nullopt;
   }
+  if (json.contains("share_mib")) {
+    record.request.criteria.share_mib = integer(json, "share_mib", 1, kMostMib);
+    if (!record.request.criteria.share_mib) return std::nullopt;
+  }
   if (json.contains("max_util_pct")) {
     const auto percent = integer(json, "max_util_pct", 0, 100);
     if (!percent) return std::nullopt;
@@ -198,7 +206,8 @@ std::optional<ClaimRecord> parse_claim(std::string_view text, uid_t owner) {
   return ClaimRecord{.owner = std::move(*who),
                      .devices = std::move(*devices),
                      .within = static_cast<Ticket>(within.value_or(0)),
-                     .with_process = flag(json, "with_process")};
+                     .with_process = flag(json, "with_process"),
+                     .share_mib = integer(json, "share_mib", 1, kMostMib)};
 }
 
 }  // namespace gpu_gate

@@ -84,14 +84,14 @@ bool Roster::contains(Ticket ticket) const {
   return at != places_.end() && at->ticket == ticket;
 }
 
-Turns::Turns(const Line& line, Roster& roster, Ticket within, LineOrder order, Holdings held,
+Turns::Turns(const Line& line, Roster& roster, Ticket within, const TurnRule& rule,
              const Oneself* oneself, WaiterRecords& records)
     : line_(line),
       roster_(roster),
       within_(within),
       oneself_(oneself),
       records_(records),
-      order_(order, std::move(held), roster.last_turns(), with(roster, oneself)) {}
+      order_(rule, roster.last_turns(), with(roster, oneself)) {}
 
 Result<std::optional<Turn>> Turns::next() {
   while (const std::optional<Queued> queued = order_.next()) {
@@ -109,9 +109,9 @@ Result<std::optional<Turn>> Turns::next() {
 }
 
 Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Roster& roster,
-                             Ticket within, LineOrder order, Holdings held) {
+                             Ticket within, const TurnRule& rule) {
   constexpr std::size_t kAsked = 64;
-  TurnOrder turns(order, held, roster.last_turns(), roster.places());
+  TurnOrder turns(rule, roster.last_turns(), roster.places());
   Standing standing;
   std::set<uid_t> overtaking;
   while (const std::optional<Queued> queued = turns.next()) {
@@ -132,8 +132,12 @@ Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Ros
     if (queued->ticket > oneself.ticket) overtaking.insert(queued->uid);
   }
   standing.overtaking.assign(overtaking.begin(), overtaking.end());
+  const auto held = [&](uid_t uid) {
+    const auto user = rule.held.find(uid);
+    return user == rule.held.end() ? 0 : user->second;
+  };
   standing.hold_less = std::all_of(overtaking.begin(), overtaking.end(),
-                                   [&](uid_t uid) { return held[uid] < held[oneself.uid]; });
+                                   [&](uid_t uid) { return held(uid) < held(oneself.uid); });
   return standing;
 }
 

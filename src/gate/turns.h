@@ -75,7 +75,7 @@ class Turns {
  public:
   /// `records`: what has been read already, and where what is read now is kept. All but the policy
   /// has to outlive this. `oneself` may be left out.
-  Turns(const Line& line, Roster& roster, Ticket within, LineOrder order, Holdings held,
+  Turns(const Line& line, Roster& roster, Ticket within, const TurnRule& rule,
         const Oneself* oneself, WaiterRecords& records);
 
   /// The next one that lives and has a record; nothing at the end. Errors: lock_file, system.
@@ -95,6 +95,6 @@ class Turns {
 /// Where `oneself` stands, who is in line. Only those near the front are asked whether they live
 /// and what they want; the position of one far back is about right. Errors: lock_file, system.
 Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Roster& roster,
-                             Ticket within, LineOrder order, Holdings held);
+                             Ticket within, const TurnRule& rule);
 
 }  // namespace gpu_gate

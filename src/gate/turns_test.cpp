@@ -26,7 +26,8 @@ class TurnsTest : public testing::Test {
   }
   Tickets order(const Holdings& held = {}, const Oneself* oneself = nullptr) {
     EXPECT_TRUE(roster_.read(box_.line, 0));
-    Turns turns(box_.line, roster_, 0, LineOrder::turns, held, oneself, records_);
+    Turns turns(box_.line, roster_, 0, {.order = LineOrder::turns, .held = held}, oneself,
+                records_);
     Tickets tickets;
     while (const std::optional<Turn> turn = turns.next().value()) {
       EXPECT_EQ(turn->oneself, turn->record == nullptr);
@@ -42,7 +43,7 @@ class TurnsTest : public testing::Test {
   Standing standing(Ticket ticket, uid_t user, const Holdings& held = {}) {
     EXPECT_TRUE(roster_.read(box_.line, 0));
     return standing_of({.ticket = ticket, .uid = user, .criteria = {}}, box_.line, roster_, 0,
-                       LineOrder::turns, held)
+                       {.order = LineOrder::turns, .held = held})
         .value();
   }
   TestLockDir box_;
@@ -96,7 +97,7 @@ TEST_F(TurnsTest, OneThatHasLeftIsDroppedWhenItIsMet) {
   leave(first);
   ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
   EXPECT_TRUE(roster_.contains(first));
-  Turns turns(box_.line, roster_, 0, LineOrder::turns, {}, nullptr, records_);
+  Turns turns(box_.line, roster_, 0, {}, nullptr, records_);
   EXPECT_EQ(turns.next().value()->place.ticket, second);
   EXPECT_FALSE(roster_.contains(first));
 }
@@ -105,7 +106,7 @@ TEST_F(TurnsTest, OneselfIsThereAlsoBeforeTheRosterKnows) {
   ASSERT_TRUE(roster_.read(box_.line, 0));
   const Ticket own = join(kBob);
   const Oneself me{.ticket = own, .uid = kBob, .criteria = {}};
-  Turns turns(box_.line, roster_, 0, LineOrder::turns, {}, &me, records_);
+  Turns turns(box_.line, roster_, 0, {}, &me, records_);
   EXPECT_TRUE(turns.next().value()->oneself);
 }
 

@@ -12,6 +12,7 @@
 #include "base/signals.h"
 #include "base/wait_set.h"
 #include "gate/follower.h"
+#include "gate/jobs.h"
 #include "gate/leader.h"
 #include "gate/outer_claim.h"
 #include "gate/policy_file.h"
@@ -45,8 +46,9 @@ std::optional<Clock::time_point> deadline_of(const WaitOptions& options, Clock::
 /// before the devices were read. A device that was claimed or let go since is known no longer.
 struct Reading {
   Look look;
-  ClaimMark claims_before;
-  std::vector<Occupancy> occupancy_before;
+  ClaimMark mark_before;
+  std::vector<Claim> claims_before;
+  Jobs jobs;  // whose processes were on shared devices
 };
 
 class Waiter {
@@ -118,24 +120,25 @@ class Waiter {
 
   /// Reads the devices and makes the request. What is claimed or released from here on is outdated.
   Result<Reading> read() {
-    Reading reading{.look = {}, .claims_before = mutex_.peek(), .occupancy_before = {}};
-    const Result<ClaimScan> scan = claims_.scan();
+    Reading reading{.look = {}, .mark_before = mutex_.peek(), .claims_before = {}, .jobs = {}};
+    Result<ClaimScan> scan = claims_.scan();
     if (!scan) return fail(scan.error());
     if (!std::exchange(knows_outer_, true)) {
       within_ = find_outer_claim(claims_, scan->live);
     }
-    const std::vector<std::string> outer = devices_of_outer_claim(scan->live);
+    const OuterClaim outer = outer_claim(scan->live);
     reading.look.policy = read_line_policy(dir_);
 
     Result<Snapshot> snapshot = read_devices();
     if (!snapshot) return fail(snapshot.error());
     Result<Request> request = make_request_({.snapshot = *snapshot,
                                              .policy = reading.look.policy,
-                                             .claim_devices = within_ != 0 ? &outer : nullptr});
+                                             .claim = within_ != 0 ? &outer : nullptr});
     if (!request) return fail(request.error());
     request->within = within_;
     criteria_ = request->criteria;
-    reading.occupancy_before = occupancy(*snapshot, scan->live, within_);
+    reading.jobs = jobs_on_shared(*snapshot, claims_, scan->live);
+    reading.claims_before = std::move(scan->live);
     reading.look.snapshot = std::move(*snapshot);
     reading.look.request = std::move(*request);
     return reading;
@@ -146,23 +149,24 @@ class Waiter {
     return session_.read();
   }
 
-  /// The devices of the claim that this job is a part of, if it lives and is this user's; else the
-  /// job is like any other from now on.
-  std::vector<std::string> devices_of_outer_claim(const std::vector<Claim>& claims) {
-    std::vector<std::string> devices;
-    if (within_ == 0) return devices;
+  /// The claim that this job is a part of, if it lives and is this user's; else the job is like any
+  /// other from now on.
+  OuterClaim outer_claim(const std::vector<Claim>& claims) {
+    OuterClaim outer;
+    if (within_ == 0) return outer;
     for (const Claim& claim : claims) {
       if (claim.ticket == within_ && (claim.uid == ::geteuid() || ::geteuid() == 0)) {
-        devices.push_back(claim.uuid);
+        outer.devices.push_back(claim.uuid);
+        outer.share_mib = claim.share_mib;
       }
     }
-    if (devices.empty()) {
+    if (outer.devices.empty()) {
       leave();
       within_ = 0;
       roster_ = Roster();  // of the line inside the claim
       settling_ = Settling();
     }
-    return devices;
+    return outer;
   }
 
   /// The decision, under the mutex, which completes the look: takes the devices if it is this
@@ -180,10 +184,11 @@ class Waiter {
     if (!scan) return fail(scan.error());
     claims_.clear(**guard, *scan);
     look.claims = scan->live;
-    if (within_ == 0) look.held = holdings(look.claims);
-    look.occupancy = occupancy(look.snapshot, look.claims, within_);
-    const bool fresh = (*guard)->counters().grants == reading.claims_before.grants &&
-                       !was_released(reading.occupancy_before, look.occupancy);
+    sizes_ = card_sizes(look.snapshot);
+    look.turns = turn_rule(look.claims, look.policy);
+    look.occupancy = occupancy(look.snapshot, look.claims, within_, reading.jobs);
+    const bool fresh =
+        (*guard)->counters().grants == reading.mark_before.grants && !any_released(reading);
     const Result<Ticket> last_ticket = find_place(&**guard);
     if (!last_ticket) return fail(last_ticket.error());
     calls_.forget();
@@ -218,9 +223,9 @@ class Waiter {
     for (std::size_t i = 0; i < look.occupancy.size(); ++i) {
       const Device& device = look.snapshot.devices[i];
       if (look.occupancy[i].whole) continue;
-      if (!reading.occupancy_before[i].whole &&
-          !guard.claimed_since(reading.claims_before, device.uuid) &&
-          !guard.claimed_since(reading.claims_before, device.card_uuid)) {
+      if (!was_released(device, reading.claims_before, look.claims, within_) &&
+          !guard.claimed_since(reading.mark_before, device.uuid) &&
+          !guard.claimed_since(reading.mark_before, device.card_uuid)) {
         continue;
       }
       look.occupancy[i].whole = true;
@@ -233,6 +238,21 @@ class Waiter {
     look.decision = std::move(*decision);
     settling_ = counted;  // it was not seen so
     return {};
+  }
+
+  /// Was any device let go since the reading?
+  bool any_released(const Reading& reading) const {
+    const std::vector<Device>& devices = reading.look.snapshot.devices;
+    return std::any_of(devices.begin(), devices.end(), [&](const Device& device) {
+      return was_released(device, reading.claims_before, reading.look.claims, within_);
+    });
+  }
+
+  /// What the order of turns goes by; inside a claim nobody holds anything.
+  TurnRule turn_rule(const std::vector<Claim>& claims, const LinePolicy& policy) const {
+    return {.order = policy.order,
+            .held = within_ == 0 ? holdings(claims, sizes_) : Holdings{},
+            .sizes = sizes_};
   }
 
   std::optional<Clock::time_point> mutex_deadline() const {
@@ -302,7 +322,7 @@ class Waiter {
   /// is.
   Status serve_ahead(const Look& look, const Oneself& me, LineRule& rule) {
     WaiterRecords records;
-    Turns turns(line_, roster_, within_, look.policy.order, look.held, &me, records);
+    Turns turns(line_, roster_, within_, look.turns, &me, records);
     while (rule.leaves_any_for(look.request)) {
       const Result<std::optional<Turn>> turn = turns.next();
       if (!turn) return fail(turn.error());
@@ -324,6 +344,7 @@ class Waiter {
       granted_.devices.push_back(look.snapshot.devices[i]);
     }
     granted_.indices_hold = indices_hold(look.snapshot);
+    granted_.share_mib = criteria_.share_mib;
     reserved_.clear();
     // The leader sleeps on the claims it knows; this one is new to it, and changes the order of
     // turns (so does the turn of one that claims nothing). Rung before: if this process is killed
@@ -334,6 +355,7 @@ class Waiter {
           .owner = options_.owner, .devices = {}, .with_process = options_.with_process};
       record.owner.since = std::time(nullptr);
       record.within = within_;
+      record.share_mib = criteria_.share_mib;
       for (const Device& device : granted_.devices) record.devices.push_back(device.uuid);
       Result<NewClaim> made = claims_.make(guard, scan, record, Recording::required);
       if (!made && lacks_room(made.error())) {
@@ -359,8 +381,11 @@ class Waiter {
   void call_those_behind(Look look) {
     if (!led_) return;
     if (options_.keep_devices) {
-      for (const std::size_t i : look.decision.granted) look.occupancy[i].whole = true;
-      look.held[::geteuid()] += kWholeGpu * look.request.criteria.count;
+      const Criteria& criteria = look.request.criteria;
+      for (const std::size_t i : look.decision.granted) {
+        take(look.snapshot.devices[i], look.occupancy[i], criteria);
+      }
+      look.turns.held[::geteuid()] += amount_of(criteria, look.turns.sizes);
     }
     led_->first.served(look, led_->second, calls_);
   }
@@ -432,6 +457,7 @@ class Waiter {
     observer_.looked({.snapshot = look.snapshot,
                       .request = look.request,
                       .fits = look.decision.fits,
+                      .occupancy = look.occupancy,
                       .claims = look.claims,
                       .records = claims_});
     report_position();
@@ -441,9 +467,8 @@ class Waiter {
     if (!observer_.wants_position() || !place_) return;
     const Result<ClaimScan> scan = claims_.scan();
     if (!scan || !seen_.read(line_, within_)) return;
-    const Result<Standing> standing =
-        standing_of(oneself(), line_, seen_, within_, read_line_policy(dir_).order,
-                    within_ == 0 ? holdings(scan->live) : Holdings{});
+    const Result<Standing> standing = standing_of(oneself(), line_, seen_, within_,
+                                                  turn_rule(scan->live, read_line_policy(dir_)));
     if (!standing) return;
     observer_.positioned(*standing);
     next_tick_ = std::min(next_tick_, Clock::now() + observer_.tick());
@@ -606,6 +631,7 @@ class Waiter {
   Ticket predecessor_ticket_ = 0;
   UniqueFd predecessor_end_;
   Criteria criteria_;  // of the last request
+  CardSizes sizes_;    // at the last look
   Roster roster_;
   Settling settling_;
   std::optional<std::pair<Leader, Post>> led_;  // until it was served

@@ -22,9 +22,10 @@ namespace gpu_gate {
 struct WaitReport {
   const Snapshot& snapshot;
   const Request& request;
-  const std::vector<Fit>& fits;      // for each device of the snapshot
-  const std::vector<Claim>& claims;  // live ones
-  const Claims& records;             // behind the claims
+  const std::vector<Fit>& fits;             // for each device of the snapshot
+  const std::vector<Occupancy>& occupancy;  // likewise
+  const std::vector<Claim>& claims;         // live ones
+  const Claims& records;                    // behind the claims
 };
 
 /// Is told how the wait goes. Called without the mutex; may block only at the waiter's own cost.
@@ -76,12 +77,17 @@ struct WaitOptions {
   bool one_try() const { return timeout && timeout->count() == 0; }
 };
 
+/// What a job has, inside which something is asked for.
+struct OuterClaim {
+  std::vector<std::string> devices;       // UUIDs
+  std::optional<std::int64_t> share_mib;  // of each; nothing: all of it
+};
+
 /// What a request is made for.
 struct Surroundings {
   const Snapshot& snapshot;
   const LinePolicy& policy;
-  const std::vector<std::string>* claim_devices;  // of the claim that the asking job holds, UUIDs;
-                                                  // null outside of one
+  const OuterClaim* claim;  // that the asking job holds; null outside of one
 };
 
 /// Makes the request for a machine that looks like this. An Error ends the wait.
@@ -89,11 +95,12 @@ using MakeRequest = std::function<Result<Request>(const Surroundings&)>;
 
 // How a wait ends.
 struct Granted {
-  std::vector<Device> devices;  // as they were when granted, ascending index
-  bool indices_hold = true;     // gpu/visible_devices.h, at that moment
-  Ticket claim = 0;             // 0 if nothing is claimed
-  std::vector<UniqueFd> held;   // of the claim
-  bool waited = false;          // it had to stand in line
+  std::vector<Device> devices;            // as they were when granted, ascending index
+  bool indices_hold = true;               // gpu/visible_devices.h, at that moment
+  Ticket claim = 0;                       // 0 if nothing is claimed
+  std::optional<std::int64_t> share_mib;  // of each; nothing: all of it
+  std::vector<UniqueFd> held;             // of the claim
+  bool waited = false;                    // it had to stand in line
   std::chrono::nanoseconds duration{0};
 };
 struct Signalled {

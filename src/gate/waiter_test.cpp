@@ -514,8 +514,7 @@ class NestedWaiterTest : public WaiterTest {
     source_.machine = idle_machine(3);
     options_.within = outer_.ticket;
     make_request_ = [this](const Surroundings& around) {
-      const Devices* devices = around.claim_devices;
-      given_ = devices != nullptr ? std::optional(*devices) : std::nullopt;
+      given_ = around.claim != nullptr ? std::optional(around.claim->devices) : std::nullopt;
       return wish_without({"GPU-2"});
     };
   }

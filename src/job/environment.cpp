@@ -1,5 +1,6 @@
 #include "job/environment.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "base/env.h"
@@ -14,6 +15,20 @@ bool is_assignment(std::string_view entry, std::string_view name) {
   return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
 }
 
+/// "0.173": the share's part of the smallest device, rounded down to thousandths; "" where it
+/// cannot be told.
+std::string share_fraction(const JobDevices& job) {
+  if (!job.share_mib || job.devices.empty()) return "";
+  const auto smallest = std::min_element(
+      job.devices.begin(), job.devices.end(),
+      [](const Device& a, const Device& b) { return a.memory_total_mib < b.memory_total_mib; });
+  const std::int64_t total = smallest->memory_total_mib;
+  if (total <= 0) return "";
+  if (*job.share_mib >= total) return "1.000";
+  const std::string digits = std::to_string(1000 + *job.share_mib * 1000 / total);
+  return "0." + digits.substr(1);
+}
+
 }  // namespace
 
 Ids naming(Ids asked, const char* const* environment) {
@@ -22,27 +37,44 @@ Ids naming(Ids asked, const char* const* environment) {
 }
 
 std::vector<std::pair<std::string, std::string>> job_variables(const char* const* environment,
-                                                               const std::vector<Device>& devices,
-                                                               Ids ids, Ticket claim) {
-  return {
-      {kVariables.visible_devices, device_list(devices, naming(ids, environment))},
+                                                               const JobDevices& job) {
+  std::vector<std::pair<std::string, std::string>> variables{
+      {kVariables.visible_devices, device_list(job.devices, naming(job.ids, environment))},
       {kVariables.device_order,
        env_setting(environment, kVariables.device_order).value_or(kVariables.pci_order)},
-      {env::kIndices, device_list(devices, Ids::index)},
-      {env::kUuids, device_list(devices, Ids::uuid)},
-      {env::kClaim, std::to_string(claim)},
+      {env::kIndices, device_list(job.devices, Ids::index)},
+      {env::kUuids, device_list(job.devices, Ids::uuid)},
+      {env::kClaim, std::to_string(job.claim)},
   };
+  if (job.share_mib) variables.emplace_back(env::kShareMb, std::to_string(*job.share_mib));
+  if (const std::string fraction = share_fraction(job); !fraction.empty()) {
+    variables.emplace_back(env::kShareFraction, fraction);
+  }
+  return variables;
 }
 
-std::vector<std::string> job_environment(const char* const* environment,
-                                         const std::vector<Device>& devices, Ids ids,
-                                         Ticket claim) {
-  const auto set = job_variables(environment, devices, ids, claim);
+std::vector<std::string> untrue_variables(const char* const* environment, const JobDevices& job) {
+  std::vector<std::string> names;
+  for (const char* name : {env::kShareMb, env::kShareFraction}) {
+    const auto variables = job_variables(environment, job);
+    const bool set = std::any_of(variables.begin(), variables.end(),
+                                 [&](const auto& variable) { return variable.first == name; });
+    if (!set && env_variable(environment, name)) names.emplace_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> job_environment(const char* const* environment, const JobDevices& job) {
+  const auto set = job_variables(environment, job);
+  const std::vector<std::string> untrue = untrue_variables(environment, job);
   std::vector<std::string> result;
   for (; *environment != nullptr; ++environment) {
-    bool replaced = false;
-    for (const auto& [name, value] : set) replaced = replaced || is_assignment(*environment, name);
-    if (!replaced) result.emplace_back(*environment);
+    const auto assigns = [&](const std::string& name) { return is_assignment(*environment, name); };
+    const bool replaced =
+        std::any_of(set.begin(), set.end(), [&](const auto& each) { return assigns(each.first); });
+    if (!replaced && std::none_of(untrue.begin(), untrue.end(), assigns)) {
+      result.emplace_back(*environment);
+    }
   }
   for (const auto& [name, value] : set) {
     result.push_back(name);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,14 +16,25 @@ namespace gpu_gate {
 /// a device order (environ(7)) in which indices would mean other devices.
 Ids naming(Ids asked, const char* const* environment);
 
-/// What the job is told of its devices, by name and value: CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER
-/// (unless the user pinned another), GPU_GATE_INDICES, GPU_GATE_UUIDS and GPU_GATE_CLAIM.
-std::vector<std::pair<std::string, std::string>> job_variables(const char* const* environment,
-                                                               const std::vector<Device>& devices,
-                                                               Ids ids, Ticket claim);
+/// What a job has.
+struct JobDevices {
+  const std::vector<Device>& devices;
+  Ids ids = Ids::index;  // how to name them
+  Ticket claim = 0;
+  std::optional<std::int64_t> share_mib = {};  // of each; nothing: all of it
+};
 
-/// The command's environment: the given one with these variables set.
-std::vector<std::string> job_environment(const char* const* environment,
-                                         const std::vector<Device>& devices, Ids ids, Ticket claim);
+/// What the job is told of its devices, by name and value: CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER
+/// (unless the user pinned another), GPU_GATE_INDICES, GPU_GATE_UUIDS and GPU_GATE_CLAIM; of a
+/// share GPU_GATE_SHARE_MB and, where the sizes of the devices are known, GPU_GATE_SHARE_FRACTION,
+/// its part of the smallest, rounded down to three digits.
+std::vector<std::pair<std::string, std::string>> job_variables(const char* const* environment,
+                                                               const JobDevices& job);
+
+/// The variables of a share that are set in the environment and would not be true of this job.
+std::vector<std::string> untrue_variables(const char* const* environment, const JobDevices& job);
+
+/// The command's environment: the given one with the job's variables set, and without untrue ones.
+std::vector<std::string> job_environment(const char* const* environment, const JobDevices& job);
 
 }  // namespace gpu_gate

@@ -21,13 +21,14 @@ const Device kFifth = device_of(5, "GPU-5e");
 Words after(std::vector<const char*> before, const std::vector<Device>& devices,
             Ids ids = Ids::index, Ticket claim = 9) {
   before.push_back(nullptr);
-  return job_environment(before.data(), devices, ids, claim);
+  return job_environment(before.data(), {.devices = devices, .ids = ids, .claim = claim});
 }
 
-TEST(JobEnvironment, ChangesItsFiveVariablesAndNothingElse) {
+TEST(JobEnvironment, ChangesItsOwnVariablesAndNothingElse) {
   const char* before[] = {"A=1",  "CUDA_VISIBLE_DEVICES=7", "GPU_GATE_CLAIM=3", "EMPTY=", "odd",
                           nullptr};
-  EXPECT_EQ(job_environment(before, {kSecond}, Ids::index, 9),
+  const std::vector<Device> devices{kSecond};
+  EXPECT_EQ(job_environment(before, {.devices = devices, .claim = 9}),
             (Words{"A=1", "EMPTY=", "odd", "CUDA_VISIBLE_DEVICES=2", "CUDA_DEVICE_ORDER=PCI_BUS_ID",
                    "GPU_GATE_INDICES=2", "GPU_GATE_UUIDS=GPU-2b", "GPU_GATE_CLAIM=9"}));
 }

@@ -11,6 +11,14 @@ namespace {
 
 using Positions = std::vector<std::size_t>;
 
+Positions choose(Positions candidates, std::size_t count, const Snapshot& machine) {
+  Criteria criteria;
+  criteria.count = static_cast<int>(count);
+  const std::vector<Occupancy> free(machine.devices.size());
+  return gpu_gate::choose(std::move(candidates),
+                          Choice{.snapshot = machine, .occupancy = free, .criteria = criteria});
+}
+
 Snapshot alike(int cards) {
   Snapshot machine;
   for (int i = 0; i < cards; ++i) machine.devices.push_back(card(i, 1000));

@@ -8,8 +8,9 @@ namespace gpu_gate {
 /// What a request asks of each of its devices, and how many it wants.
 struct Criteria {
   int count = 1;
-  std::optional<std::int64_t> min_free_mib;
-  std::optional<int> max_util_pct;
+  std::optional<std::int64_t> min_free_mib = {};
+  std::optional<std::int64_t> share_mib = {};  // so much of each, beside others; nothing: all
+  std::optional<int> max_util_pct = {};
   bool nice = false;  // it comes after all that do not say so
 };
 

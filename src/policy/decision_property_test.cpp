@@ -56,7 +56,7 @@ class Scene {
     queued.reserve(line.size());
     for (const InLine& waiter : line)
       queued.push_back({.ticket = waiter.ticket, .uid = waiter.uid});
-    return {LineOrder::turns, held, {}, queued};
+    return {{.order = LineOrder::turns, .held = held}, {}, queued};
   }
   LineRule rule() const { return {machine, occupancy, settled, {.most = most, .held = held}}; }
   const InLine& at(Ticket ticket) const { return line[ticket - 1]; }
@@ -260,7 +260,7 @@ class Running {
       occupancy[i].whole = jobs_[i].has_value();
       if (jobs_[i]) held[jobs_[i]->uid] += kWholeGpu;
     }
-    TurnOrder order(LineOrder::turns, held, last_turns_, queued);
+    TurnOrder order({.order = LineOrder::turns, .held = held}, last_turns_, queued);
     LineRule rule(machine_, occupancy, {});
     while (const auto named = order.next()) {
       const auto waiter = std::find_if(line_.begin(), line_.end(), [&](const InLine& each) {

@@ -51,8 +51,18 @@ bool could_ever(Fit fit) {
 }
 
 bool needs_time(Fit fit) {
-  return fit == Fit::memory_held || fit == Fit::memory_low || fit == Fit::busy ||
-         fit == Fit::occupied;
+  return fit == Fit::memory_held || fit == Fit::memory_low || fit == Fit::room_low ||
+         fit == Fit::busy || fit == Fit::occupied;
+}
+
+std::int64_t memory_asked_mib(const Criteria& criteria) {
+  return std::max(criteria.min_free_mib.value_or(0), criteria.share_mib.value_or(0));
+}
+
+std::optional<std::int64_t> most_mib(const Device& device, const Request& request) {
+  if (request.outer_share_mib) return request.outer_share_mib;
+  if (device.memory_total_mib <= 0) return std::nullopt;
+  return usable_mib(device);
 }
 
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy) {
@@ -62,16 +72,20 @@ Fit fit(const Device& device, const Request& request, const Occupancy& occupancy
     return Fit::not_allowed;
   }
   if (device.health == Health::mig) return Fit::mig;
-  const std::int64_t usable_mib = device.memory_total_mib - device.memory_reserved_mib.value_or(0);
-  if (device.memory_total_mib > 0 && criteria.min_free_mib.value_or(0) > usable_mib) {
-    return Fit::too_small;
-  }
+  const auto most = most_mib(device, request);
+  if (most && memory_asked_mib(criteria) > *most) return Fit::too_small;
   if (device.health != Health::ok) return Fit::unhealthy;
-  if (occupancy.whole) return Fit::claimed;
+  if (occupancy.whole || (occupancy.shared && (!criteria.share_mib || device.exclusive))) {
+    return Fit::claimed;
+  }
   if (device.exclusive && std::any_of(device.processes.begin(), device.processes.end(), computes)) {
     return Fit::occupied;
   }
-  if (!criteria.min_free_mib && !criteria.max_util_pct) return idle_fit(device, request);
+  const bool by_use = !criteria.share_mib && !criteria.min_free_mib && !criteria.max_util_pct;
+  if (by_use) return idle_fit(device, request);
+  if (criteria.share_mib && room_mib(device, occupancy) < *criteria.share_mib) {
+    return Fit::room_low;
+  }
   if (criteria.min_free_mib && device.memory_free_mib < *criteria.min_free_mib) {
     return Fit::memory_low;
   }

@@ -22,6 +22,7 @@ enum class Fit {
   occupied,     // processes of others are on it, or any where only one may be
   memory_held,  // memory is in use that belongs to no visible process
   memory_low,   // less memory free than asked for
+  room_low,     // less room for shares than asked for
   busy,         // utilisation above what was asked for
   // Somebody ahead in line:
   reserved,  // has it kept for a request that cannot be served yet
@@ -50,6 +51,13 @@ std::vector<GpuProcess> occupants(const Device& device);
 
 /// Is this device eligible for this request, with nobody else in line?
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy);
+
+/// Memory asked for on each device, in MiB, be it free or as a share; 0: none.
+std::int64_t memory_asked_mib(const Criteria& criteria);
+
+/// The most memory that the request can have of the device: all that is usable of it, or of the
+/// share inside which it asks. Nothing where that is not known.
+std::optional<std::int64_t> most_mib(const Device& device, const Request& request);
 
 /// How many of the devices could ever be eligible for the request. `barred`: an entry for each.
 /// Where no device of known size has the memory asked for, those of unknown size are not hoped for.

@@ -21,10 +21,10 @@ bool needs_only_time(const std::vector<Fit>& fits, int count) {
 LineRule::LineRule(const Snapshot& snapshot, std::vector<Occupancy> occupancy,
                    std::set<std::string> settled, UserLimit limit)
     : snapshot_(snapshot),
-      occupancy_(std::move(occupancy)),
+      claimed_(std::move(occupancy)),
+      taken_(claimed_),
       settled_(std::move(settled)),
       limit_(std::move(limit)),
-      taken_(snapshot.devices.size(), false),
       kept_for_(snapshot.devices.size(), 0),
       wanted_ahead_(snapshot.devices.size(), false) {}
 
@@ -37,9 +37,9 @@ Decision LineRule::next(const Waiting& waiter) {
   decision.contested.resize(devices.size(), false);
   std::vector<std::size_t> candidates;
   for (std::size_t i = 0; i < devices.size(); ++i) {
-    Fit f = fit(devices[i], request, occupancy_[i]);
+    Fit f = fit(devices[i], request, claimed_[i]);
     if (f == Fit::usable && over_limit) f = Fit::over_limit;
-    if (f == Fit::usable && taken_[i]) f = Fit::reserved;
+    if (f == Fit::usable && fit(devices[i], request, taken_[i]) != Fit::usable) f = Fit::reserved;
     if (f == Fit::usable && wanted_ahead_[i]) {
       decision.contested[i] = true;
       if (!settled_.contains(devices[i].uuid)) f = Fit::settling;
@@ -52,9 +52,11 @@ Decision LineRule::next(const Waiting& waiter) {
     keep_for(waiter, decision, candidates);
     return decision;
   }
-  decision.granted = choose(std::move(candidates), count, snapshot_);
-  take(waiter, decision.granted);
-  limit_.held[waiter.uid] += kWholeGpu * request.criteria.count;
+  decision.granted =
+      choose(std::move(candidates),
+             {.snapshot = snapshot_, .occupancy = taken_, .criteria = request.criteria});
+  take(waiter, decision.granted, request.criteria);
+  limit_.held[waiter.uid] += amount_of(request.criteria, limit_.sizes);
   return decision;
 }
 
@@ -64,14 +66,32 @@ bool LineRule::is_over_limit(const Waiting& waiter) const {
   if (!limit_.most || waiter.request->within != 0 || count == kEveryDevice) return false;
   const auto held = limit_.held.find(waiter.uid);
   const Amount before = held == limit_.held.end() ? 0 : held->second;
-  return before + kWholeGpu * count > kWholeGpu * *limit_.most;
+  return before + amount_of(waiter.request->criteria, limit_.sizes) > kWholeGpu * *limit_.most;
 }
 
-void LineRule::take(const Waiting& waiter, const std::vector<std::size_t>& devices) {
+void LineRule::take(const Waiting& waiter, const std::vector<std::size_t>& devices,
+                    const Criteria& criteria) {
   for (std::size_t i : devices) {
-    taken_[i] = true;
-    kept_for_[i] = waiter.ticket;
+    gpu_gate::take(snapshot_.devices[i], taken_[i], criteria);
+    if (taken_[i].whole) kept_for_[i] = waiter.ticket;
   }
+}
+
+/// All that is left of so many shared devices that it could ever use, those with most room.
+void LineRule::keep_room(const Waiting& waiter, const std::vector<Fit>& fits, std::size_t lacking) {
+  std::vector<std::size_t> shared;
+  for (std::size_t i = 0; i < fits.size(); ++i) {
+    const bool in_use = claimed_[i].shared && !taken_[i].whole;
+    if (in_use && fits[i] != Fit::usable && fits[i] != Fit::unhealthy && could_ever(fits[i])) {
+      shared.push_back(i);
+    }
+  }
+  const auto more_room = [&](std::size_t a, std::size_t b) {
+    return room_mib(snapshot_.devices[a], taken_[a]) > room_mib(snapshot_.devices[b], taken_[b]);
+  };
+  std::stable_sort(shared.begin(), shared.end(), more_room);
+  shared.resize(std::min(shared.size(), lacking));
+  take(waiter, shared, {});
 }
 
 /// One that cannot be served keeps what it could use, and what it could use in principle. But where
@@ -79,10 +99,15 @@ void LineRule::take(const Waiting& waiter, const std::vector<std::size_t>& devic
 /// only use in principle.
 void LineRule::keep_for(const Waiting& waiter, const Decision& decision,
                         const std::vector<std::size_t>& candidates) {
-  const bool keeps = needs_only_time(decision.fits, waiter.request->criteria.count);
-  if (keeps) take(waiter, candidates);
+  const Criteria& criteria = waiter.request->criteria;
+  const bool keeps = needs_only_time(decision.fits, criteria.count);
+  if (keeps) {
+    take(waiter, candidates, criteria);
+    keep_room(waiter, decision.fits, static_cast<std::size_t>(criteria.count) - candidates.size());
+  }
   for (std::size_t i = 0; i < wanted_ahead_.size(); ++i) {
-    if (could_ever(decision.fits[i]) && (!keeps || decision.fits[i] != Fit::usable)) {
+    if (could_ever(decision.fits[i]) && (!keeps || decision.fits[i] != Fit::usable) &&
+        !claimed_[i].shared) {
       wanted_ahead_[i] = true;
     }
   }
@@ -90,15 +115,16 @@ void LineRule::keep_for(const Waiting& waiter, const Decision& decision,
 
 bool LineRule::leaves_any() const {
   for (std::size_t i = 0; i < taken_.size(); ++i) {
-    if (!taken_[i] && !occupancy_[i].whole && snapshot_.devices[i].health == Health::ok)
-      return true;
+    const Device& device = snapshot_.devices[i];
+    if (taken_[i].whole || device.health != Health::ok) continue;
+    if (!taken_[i].shared || room_mib(device, taken_[i]) > 0) return true;
   }
   return false;
 }
 
 bool LineRule::leaves_any_for(const Request& request) const {
   for (std::size_t i = 0; i < taken_.size(); ++i) {
-    if (!taken_[i] && fit(snapshot_.devices[i], request, occupancy_[i]) == Fit::usable) return true;
+    if (fit(snapshot_.devices[i], request, taken_[i]) == Fit::usable) return true;
   }
   return false;
 }

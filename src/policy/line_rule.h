@@ -28,11 +28,14 @@ struct Decision {
 struct UserLimit {
   std::optional<int> most = std::nullopt;  // devices
   Holdings held;
+  CardSizes sizes = {};
 };
 
 /// The line's rule (README, "The line"), applied to one waiter after the other in the order of
 /// turns. Each takes the best devices that it can use (see choose), or, if there are not enough,
-/// keeps those it could use from all behind it. Pure: a function of what it is given.
+/// keeps those it could use from all behind it, and of as many shared ones as it still lacks, those
+/// with most room, all that is left: neither a whole device nor a large share is starved by small
+/// ones. Pure: a function of what it is given.
 class LineRule {
  public:
   /// `occupancy` has an entry for each device. `settled` has the UUIDs of those devices that the
@@ -50,21 +53,24 @@ class LineRule {
   /// Is there still any that is free?
   bool leaves_any() const;
 
-  /// For each device, who of those so far gets it or keeps it from the others; 0: nobody.
+  /// For each device, who of those so far gets it or keeps it from the others; 0: nobody. A share
+  /// keeps what is left of it from nobody.
   const std::vector<Ticket>& kept_for() const { return kept_for_; }
 
  private:
   bool is_over_limit(const Waiting& waiter) const;
   void keep_for(const Waiting& waiter, const Decision& decision,
                 const std::vector<std::size_t>& candidates);
-  void take(const Waiting& waiter, const std::vector<std::size_t>& devices);
+  void keep_room(const Waiting& waiter, const std::vector<Fit>& fits, std::size_t lacking);
+  void take(const Waiting& waiter, const std::vector<std::size_t>& devices,
+            const Criteria& criteria);
 
   const Snapshot& snapshot_;
-  std::vector<Occupancy> occupancy_;
+  std::vector<Occupancy> claimed_;  // by claims
+  std::vector<Occupancy> taken_;    // with what those ahead are granted or keep
   std::set<std::string> settled_;
   UserLimit limit_;                 // held: with what is granted here
-  std::vector<bool> taken_;         // granted to or reserved for one ahead
-  std::vector<Ticket> kept_for_;    // by whom
+  std::vector<Ticket> kept_for_;    // all that is left of it
   std::vector<bool> wanted_ahead_;  // one ahead could use it, but not as it is now
 };
 

@@ -90,13 +90,139 @@ TEST(Occupancy, AMachineWithoutDevicesHasNone) {
   EXPECT_TRUE(occupancy({}, {claim_on("GPU-0")}, 0).empty());
 }
 
-TEST(Released, IsADeviceThatWasClaimedAndIsNot) {
-  const Occupancy taken{.whole = true};
-  EXPECT_FALSE(was_released({}, {}));
-  EXPECT_FALSE(was_released({taken, {}}, {taken, {}}));
-  EXPECT_FALSE(was_released({{}, {}}, {taken, taken}));
-  EXPECT_TRUE(was_released({taken, taken}, {taken, {}}));
-  EXPECT_TRUE(was_released({taken, {}}, {{}, taken}));
+TEST(Released, IsADeviceWithAClaimThatIsGone) {
+  const Device device = card(0);
+  const Claim claim = claim_on("GPU-0", 5);
+  EXPECT_FALSE(was_released(device, {}, {}, 0));
+  EXPECT_FALSE(was_released(device, {claim}, {claim}, 0));
+  EXPECT_FALSE(was_released(device, {}, {claim}, 0));
+  EXPECT_TRUE(was_released(device, {claim}, {}, 0));
+  EXPECT_TRUE(was_released(device, {claim}, {claim_on("GPU-0", 6)}, 0));
+  EXPECT_TRUE(was_released(device, {claim}, {claim_on("GPU-1", 5)}, 0));
+  EXPECT_FALSE(was_released(device, {claim_on("GPU-1", 5)}, {}, 0));
+  EXPECT_FALSE(was_released(device, {claim}, {}, 5)) << "the job's own";
+}
+
+Claim share_on(const char* uuid, std::int64_t mib, Ticket ticket = 5, uid_t uid = 1000) {
+  Claim claim = claim_on(uuid, ticket);
+  claim.uid = uid;
+  claim.share_mib = mib;
+  return claim;
+}
+
+Claim inside(Claim claim, Ticket outer) {
+  claim.within = outer;
+  return claim;
+}
+
+Device card_with(std::vector<GpuProcess> processes) {
+  Device device = idle_machine(1).devices[0];
+  for (const GpuProcess& process : processes) {
+    device.memory_used_mib += process.memory_mib.value_or(0);
+    device.memory_free_mib -= process.memory_mib.value_or(0);
+  }
+  device.processes = std::move(processes);
+  return device;
+}
+
+GpuProcess using_mib(pid_t pid, std::int64_t mib) { return {.pid = pid, .memory_mib = mib}; }
+
+constexpr std::int64_t kUsable = 46068 - 600;
+
+std::int64_t room(const Device& device, const std::vector<Claim>& claims, const Jobs& jobs = {},
+                  Ticket within = 0) {
+  const Snapshot machine{.devices = {device}};
+  return room_mib(device, occupancy(machine, claims, within, jobs)[0]);
+}
+
+TEST(Room, IsAllThatCanBeHadLessWhatIsPromised) {
+  const Device device = card_with({});
+  EXPECT_EQ(room(device, {}), kUsable);
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}), kUsable - 8000);
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000), share_on("GPU-0", 500, 6)}), kUsable - 8500);
+  EXPECT_EQ(room(device, {share_on("GPU-1", 8000)}), kUsable);
+}
+
+TEST(Room, WhatAJobUsesOfItsShareIsNotCountedTwice) {
+  const Device device = card_with({using_mib(10, 6000)});
+  const Jobs jobs{{10, {.claims = {5}, .uid = 1000}}};
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}, jobs), kUsable - 8000);
+}
+
+TEST(Room, WhatAJobUsesBeyondItsShareIsCounted) {
+  const Device device = card_with({using_mib(10, 6000), using_mib(11, 5000)});
+  const Jobs jobs{{10, {.claims = {5}, .uid = 1000}}, {11, {.claims = {5}, .uid = 1000}}};
+  const std::vector<Claim> claims{share_on("GPU-0", 8000), share_on("GPU-0", 4000, 6)};
+  EXPECT_EQ(room(device, claims, jobs), kUsable - 11000 - 4000);
+}
+
+TEST(Room, WhatAStrangerUsesIsCountedBesideTheShares) {
+  const Device device = card_with({using_mib(10, 6000)});
+  EXPECT_EQ(room(device, {}), kUsable - 6000);
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}), kUsable - 14000);
+  const Jobs stray{{10, {.claims = {4}, .uid = 1000}}};
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}, stray), kUsable - 14000)
+      << "a job of a claim that has another device";
+}
+
+TEST(Room, WhatIsInUseOfNoVisibleProcessIsCounted) {
+  Device device = card_with({});
+  device.memory_used_mib = 20000;
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}), kUsable - 20000);
+  EXPECT_EQ(room(device, {share_on("GPU-0", 30000)}), kUsable - 30000);
+}
+
+TEST(Room, AnOrphanWorksForItsUsersFirstClaim) {
+  const Device device = card_with({using_mib(10, 6000)});
+  const Jobs jobs{{10, {.claims = {}, .uid = 1000}}};
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}, jobs), kUsable - 8000);
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000, 5, 1001)}, jobs), kUsable - 14000);
+}
+
+TEST(Room, AClaimWithoutARecordIsTheWholeDevice) {
+  const Snapshot machine{.devices = {card_with({})}};
+  const Occupancy both = occupancy(machine, {share_on("GPU-0", 8000), claim_on("GPU-0", 7)}, 0)[0];
+  EXPECT_TRUE(both.whole);
+  EXPECT_FALSE(both.shared);
+}
+
+TEST(Room, PartsOfAShareHaveItsRoomAmongThem) {
+  const Device device = card_with({using_mib(10, 3000), using_mib(20, 9000)});
+  const Jobs jobs{{10, {.claims = {5}, .uid = 1000}}, {20, {.claims = {6}, .uid = 1001}}};
+  const Claim outer = share_on("GPU-0", 8000);
+  const Claim others = share_on("GPU-0", 9000, 6, 1001);
+  EXPECT_EQ(room(device, {outer, others}, jobs, 5), 8000 - 3000) << "less what the job itself uses";
+  EXPECT_EQ(room(device, {outer, others, inside(share_on("GPU-0", 2000, 7), 5)}, jobs, 5), 3000);
+}
+
+TEST(Room, PartsOfAShareTakeNothingMoreFromOthers) {
+  const Device device = card_with({});
+  EXPECT_EQ(room(device, {share_on("GPU-0", 8000), inside(share_on("GPU-0", 8000, 7), 5)}),
+            kUsable - 8000);
+  EXPECT_EQ(room(device, {inside(share_on("GPU-0", 2000, 7), 5)}), kUsable - 2000)
+      << "one that outlives it counts itself";
+}
+
+TEST(Room, NobodyTakesLessBySayingThatItIsAPartOfSomebodyElses) {
+  const Device device = card_with({});
+  EXPECT_EQ(room(device, {share_on("GPU-0", 100), inside(share_on("GPU-0", 8000, 7, 1001), 5)}),
+            kUsable - 8100);
+}
+
+TEST(Room, PartsOfAWholeClaimShareItsDevices) {
+  const Device device = card_with({});
+  EXPECT_EQ(room(device, {claim_on("GPU-0", 5), inside(share_on("GPU-0", 8000, 7, 0), 5)}, {}, 5),
+            kUsable - 8000);
+}
+
+TEST(Take, TakesAllOrSoMuch) {
+  const Device device = card_with({using_mib(10, 6000)});
+  Occupancy of = occupancy({.devices = {device}}, {}, 0)[0];
+  take(device, of, {.count = 1, .share_mib = 8000});
+  EXPECT_TRUE(of.shared);
+  EXPECT_EQ(room_mib(device, of), kUsable - 14000);
+  take(device, of, {});
+  EXPECT_TRUE(of.whole);
 }
 
 }  // namespace

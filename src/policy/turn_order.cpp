@@ -4,28 +4,53 @@
 #include <tuple>
 #include <utility>
 
+#include "policy/occupancy.h"
+
 namespace gpu_gate {
 
-Holdings holdings(const std::vector<Claim>& claims) {
+namespace {
+
+/// The part of a device that a share is; all of it where that cannot be told.
+Amount part(const std::optional<std::int64_t>& share_mib, std::int64_t device_mib) {
+  if (!share_mib || *share_mib >= device_mib) return kWholeGpu;
+  return std::max<Amount>(1, *share_mib * kWholeGpu / device_mib);
+}
+
+}  // namespace
+
+CardSizes card_sizes(const Snapshot& snapshot) {
+  CardSizes sizes;
+  for (const Device& device : snapshot.devices) {
+    if (device.memory_total_mib <= 0) continue;
+    sizes.mib[device.uuid] = device.memory_total_mib;
+    sizes.largest = std::max(sizes.largest, device.memory_total_mib);
+  }
+  return sizes;
+}
+
+Holdings holdings(const std::vector<Claim>& claims, const CardSizes& sizes) {
   Holdings held;
   for (const Claim& claim : claims) {
-    const bool is_part =
-        claim.within != 0 && std::any_of(claims.begin(), claims.end(), [&](const Claim& outer) {
-          return outer.ticket == claim.within && outer.uuid == claim.uuid &&
-                 (outer.uid == claim.uid || claim.uid == 0);
-        });
-    if (!is_part) held[claim.uid] += kWholeGpu;
+    const bool is_part = claim.within != 0 &&
+                         std::any_of(claims.begin(), claims.end(),
+                                     [&](const Claim& outer) { return is_outer_of(outer, claim); });
+    if (is_part) continue;
+    const auto size = sizes.mib.find(claim.uuid);
+    held[claim.uid] += part(claim.share_mib, size == sizes.mib.end() ? 0 : size->second);
   }
   return held;
 }
 
-TurnOrder::TurnOrder(LineOrder order, Holdings held, const LastTurns& last_turns,
-                     const std::vector<Queued>& line)
-    : order_(order) {
+Amount amount_of(const Criteria& criteria, const CardSizes& sizes) {
+  return part(criteria.share_mib, sizes.largest) * criteria.count;
+}
+
+TurnOrder::TurnOrder(TurnRule rule, const LastTurns& last_turns, const std::vector<Queued>& line)
+    : rule_(std::move(rule)) {
   for (const Queued& queued : line) {
     const auto [user, is_new] = users_.try_emplace(queued.uid);
     if (is_new) {
-      user->second.held = held[queued.uid];
+      user->second.held = rule_.held[queued.uid];
       const auto last = last_turns.find(queued.uid);
       user->second.last_turn = last == last_turns.end() ? 0 : last->second;
     }
@@ -40,7 +65,7 @@ std::optional<Queued> TurnOrder::next() {
     for (const auto& [uid, user] : users_) {
       if (user.at == user.waiting.size()) continue;
       const Ticket ticket = user.waiting[user.at];
-      const auto rank = order_ == LineOrder::turns
+      const auto rank = rule_.order == LineOrder::turns
                             ? std::make_tuple(user.held, std::max(ticket, user.last_turn), ticket)
                             : std::make_tuple(Amount{0}, ticket, ticket);
       if (named_ && least < rank) continue;
@@ -65,7 +90,7 @@ bool TurnOrder::put(const Criteria& criteria) {
     user.nice.push_back(named_->ticket);
     return false;
   }
-  user.held += kWholeGpu * criteria.count;
+  user.held += amount_of(criteria, rule_.sizes);
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "gpu/device.h"
@@ -22,8 +23,26 @@ constexpr Amount kWholeGpu = 1000;
 /// What each user holds: claims inside another one are a part of it.
 using Holdings = std::map<uid_t, Amount>;
 
+/// How much memory the devices have, in MiB, as far as it is known: a share counts as its part.
+struct CardSizes {
+  std::map<std::string, std::int64_t> mib;  // by UUID
+  std::int64_t largest = 0;                 // 0: of none is it known
+};
+CardSizes card_sizes(const Snapshot& snapshot);
+
 /// What the users hold by these live claims.
-Holdings holdings(const std::vector<Claim>& claims);
+Holdings holdings(const std::vector<Claim>& claims, const CardSizes& sizes);
+
+/// What a request asks for. (A share may come to lie on any device; it counts as a part of the
+/// largest.)
+Amount amount_of(const Criteria& criteria, const CardSizes& sizes);
+
+/// What the order of turns goes by, besides the line.
+struct TurnRule {
+  LineOrder order = LineOrder::turns;
+  Holdings held;
+  CardSizes sizes = {};
+};
 
 /// The last claim of each user who waits, also one that has ended.
 using LastTurns = std::map<uid_t, Ticket>;
@@ -46,8 +65,7 @@ struct Queued {
 class TurnOrder {
  public:
   /// `line`: by ticket.
-  TurnOrder(LineOrder order, Holdings held, const LastTurns& last_turns,
-            const std::vector<Queued>& line);
+  TurnOrder(TurnRule rule, const LastTurns& last_turns, const std::vector<Queued>& line);
 
   /// Whose request is to be read next; nothing at the end.
   std::optional<Queued> next();
@@ -65,7 +83,7 @@ class TurnOrder {
     std::vector<Ticket> nice;
   };
 
-  LineOrder order_;
+  TurnRule rule_;
   std::map<uid_t, User> users_;
   std::optional<Queued> named_;
   bool nice_ = false;  // the others have had their places

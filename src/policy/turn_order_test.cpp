@@ -29,7 +29,7 @@ Tickets order_of(const std::vector<Asking>& line, const Holdings& held = {},
   std::vector<Queued> queued;
   queued.reserve(line.size());
   for (const Asking& asking : line) queued.push_back({.ticket = asking.ticket, .uid = asking.uid});
-  TurnOrder turns(order, held, last_turns, queued);
+  TurnOrder turns({.order = order, .held = held}, last_turns, queued);
   Tickets tickets;
   while (const auto named = turns.next()) {
     const auto who = std::find_if(line.begin(), line.end(), [&](const Asking& asking) {
@@ -115,7 +115,7 @@ TEST(TurnOrder, ByArrivalHoldingsDoNotMatter) {
 TEST(TurnOrder, OneThatIsGoneCountsForNobody) {
   const std::vector<Queued> line{
       {.ticket = 1, .uid = kBob}, {.ticket = 2, .uid = kBob}, {.ticket = 3, .uid = kCarol}};
-  TurnOrder turns(LineOrder::turns, {}, {}, line);
+  TurnOrder turns({}, {}, line);
   EXPECT_EQ(turns.next()->ticket, 1U);
   EXPECT_EQ(turns.next()->ticket, 2U);
   turns.put({});
@@ -123,7 +123,7 @@ TEST(TurnOrder, OneThatIsGoneCountsForNobody) {
 }
 
 TEST(TurnOrder, AnEmptyLineNamesNobody) {
-  TurnOrder turns(LineOrder::turns, {{kBob, kWholeGpu}}, {}, {});
+  TurnOrder turns({.order = LineOrder::turns, .held = {{kBob, kWholeGpu}}}, {}, {});
   EXPECT_FALSE(turns.next());
 }
 
@@ -141,24 +141,91 @@ Claim claim_of(Ticket ticket, const std::string& uuid, uid_t uid, Ticket within 
 
 TEST(Holdings, CountTheDevicesOfEachUser) {
   const Holdings held =
-      holdings({claim_of(1, "a", kBob), claim_of(1, "b", kBob), claim_of(2, "c", kCarol)});
+      holdings({claim_of(1, "a", kBob), claim_of(1, "b", kBob), claim_of(2, "c", kCarol)}, {});
   EXPECT_EQ(held, (Holdings{{kBob, 2 * kWholeGpu}, {kCarol, kWholeGpu}}));
 }
 
 TEST(Holdings, WhatPartsOfAJobHoldCountsOnceForTheOuterClaim) {
-  EXPECT_EQ(holdings({claim_of(1, "a", kBob), claim_of(2, "a", kBob, 1), claim_of(3, "a", 0, 1)}),
-            (Holdings{{kBob, kWholeGpu}}));
+  EXPECT_EQ(
+      holdings({claim_of(1, "a", kBob), claim_of(2, "a", kBob, 1), claim_of(3, "a", 0, 1)}, {}),
+      (Holdings{{kBob, kWholeGpu}}));
 }
 
 TEST(Holdings, APartThatOutlivesItsOuterClaimCounts) {
-  EXPECT_EQ(holdings({claim_of(2, "a", kBob, 1)}), (Holdings{{kBob, kWholeGpu}}));
+  EXPECT_EQ(holdings({claim_of(2, "a", kBob, 1)}, {}), (Holdings{{kBob, kWholeGpu}}));
 }
 
 TEST(Holdings, NobodyHoldsLessBySayingThatItIsAPartOfSomethingElse) {
-  EXPECT_EQ(holdings({claim_of(1, "a", kCarol), claim_of(2, "b", kBob, 1)}),
+  EXPECT_EQ(holdings({claim_of(1, "a", kCarol), claim_of(2, "b", kBob, 1)}, {}),
             (Holdings{{kBob, kWholeGpu}, {kCarol, kWholeGpu}}));
-  EXPECT_EQ(holdings({claim_of(1, "a", kCarol), claim_of(2, "a", kBob, 1)}),
+  EXPECT_EQ(holdings({claim_of(1, "a", kCarol), claim_of(2, "a", kBob, 1)}, {}),
             (Holdings{{kBob, kWholeGpu}, {kCarol, kWholeGpu}}));
+}
+
+Claim share_of(Claim claim, std::int64_t mib) {
+  claim.share_mib = mib;
+  return claim;
+}
+
+CardSizes sizes_of(std::map<std::string, std::int64_t> mib) {
+  Snapshot machine;
+  for (const auto& [uuid, size] : mib) {
+    Device device;
+    device.uuid = uuid;
+    device.memory_total_mib = size;
+    machine.devices.push_back(device);
+  }
+  return card_sizes(machine);
+}
+
+TEST(Holdings, AShareCountsAsItsPartOfItsDevice) {
+  const CardSizes sizes = sizes_of({{"a", 40000}, {"b", 80000}});
+  EXPECT_EQ(
+      holdings({share_of(claim_of(1, "a", kBob), 10000), share_of(claim_of(1, "b", kBob), 10000),
+                share_of(claim_of(2, "b", kCarol), 80000)},
+               sizes),
+      (Holdings{{kBob, 375}, {kCarol, kWholeGpu}}));
+}
+
+TEST(Holdings, AShareOfADeviceOfUnknownSizeCountsAsTheWhole) {
+  EXPECT_EQ(holdings({share_of(claim_of(1, "a", kBob), 10)}, sizes_of({{"a", 0}, {"b", 100}})),
+            (Holdings{{kBob, kWholeGpu}}));
+}
+
+TEST(Holdings, NoShareCountsAsNothing) {
+  EXPECT_EQ(holdings({share_of(claim_of(1, "a", kBob), 1)}, sizes_of({{"a", 80000}})),
+            (Holdings{{kBob, 1}}));
+}
+
+TEST(Holdings, WhatPartsOfAShareHoldCountsOnceForIt) {
+  const CardSizes sizes = sizes_of({{"a", 40000}});
+  EXPECT_EQ(
+      holdings({share_of(claim_of(1, "a", kBob), 10000), share_of(claim_of(2, "a", kBob, 1), 5000)},
+               sizes),
+      (Holdings{{kBob, 250}}));
+}
+
+TEST(AmountOf, ARequestForAShareCountsAsThatPartOfTheLargestDevice) {
+  const CardSizes sizes = sizes_of({{"a", 40000}, {"b", 80000}});
+  Criteria criteria{.count = 2, .share_mib = 20000};
+  EXPECT_EQ(amount_of(criteria, sizes), 500);
+  EXPECT_EQ(amount_of(criteria, {}), 2 * kWholeGpu);
+  criteria.share_mib.reset();
+  EXPECT_EQ(amount_of(criteria, sizes), 2 * kWholeGpu);
+}
+
+TEST(TurnOrder, WhoAsksForASmallShareIsSoonNextAgain) {
+  const CardSizes sizes = sizes_of({{"a", 40000}});
+  TurnOrder turns({.order = LineOrder::turns, .held = {}, .sizes = sizes}, {},
+                  {{1, kBob}, {2, kBob}, {3, kBob}, {4, kCarol}, {5, kCarol}});
+  Tickets tickets;
+  while (const auto named = turns.next()) {
+    Criteria criteria;
+    if (named->uid == kBob) criteria.share_mib = 10000;  // a quarter
+    tickets.push_back(named->ticket);
+    turns.put(criteria);
+  }
+  EXPECT_EQ(tickets, (Tickets{1, 4, 2, 3, 5}));
 }
 
 /// A line at random, the same for the same seed, and what each of its users holds.

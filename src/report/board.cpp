@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/process.h"
+#include "gate/jobs.h"
 #include "gate/policy_file.h"
 #include "gate/turns.h"
 #include "policy/line_rule.h"
@@ -24,11 +25,21 @@ bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc) {
 }
 
 std::vector<BoardClaim> claims_on(const Device& device, const Claims& claims,
-                                  const std::vector<Claim>& live) {
+                                  const std::vector<Claim>& live, const Jobs& jobs) {
+  std::vector<Claim> on;
+  std::copy_if(live.begin(), live.end(), std::back_inserter(on),
+               [&](const Claim& claim) { return occupies(claim, device); });
   std::vector<BoardClaim> entries;
-  for (const Claim& claim : live) {
-    if (!occupies(claim, device)) continue;
+  for (const Claim& claim : on) {
     BoardClaim entry{.ticket = claim.ticket, .claimant = claimant_of(claims, claim), .devices = {}};
+    entry.inside = std::any_of(on.begin(), on.end(), [&](const Claim& outer) {
+      return is_outer_of(outer, claim) || (!outer.share_mib && outer.ticket < claim.ticket);
+    });
+    for (const GpuProcess& process : device.processes) {
+      if (claim_of_process(process.pid, jobs, on) == claim.ticket) {
+        entry.used_mib += process.memory_mib.value_or(0);
+      }
+    }
     for (const Claim& other : live) {
       if (other.ticket == claim.ticket && other.place == claim.place)
         entry.devices.push_back(other.uuid);
@@ -49,12 +60,12 @@ BoardRow make_row(const Device& device, std::vector<BoardClaim> claims) {
 }
 
 /// The waiters of one line in the order of turns, and which of them keep devices from the others.
-Status add_waiters(const Line& line, Ticket within, const LinePolicy& policy, Holdings held,
-                   LineRule* rule, std::vector<BoardWaiter>& waiters) {
+Status add_waiters(const Line& line, Ticket within, const TurnRule& turn_rule, LineRule* rule,
+                   std::vector<BoardWaiter>& waiters) {
   Roster roster;
   if (Status read = roster.read(line, within); !read) return read;
   WaiterRecords records;
-  Turns turns(line, roster, within, policy.order, std::move(held), nullptr, records);
+  Turns turns(line, roster, within, turn_rule, nullptr, records);
   for (;;) {
     const Result<std::optional<Turn>> turn = turns.next();
     if (!turn) return fail(turn.error());
@@ -74,16 +85,17 @@ Status add_waiters(const Line& line, Ticket within, const LinePolicy& policy, Ho
 }
 
 /// All waiters: the line of the machine, then those inside claims.
-Status add_all_waiters(const Line& line, const LinePolicy& policy, const std::vector<Claim>& live,
-                       LineRule& rule, std::vector<BoardWaiter>& waiters) {
+Status add_all_waiters(const Line& line, const TurnRule& turn_rule, LineRule& rule,
+                       std::vector<BoardWaiter>& waiters) {
   const Result<std::vector<Place>> places = line.all_places();
   if (!places) return fail(places.error());
   std::set<Ticket> lines{0};
   for (const Place& place : *places) lines.insert(place.within);
   for (const Ticket within : lines) {
     const bool outer = within == 0;
-    Status added = add_waiters(line, within, policy, outer ? holdings(live) : Holdings{},
-                               outer ? &rule : nullptr, waiters);
+    const TurnRule inside{.order = turn_rule.order, .held = {}, .sizes = turn_rule.sizes};
+    Status added =
+        add_waiters(line, within, outer ? turn_rule : inside, outer ? &rule : nullptr, waiters);
     if (!added) return added;
   }
   return {};
@@ -113,14 +125,17 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
   const Result<ClaimScan> scan = claims.scan();
   if (!scan) return fail(scan.error());
   const Snapshot shown = snapshot ? *snapshot : claimed_devices(scan->live, snapshot.error());
+  const Jobs jobs = jobs_on_shared(shown, claims, scan->live);
   for (const Device& device : shown.devices) {
-    board.rows.push_back(make_row(device, claims_on(device, claims, scan->live)));
+    board.rows.push_back(make_row(device, claims_on(device, claims, scan->live, jobs)));
   }
   board.policy = read_line_policy(dir);
-  const Holdings held = holdings(scan->live);
-  LineRule rule(shown, occupancy(shown, scan->live, 0), {},
-                {.most = board.policy.max_per_user, .held = held});
-  Status added = add_all_waiters(Line(dir), board.policy, scan->live, rule, board.waiters);
+  const CardSizes sizes = card_sizes(shown);
+  const TurnRule turn_rule{
+      .order = board.policy.order, .held = holdings(scan->live, sizes), .sizes = sizes};
+  LineRule rule(shown, occupancy(shown, scan->live, 0, jobs), {},
+                {.most = board.policy.max_per_user, .held = turn_rule.held, .sizes = sizes});
+  Status added = add_all_waiters(Line(dir), turn_rule, rule, board.waiters);
   if (!added) return fail(added.error());
   for (std::size_t i = 0; i < board.rows.size(); ++i) board.rows[i].kept_for = rule.kept_for()[i];
   return board;

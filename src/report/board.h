@@ -17,6 +17,8 @@ struct BoardClaim {
   Ticket ticket = 0;
   Claimant claimant;
   std::vector<std::string> devices;  // UUIDs, of the whole claim
+  bool inside = false;               // another one of the same row
+  std::int64_t used_mib = 0;         // of this device, by its visible processes; told of shares
 };
 
 struct BoardProcess {

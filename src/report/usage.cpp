@@ -8,7 +8,8 @@
 namespace gpu_gate {
 
 Claimant claimant_of(const Claims& claims, const Claim& claim) {
-  Claimant claimant{.uid = claim.uid, .user = user_name(claim.uid), .job = {}};
+  Claimant claimant{
+      .uid = claim.uid, .user = user_name(claim.uid), .job = {}, .share_mib = claim.share_mib};
   std::optional<ClaimRecord> record = claims.record(claim);
   if (!record) return claimant;
   Owner& job = record->owner;
