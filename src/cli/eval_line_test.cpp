@@ -60,5 +60,10 @@ TEST(FailureLineOnSignal, IsNotWrittenAfterItsEnd) {
   EXPECT_EQ(end.said, "");
 }
 
+TEST(ExportLine, UnsetsFirstWhatIsNotTrueAnyMore) {
+  const std::vector<std::string> untrue{"B", "C"};
+  EXPECT_EQ(export_line(Variables{{"A", "0"}}, untrue), "unset B C; export A='0'\n");
+}
+
 }  // namespace
 }  // namespace gpu_gate

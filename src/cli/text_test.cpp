@@ -379,5 +379,42 @@ TEST(VisibleAdvice, QuotesTheValueAndFitsIt) {
   EXPECT_FALSE(has(visible_advice("\x1b[2J"), "\x1b"));
 }
 
+TEST(WishText, SaysHowMany) {
+  EXPECT_EQ(wish_text({.count = 1}), "1 GPU");
+  EXPECT_EQ(wish_text({.count = 2}), "2 GPUs");
+  EXPECT_EQ(wish_text({.count = 1, .share_mib = 8000}), "8000 MiB of a GPU");
+  EXPECT_EQ(wish_text({.count = 3, .share_mib = 8000}), "8000 MiB on each of 3 GPUs");
+}
+
+TEST(Reason, OfTooLittleRoomHasBothNumbers) {
+  const Device device = card(0);
+  Unfit unfit{.device = device, .fit = Fit::room_low, .use = {}, .room_mib = 5000};
+  EXPECT_EQ(reason(unfit, share_wish(8000), 0), "5000 MiB left to share, 8000 MiB asked for");
+  unfit.room_mib = -5;
+  EXPECT_EQ(reason(unfit, share_wish(8000), 0), "0 MiB left to share, 8000 MiB asked for");
+}
+
+TEST(Reason, OfASharedGpuNamesTheFirstAndCountsTheOthers) {
+  const Device device = card(0);
+  Claimant alice = claimant("alice", job(7, "serve", 0));
+  alice.share_mib = 8000;
+  Unfit unfit{
+      .device = device, .fit = Fit::claimed, .use = {.claimants = {alice}, .processes = {}}};
+  EXPECT_EQ(reason(unfit, wish(1), 60), "shared by alice: serve (pid 7, 1m, shares 8000 MiB)");
+  unfit.use.claimants.push_back(alice);
+  EXPECT_TRUE(reason(unfit, wish(1), 60).ends_with("8000 MiB) and 1 other"));
+  unfit.use.claimants.push_back(alice);
+  EXPECT_TRUE(reason(unfit, wish(1), 60).ends_with("8000 MiB) and 2 others"));
+}
+
+TEST(Reason, OfAShareThatIsTooLargeSaysWhatThereIs) {
+  Request request = share_wish(50000);
+  EXPECT_EQ(never_reason(card(0), Barred::no, Fit::too_small, request),
+            "has 45468 MiB in all, 50000 MiB asked for");
+  request.outer_share_mib = 8000;
+  EXPECT_EQ(never_reason(card(0), Barred::no, Fit::too_small, request),
+            "the share of this job has 8000 MiB in all, 50000 MiB asked for");
+}
+
 }  // namespace
 }  // namespace gpu_gate

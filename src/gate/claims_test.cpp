@@ -448,5 +448,37 @@ TEST_F(ClaimsTest, NoCommandInheritsOneUnasked) {
   EXPECT_NE(::fcntl(claim.held.at(0).get(), F_GETFD) & FD_CLOEXEC, 0);
 }
 
+TEST_F(ClaimsTest, AShareIsTheOneThatItsRecordTells) {
+  const NewClaim claim = box_.claim_record(
+      {.owner = this_process({}), .devices = {"GPU-1", "GPU-2"}, .share_mib = 8000});
+  for (const Claim& live : box_.live_claims()) EXPECT_EQ(live.share_mib, 8000);
+  EXPECT_EQ(live(), (Devices{"GPU-1", "GPU-2"}));
+}
+
+TEST_F(ClaimsTest, AShareWithoutItsRecordIsAllOfTheDevice) {
+  const NewClaim claim =
+      box_.claim_record({.owner = this_process({}), .devices = {"GPU-1"}, .share_mib = 8000});
+  remove(claim_record_name(claim.ticket));
+  ASSERT_EQ(box_.live_claims().size(), 1U);
+  EXPECT_FALSE(box_.live_claims()[0].share_mib);
+}
+
+TEST_F(ClaimsTest, AnotherUsersRecordSaysNothingOfAShare) {
+  const NewClaim claim =
+      box_.claim_record({.owner = this_process({}), .devices = {"GPU-1"}, .share_mib = 1});
+  const std::string name = claim_record_name(claim.ticket);
+  ASSERT_EQ(::fchownat(box_.dir.claims(), name.c_str(), 1001, gid_t(-1), 0), 0);
+  ASSERT_EQ(box_.live_claims().size(), 1U);
+  EXPECT_FALSE(box_.live_claims()[0].share_mib);
+}
+
+TEST_F(ClaimsTest, AShareOfARecordOfANewerVersionIsAllOfTheDevice) {
+  const NewClaim claim =
+      box_.claim_record({.owner = this_process({}), .devices = {"GPU-1"}, .share_mib = 8000});
+  make_newer(claim.ticket);
+  ASSERT_EQ(box_.live_claims().size(), 1U);
+  EXPECT_FALSE(box_.live_claims()[0].share_mib);
+}
+
 }  // namespace
 }  // namespace gpu_gate

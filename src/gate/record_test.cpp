@@ -212,5 +212,31 @@ TEST(Record, AnotherProcessIsKnownAsLongAsItLives) {
   EXPECT_FALSE(other_process(owner->pid));
 }
 
+TEST(Record, SaysHowMuchOfEachDeviceIsMeant) {
+  WaiterRecord waiter{somebody(), {}};
+  ClaimRecord claim{.owner = somebody(), .devices = {"GPU-1"}};
+  EXPECT_FALSE(parse_waiter(to_json(waiter), 1000)->request.criteria.share_mib);
+  EXPECT_FALSE(parse_claim(to_json(claim), 1000)->share_mib);
+  waiter.request.criteria.share_mib = claim.share_mib = 8000;
+  EXPECT_EQ(parse_waiter(to_json(waiter), 1000)->request.criteria.share_mib, 8000);
+  EXPECT_EQ(parse_claim(to_json(claim), 1000)->share_mib, 8000);
+}
+
+TEST(Record, AClaimOfAnImpossibleShareIsOfAllAndNoSuchWaiterCounts) {
+  for (const char* share :
+       {"0", "-5", "\"8000\"", "1e3", "18446744073709551615", "null", "[]", "1000000000000001"}) {
+    const auto with_share = [&](std::string text) {
+      return text.replace(text.find("8000"), 4, share);
+    };
+    WaiterRecord waiter{somebody(), {}};
+    ClaimRecord claim{.owner = somebody(), .devices = {"GPU-1"}, .share_mib = 8000};
+    waiter.request.criteria.share_mib = 8000;
+    EXPECT_FALSE(parse_waiter(with_share(to_json(waiter)), 1000)) << share;
+    const auto read = parse_claim(with_share(to_json(claim)), 1000);
+    ASSERT_TRUE(read) << share;
+    EXPECT_FALSE(read->share_mib) << share;
+  }
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -113,5 +113,48 @@ TEST(JobEnvironment, ATicketMayTakeAllItsBits) {
             "GPU_GATE_CLAIM=18446744073709551615");
 }
 
+Device device_of_size(std::int64_t mib) {
+  Device device = device_of(2, "GPU-2b");
+  device.memory_total_mib = mib;
+  return device;
+}
+
+std::string fraction_of(std::int64_t share_mib, const std::vector<Device>& devices) {
+  const char* environment[] = {nullptr};
+  for (const auto& [name, value] :
+       job_variables(environment, {.devices = devices, .share_mib = share_mib})) {
+    if (name == "GPU_GATE_SHARE_FRACTION") return value;
+  }
+  return "none";
+}
+
+TEST(JobEnvironment, OfAShareTellsHowMuchItIs) {
+  const std::vector<Device> devices{device_of_size(46068)};
+  const char* before[] = {nullptr};
+  const Words words = job_environment(before, {.devices = devices, .claim = 9, .share_mib = 8000});
+  ASSERT_EQ(words.size(), 7U);
+  EXPECT_EQ(words[5], "GPU_GATE_SHARE_MB=8000");
+  EXPECT_EQ(words[6], "GPU_GATE_SHARE_FRACTION=0.173");
+}
+
+TEST(JobEnvironment, TheFractionIsThatOfTheSmallestDeviceRoundedDown) {
+  EXPECT_EQ(fraction_of(1, {device_of_size(46068)}), "0.000");
+  EXPECT_EQ(fraction_of(999, {device_of_size(1000)}), "0.999");
+  EXPECT_EQ(fraction_of(1000, {device_of_size(1000)}), "1.000");
+  EXPECT_EQ(fraction_of(50, {device_of_size(1000), device_of_size(500)}), "0.100");
+  EXPECT_EQ(fraction_of(50, {device_of_size(1000), device_of_size(0)}), "none");
+}
+
+TEST(JobEnvironment, OfAWholeClaimTellsNothingOfAnEarlierShare) {
+  EXPECT_EQ(after({"GPU_GATE_SHARE_MB=1", "GPU_GATE_SHARE_FRACTION=0.5", "A=1"}, {kSecond}).front(),
+            "A=1");
+  const char* before[] = {"GPU_GATE_SHARE_FRACTION=0.5", nullptr};
+  const std::vector<Device> unknown{device_of_size(0)};
+  EXPECT_EQ(untrue_variables(before, {.devices = unknown, .share_mib = 5}),
+            Words{"GPU_GATE_SHARE_FRACTION"});
+  const std::vector<Device> known{device_of_size(100)};
+  EXPECT_EQ(untrue_variables(before, {.devices = known, .share_mib = 5}), Words{});
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -89,5 +89,38 @@ TEST(Choose, NoneOfTheCandidatesIsNone) {
   EXPECT_EQ(choose({0, 1}, 0, alike(2)), Positions{});
 }
 
+Positions choose_share(Positions candidates, std::int64_t mib, int count, const Snapshot& machine,
+                       const std::vector<Occupancy>& occupancy) {
+  const Criteria criteria{.count = count, .share_mib = mib};
+  return gpu_gate::choose(
+      std::move(candidates),
+      Choice{.snapshot = machine, .occupancy = occupancy, .criteria = criteria});
+}
+
+TEST(ChooseForAShare, TheOneWithLeastRoomLeft) {
+  const Snapshot machine = idle_machine(3);
+  const std::vector<Occupancy> occupancy{{.shared = true, .promised_mib = 10000},
+                                         {.shared = true, .promised_mib = 30000},
+                                         {.shared = true, .promised_mib = 20000}};
+  EXPECT_EQ(choose_share({0, 1, 2}, 1000, 1, machine, occupancy), Positions{1});
+  EXPECT_EQ(choose_share({0, 2}, 1000, 1, machine, occupancy), Positions{2});
+  EXPECT_EQ(choose_share({0, 1, 2}, 1000, 2, machine, occupancy), (Positions{1, 2}));
+}
+
+TEST(ChooseForAShare, OneWithoutAShareOnlyWhereNoOtherHasRoom) {
+  Snapshot machine = idle_machine(2);
+  machine.devices[0].memory_used_mib = 40000;  // a stranger's: little is left
+  const std::vector<Occupancy> occupancy{{}, {.shared = true, .promised_mib = 100}};
+  EXPECT_EQ(choose_share({0, 1}, 1000, 1, machine, occupancy), Positions{1});
+  EXPECT_EQ(choose_share({0}, 1000, 1, machine, occupancy), Positions{0});
+}
+
+TEST(ChooseForAShare, AmongEqualsTheLeastBusyThenTheFirst) {
+  Snapshot machine = idle_machine(3);
+  machine.devices[0].utilization_pct = 50;
+  const std::vector<Occupancy> occupancy(3);
+  EXPECT_EQ(choose_share({0, 1, 2}, 1000, 1, machine, occupancy), Positions{1});
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -409,5 +409,75 @@ TEST(CouldEver, EveryBarCounts) {
   EXPECT_EQ(could_ever_count({}, {}, wish(1)), 0);
 }
 
+Occupancy shared_with(std::int64_t promised_mib) {
+  return {.shared = true, .promised_mib = promised_mib};
+}
+
+TEST(FitOfAShare, RoomIsTheTest) {
+  const Device device = idle_machine(1).devices[0];
+  EXPECT_EQ(fit(device, share_wish(8000), {}), Fit::usable);
+  EXPECT_EQ(fit(device, share_wish(8000), shared_with(45468 - 8000)), Fit::usable);
+  EXPECT_EQ(fit(device, share_wish(8000), shared_with(45468 - 7999)), Fit::room_low);
+  EXPECT_TRUE(needs_time(Fit::room_low));
+  EXPECT_TRUE(could_ever(Fit::room_low));
+}
+
+TEST(FitOfAShare, StrangersAndMemoryInUseDoNotMatterWhereThereIsRoom) {
+  Device device = card(0, 20000);
+  device.processes = {{42, false, 20000}};
+  EXPECT_EQ(fit(device, share_wish(20000), {}), Fit::usable);
+  EXPECT_EQ(fit(device, share_wish(20001), {}), Fit::room_low);
+}
+
+TEST(FitOfAShare, AWholeClaimKeepsItAway) {
+  EXPECT_EQ(fit(card(0), share_wish(1), {.whole = true}), Fit::claimed);
+}
+
+TEST(FitOfAShare, ASharedDeviceIsNoWholeOne) {
+  Request anything = wish(1);
+  anything.criteria.min_free_mib = 0;
+  EXPECT_EQ(fit(card(0), wish(1), shared_with(1)), Fit::claimed);
+  EXPECT_EQ(fit(card(0), anything, shared_with(1)), Fit::claimed);
+}
+
+TEST(FitOfAShare, MoreThanThereEverIsIsTooMuch) {
+  EXPECT_EQ(fit(card(0), share_wish(45468), {}), Fit::room_low);
+  EXPECT_EQ(fit(card(0), share_wish(45469), {}), Fit::too_small);
+  Request inside = share_wish(8001);
+  inside.outer_share_mib = 8000;
+  EXPECT_EQ(fit(card(0), inside, {.outer_share_mib = 8000}), Fit::too_small);
+}
+
+TEST(FitOfAShare, InsideAShareItsRoomCounts) {
+  Request inside = share_wish(5000);
+  inside.within = 5;
+  inside.outer_share_mib = 8000;
+  EXPECT_EQ(fit(card(0, 0), inside, {.promised_mib = 3000, .outer_share_mib = 8000}), Fit::usable);
+  EXPECT_EQ(fit(card(0, 0), inside, {.promised_mib = 3001, .outer_share_mib = 8000}),
+            Fit::room_low);
+}
+
+TEST(FitOfAShare, UtilisationMayBeAskedForAsWell) {
+  Device device = card(0);
+  device.utilization_pct = 50;
+  Request request = share_wish(100);
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+  request.criteria.max_util_pct = 49;
+  EXPECT_EQ(fit(device, request, {}), Fit::busy);
+}
+
+TEST(FitOfAShare, AnExclusiveDeviceAdmitsOneJob) {
+  Device device = card(0);
+  device.exclusive = true;
+  EXPECT_EQ(fit(device, share_wish(100), {}), Fit::usable);
+  EXPECT_EQ(fit(device, share_wish(100), shared_with(100)), Fit::claimed);
+}
+
+TEST(FitOfAShare, ADeviceOfUnknownSizeIsNotHopedForBesideOneThatIsTooSmall) {
+  Snapshot machine = idle_machine(2);
+  machine.devices[1].memory_total_mib = 0;
+  EXPECT_EQ(could_ever_count(machine, {Barred::no, Barred::no}, share_wish(50000)), 0);
+}
+
 }  // namespace
 }  // namespace gpu_gate

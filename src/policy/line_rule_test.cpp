@@ -441,5 +441,134 @@ TEST(LineRule, TellsForWhomADeviceIsKept) {
   EXPECT_EQ(rule.kept_for(), (std::vector<Ticket>{0, 8, 7}));
 }
 
+Occupancy shared_by(std::int64_t promised_mib) {
+  return {.shared = true, .promised_mib = promised_mib};
+}
+
+/// The decisions for these, where so much of each card is promised to shares.
+std::vector<Decision> decide_on(const Snapshot& snapshot, const std::vector<Occupancy>& occupancy,
+                                const std::vector<Request>& requests) {
+  LineRule rule(snapshot, occupancy, {});
+  std::vector<Decision> decisions;
+  for (const Request& request : requests) decisions.push_back(rule.next({.request = &request}));
+  return decisions;
+}
+
+TEST(LineRuleOfShares, OneLookServesAllForWhomThereIsRoom) {
+  const Snapshot machine = idle_machine(1);
+  const auto decisions = decide_on(
+      machine, {{}}, {share_wish(20000), share_wish(20000), share_wish(20000), share_wish(5000)});
+  EXPECT_EQ(decisions[0].granted, Cards{0});
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+  EXPECT_TRUE(decisions[2].granted.empty());
+  EXPECT_EQ(decisions[2].fits[0], Fit::reserved);
+  EXPECT_TRUE(decisions[3].granted.empty()) << "the third keeps what is left";
+}
+
+TEST(LineRuleOfShares, MemoryInUseIsNotPromisedAgainInTheSameLook) {
+  Snapshot machine = idle_machine(1);
+  machine.devices[0].memory_used_mib = 30000;
+  const auto decisions = decide_on(machine, {{}}, {share_wish(10000), share_wish(10000)});
+  EXPECT_EQ(decisions[0].granted, Cards{0});
+  EXPECT_TRUE(decisions[1].granted.empty());
+}
+
+TEST(LineRuleOfShares, AShareGrantedAheadIsNoWholeCard) {
+  const Snapshot machine = idle_machine(1);
+  const auto decisions = decide_on(machine, {{}}, {share_wish(100), wish(1)});
+  EXPECT_EQ(decisions[0].granted, Cards{0});
+  EXPECT_EQ(decisions[1].fits[0], Fit::reserved);
+}
+
+TEST(LineRuleOfShares, OneThatWaitsForAWholeCardKeepsTheRoomOfOne) {
+  const Snapshot machine = idle_machine(3);
+  const std::vector<Occupancy> occupancy{shared_by(30000), shared_by(10000), shared_by(20000)};
+  const auto decisions =
+      decide_on(machine, occupancy, {wish(1), share_wish(16000), share_wish(30000)});
+  EXPECT_TRUE(decisions[0].granted.empty());
+  EXPECT_EQ(decisions[1].fits[1], Fit::reserved) << "the one with most room";
+  EXPECT_EQ(decisions[1].granted, Cards{2});
+  EXPECT_TRUE(decisions[2].granted.empty());
+}
+
+TEST(LineRuleOfShares, OneThatWaitsForALargeShareKeepsTheRoomOfOne) {
+  const Snapshot machine = idle_machine(2);
+  const auto decisions = decide_on(machine, {shared_by(20000), shared_by(10000)},
+                                   {share_wish(40000), share_wish(20000)});
+  EXPECT_EQ(decisions[1].fits, (std::vector<Fit>{Fit::usable, Fit::reserved}));
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+}
+
+TEST(LineRuleOfShares, OneThatWaitsForSeveralKeepsAsManyAsItLacks) {
+  const Snapshot machine = idle_machine(4);
+  const std::vector<Occupancy> occupancy{{.whole = true}, shared_by(1), shared_by(2), {}};
+  const auto decisions = decide_on(machine, occupancy, {wish(2), share_wish(100), wish(1)});
+  EXPECT_EQ(decisions[1].fits,
+            (std::vector<Fit>{Fit::claimed, Fit::reserved, Fit::usable, Fit::reserved}));
+  EXPECT_EQ(decisions[1].granted, Cards{2});
+  EXPECT_TRUE(decisions[2].granted.empty());
+}
+
+TEST(LineRuleOfShares, OneThatWaitsForTwoSharesKeepsOnlyItsOwnOfTheOne) {
+  const Snapshot machine = idle_machine(2);
+  const auto decisions = decide_on(machine, {shared_by(5468), {.whole = true}},
+                                   {share_wish(30000, 2), share_wish(10000), share_wish(1)});
+  EXPECT_TRUE(decisions[0].granted.empty());
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+  EXPECT_TRUE(decisions[2].granted.empty());
+}
+
+TEST(LineRuleOfShares, NothingIsKeptOfACardThatCannotBeHad) {
+  Snapshot machine = idle_machine(2);
+  machine.devices[1].health = Health::lost;
+  Request picky = wish(1);
+  picky.barred = {"GPU-0"};
+  const auto decisions =
+      decide_on(machine, {shared_by(100), shared_by(100)}, {picky, share_wish(100)});
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+}
+
+TEST(LineRuleOfShares, ACardThatIsSharedIsNotWantedByOneThatKeepsAnother) {
+  const Snapshot machine = idle_machine(2);
+  const auto decisions =
+      decide_on(machine, {shared_by(2), shared_by(1)}, {wish(1), share_wish(100)});
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+  EXPECT_EQ(decisions[1].contested, (std::vector<bool>{false, false}));
+}
+
+TEST(LineRuleOfShares, SaysWhetherAnyRoomIsLeft) {
+  const Snapshot machine = idle_machine(1);
+  LineRule rule(machine, {{}}, {});
+  const Request first = share_wish(45000);
+  const Request second = share_wish(468);
+  rule.next({.request = &first});
+  EXPECT_TRUE(rule.leaves_any());
+  EXPECT_TRUE(rule.leaves_any_for(second));
+  EXPECT_FALSE(rule.leaves_any_for(share_wish(469)));
+  EXPECT_FALSE(rule.leaves_any_for(wish(1)));
+  rule.next({.request = &second});
+  EXPECT_FALSE(rule.leaves_any());
+}
+
+TEST(LineRuleOfShares, TellsForWhomRoomIsKeptAndNotOfShares) {
+  const Snapshot machine = idle_machine(2);
+  LineRule rule(machine, {{}, shared_by(100)}, {});
+  const Request share = share_wish(45000);
+  const Request two = wish(2);
+  rule.next({.ticket = 7, .request = &share});
+  EXPECT_EQ(rule.kept_for(), (std::vector<Ticket>{0, 0}));
+  rule.next({.ticket = 8, .request = &two});
+  EXPECT_EQ(rule.kept_for(), (std::vector<Ticket>{8, 8}));
+}
+
+TEST_F(UserLimitTest, AShareCountsAsItsPart) {
+  UserLimit limit{.most = 1, .held = {{kUser, 800}}, .sizes = card_sizes(idle_machine(1))};
+  LineRule rule(machine_, {{}, {}, {}, {}}, {}, limit);
+  const Request small = share_wish(46068 / 5);
+  EXPECT_FALSE(next(rule, kUser, small).granted.empty());
+  const Request more = share_wish(100);
+  EXPECT_EQ(next(rule, kUser, more).fits[0], Fit::over_limit);
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -31,4 +31,11 @@ inline Request wish(int count) {
   return request;
 }
 
+/// A request for a share of so many MiB of each.
+inline Request share_wish(std::int64_t mib, int count = 1) {
+  Request request = wish(count);
+  request.criteria.share_mib = mib;
+  return request;
+}
+
 }  // namespace gpu_gate
