@@ -99,6 +99,7 @@ Result<Ahead> Line::ahead_of(const Place& place) const {
   std::vector<Place> places;  // of this line, ahead
   for (const Place& other : found->places) {
     if (other.within == place.within) {
+      ahead.line.push_back(other);
       if (newcomer || other.ticket < place.ticket) places.push_back(other);
     } else if (newcomer) {
       // Nobody may ever come again to a line inside a claim, so it is looked at by any newcomer.

@@ -30,6 +30,7 @@ struct Ahead {
   std::size_t length = 0;            // of the line up to the place, dead ones included
   std::vector<Place> dead;           // at the front and, for a newcomer, in lines inside claims
   Ticket last_ticket = 0;            // the highest in any name
+  std::vector<Place> line;           // all of it, in order, dead ones among them
 };
 
 /// The lines in a lock directory: one for the machine and one inside each claim whose job asks for

@@ -24,15 +24,22 @@ std::vector<Queued> with(const Roster& roster, const Oneself* oneself) {
 }  // namespace
 
 Status Roster::read(const Line& line, Ticket within) {
-  if (Status read = read_all(line, within); !read) return read;
+  const Result<std::vector<Place>> places = line.places(within);
+  if (!places) return fail(places.error());
+  take_over(line, *places);
   read_last_turns(line);
   return {};
 }
 
-Status Roster::catch_up(const MutexGuard& guard, const Line& line, Ticket within) {
+Status Roster::catch_up(const MutexGuard& guard, const Line& line, Ticket within,
+                        const std::optional<std::vector<Place>>& places) {
   const Ticket counted = guard.counters().last_ticket;
-  if (known_ == 0 || counted < known_ || counted - known_ > kMostProbed) {
-    if (Status read = read_all(line, within); !read) return read;
+  if (places) {
+    take_over(line, *places);
+  } else if (known_ == 0 || counted < known_ || counted - known_ > kMostProbed) {
+    const Result<std::vector<Place>> all = line.places(within);
+    if (!all) return fail(all.error());
+    take_over(line, *all);
   } else {
     probe(line, within, counted);
   }
@@ -41,13 +48,12 @@ Status Roster::catch_up(const MutexGuard& guard, const Line& line, Ticket within
   return {};
 }
 
-Status Roster::read_all(const Line& line, Ticket within) {
-  const Result<std::vector<Place>> places = line.places(within);
-  if (!places) return fail(places.error());
+/// These and no others stand in line. Only those that were not known are asked whose they are.
+void Roster::take_over(const Line& line, const std::vector<Place>& places) {
   std::vector<Queued> now;
-  now.reserve(places->size());
+  now.reserve(places.size());
   auto known = places_.begin();
-  for (const Place& place : *places) {
+  for (const Place& place : places) {
     while (known != places_.end() && known->ticket < place.ticket) ++known;
     if (known != places_.end() && known->ticket == place.ticket) {
       now.push_back(*known);
@@ -56,7 +62,6 @@ Status Roster::read_all(const Line& line, Ticket within) {
     }
   }
   places_ = std::move(now);
-  return {};
 }
 
 void Roster::probe(const Line& line, Ticket within, Ticket counted) {

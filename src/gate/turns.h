@@ -19,8 +19,10 @@ class Roster {
   Status read(const Line& line, Ticket within);
 
   /// Learns of all that have come. Under the mutex nobody comes meanwhile, and all that have come
-  /// are counted (Counters). Errors: lock_file, system.
-  Status catch_up(const MutexGuard& guard, const Line& line, Ticket within);
+  /// are counted (Counters). `places`: the line, where it was read in the same critical section.
+  /// Errors: lock_file, system.
+  Status catch_up(const MutexGuard& guard, const Line& line, Ticket within,
+                  const std::optional<std::vector<Place>>& places = {});
 
   /// It has left.
   void drop(Ticket ticket);
@@ -30,7 +32,7 @@ class Roster {
   const LastTurns& last_turns() const { return last_turns_; }
 
  private:
-  Status read_all(const Line& line, Ticket within);
+  void take_over(const Line& line, const std::vector<Place>& places);
   void probe(const Line& line, Ticket within, Ticket counted);
   void read_last_turns(const Line& line);
 

@@ -87,6 +87,14 @@ class Waiter {
 
   enum class Outcome { granted, stale, not_yet, timed_out };
 
+  using PlacesFound = std::optional<std::vector<Place>>;
+
+  /// What the names in the queue say, where they had to be read.
+  struct LineFound {
+    Ticket last_ticket = 0;  // the highest in any
+    PlacesFound places = {};
+  };
+
   /// Looks at the devices and the line until it is granted something, or has to sleep.
   Result<std::optional<WaitEnd>> look() {
     for (;;) {
@@ -189,16 +197,16 @@ class Waiter {
     look.occupancy = occupancy(look.snapshot, look.claims, within_, reading.jobs);
     const bool fresh =
         (*guard)->counters().grants == reading.mark_before.grants && !any_released(reading);
-    const Result<Ticket> last_ticket = find_place(&**guard);
-    if (!last_ticket) return fail(last_ticket.error());
+    const Result<LineFound> found = find_place(&**guard);
+    if (!found) return fail(found.error());
     calls_.forget();
-    Result<Decision> decision = my_turn(**guard, look);
+    Result<Decision> decision = my_turn(**guard, look, found->places);
     if (!decision) return fail(decision.error());
     look.decision = std::move(*decision);
 
     if (!look.decision.granted.empty()) {
       if (!fresh) {
-        if (Status done = grant_by_what_is_fresh(**guard, reading); !done)
+        if (Status done = grant_by_what_is_fresh(**guard, reading, found->places); !done)
           return fail(done.error());
         if (look.decision.granted.empty()) return Outcome::stale;
       }
@@ -208,7 +216,7 @@ class Waiter {
     // A release in between must not be slept on: there would be nothing left to wake us.
     stale_ = !fresh;
     if (options_.one_try()) return stale_ ? Outcome::stale : Outcome::not_yet;
-    if (Status done = stand_in_line(**guard, *last_ticket, look); !done) {
+    if (Status done = stand_in_line(**guard, found->last_ticket, look); !done) {
       return fail(done.error());
     }
     return Outcome::not_yet;
@@ -217,7 +225,8 @@ class Waiter {
   /// A turn by a reading of which some devices were claimed and let go since: it is one if those
   /// count as claimed, too. (Nobody ahead is passed: what they would take instead is kept for
   /// them.) A device that is claimed now is nobody's turn, however old the reading.
-  Status grant_by_what_is_fresh(const MutexGuard& guard, Reading& reading) {
+  Status grant_by_what_is_fresh(const MutexGuard& guard, Reading& reading,
+                                const PlacesFound& places) {
     Look& look = reading.look;
     bool outdated = false;
     for (std::size_t i = 0; i < look.occupancy.size(); ++i) {
@@ -233,7 +242,7 @@ class Waiter {
     }
     if (!outdated) return {};
     const Settling counted = settling_;
-    Result<Decision> decision = my_turn(guard, look);
+    Result<Decision> decision = my_turn(guard, look, places);
     if (!decision) return fail(decision.error());
     look.decision = std::move(*decision);
     settling_ = counted;  // it was not seen so
@@ -259,14 +268,13 @@ class Waiter {
     return options_.one_try() ? began_ + timing::kOneTryForMutex : deadline_;
   }
 
-  /// Takes on the role that the line ahead gives it. With a guard, clears away the dead. Returns
-  /// the highest ticket in the names of the queue, 0 where they need not be read. (A scan that
-  /// finds the predecessor changed rings the leader, also in a look: the place left may have kept
-  /// devices from those behind, and the leader decides what comes of it.)
-  Result<Ticket> find_place(const MutexGuard* guard) {
+  /// Takes on the role that the line ahead gives it. With a guard, clears away the dead. (A scan
+  /// that finds the predecessor changed rings the leader, also in a look: the place left may have
+  /// kept devices from those behind, and the leader decides what comes of it.)
+  Result<LineFound> find_place(const MutexGuard* guard) {
     // Nobody gets a lower ticket than the leader but a waiter that was passed over, and that one is
     // its predecessor.
-    if (leader() != nullptr && place_ && !predecessor_end_) return 0;
+    if (leader() != nullptr && place_ && !predecessor_end_) return LineFound{};
     Result<Ahead> ahead = line_.ahead_of(place_ ? place_->place : Place{.within = within_});
     if (!ahead) return fail(ahead.error());
     if (guard != nullptr) line_.clear(*guard, *ahead);
@@ -279,23 +287,23 @@ class Waiter {
     length_ahead_ = ahead->length;
     if (!ahead->leader) {
       if (leader() == nullptr) role_.emplace<Leader>();
-      return ahead->last_ticket;
+    } else {
+      if (follower() == nullptr) role_.emplace<Follower>();
+      follower()->stand_behind(*ahead);
     }
-    if (follower() == nullptr) role_.emplace<Follower>();
-    follower()->stand_behind(*ahead);
-    return ahead->last_ticket;
+    return LineFound{.last_ticket = ahead->last_ticket, .places = std::move(ahead->line)};
   }
 
   /// Our turn by the line's rule. The line is read only if there is anything to be had, and the
   /// others' records only as far as they matter: most of the time nothing is left behind the first
   /// few. Even the leader has to ask: one that came later may be ahead by turns.
-  Result<Decision> my_turn(const MutexGuard& guard, const Look& look) {
+  Result<Decision> my_turn(const MutexGuard& guard, const Look& look, const PlacesFound& places) {
     const Oneself me = oneself();
     const Waiting waiting{.ticket = me.ticket, .uid = me.uid, .request = &look.request};
     Decision alone = look.rule({}).next(waiting);
     if (leader() != nullptr || !alone.granted.empty()) {
-      if (Status known = roster_.catch_up(guard, line_, within_); !known)
-        return fail(known.error());
+      Status known = roster_.catch_up(guard, line_, within_, places);
+      if (!known) return fail(known.error());
     }
     if (alone.granted.empty()) {
       settling_.note({}, Clock::now());

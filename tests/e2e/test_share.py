@@ -324,3 +324,13 @@ def test_a_stopped_sharer_keeps_its_share(box):
     holder = box.hold("--share", 40000)
     os.kill(holder.pid, signal.SIGSTOP)
     assert got(box, "--share", 6000) == 124
+
+
+def test_memory_that_the_driver_is_still_freeing_is_looked_for_again(box):
+    box.extra.append("linger_ms 1500")
+    box.write()
+    job(box, "--share", 1000)
+    ending = job(box, "--share", 40000)
+    waiter = box.wait_in_line("--share", 30000, *NEVER)
+    ending.kill()
+    assert waiter.finish() == 0
