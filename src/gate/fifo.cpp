@@ -23,6 +23,7 @@ constexpr mode_t kHeldMode = 01644;
 constexpr mode_t kBellMode = 01622;
 constexpr std::string_view kRing = "ll";  // for "look"
 constexpr char kAsk = 'a';                // for "awake?"
+constexpr char kNext = 'n';               // for "next"
 
 /// Makes a FIFO whose final mode does not depend on the umask, and opens it. Nobody else can open
 /// it before its mode is set, and then it already has its writer.
@@ -178,12 +179,21 @@ std::optional<BellState> ring(int dir, const std::string& name) {
   return before;
 }
 
-void ask(int dir, const std::string& name) {
+namespace {
+
+/// Less than a ring, which is to be heard where anything is pending.
+bool write_if_empty(int dir, const std::string& name, char byte) {
   const Result<UniqueFd> opened = open_bell(dir, name);
-  if (opened && *opened && bytes_in(opened->get()) == 0) {
-    write_to_bell(opened->get(), {&kAsk, 1});
-  }
+  if (!opened || !*opened || bytes_in(opened->get()) != 0) return false;
+  write_to_bell(opened->get(), {&byte, 1});
+  return true;
 }
+
+}  // namespace
+
+void ask(int dir, const std::string& name) { write_if_empty(dir, name, kAsk); }
+
+bool tell_next(int dir, const std::string& name) { return write_if_empty(dir, name, kNext); }
 
 Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) {
   const Result<UniqueFd> fd = open_bell(dir, name);
@@ -192,8 +202,10 @@ Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name) 
   return state_of_others(fd->get());
 }
 
+bool may_be_rung(int bell) { return bytes_in(bell) != 1; }
+
 // What is thrown away here without a look is always less than what ring() takes for one.
-bool answer_bell(int bell) {
+Heard answer_bell(int bell) {
   // Whoever opens it can make it larger, up to this (pipe(7), /proc/sys/fs/pipe-max-size), and can
   // write faster than one reads. A ring that comes during the reading may stay.
   constexpr std::size_t kMostPending = std::size_t{1} << 20;
@@ -202,14 +214,15 @@ bool answer_bell(int bell) {
     const ssize_t got = ::read(bell, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < static_cast<ssize_t>(bytes.size())) {
-      if (done != 0 || got != 1 || bytes[0] != kAsk) return true;
+      if (done != 0 || got != 1 || (bytes[0] != kAsk && bytes[0] != kNext)) return Heard::ring;
       // Asked when it has been read: until then a ring may have relied on it, if it was older.
       const std::chrono::nanoseconds age = state_of(bell).age;
-      return age.count() < 0 || age >= timing::kNoAnswer;
+      if (age.count() < 0 || age >= timing::kNoAnswer) return Heard::ring;
+      return bytes[0] == kAsk ? Heard::question : Heard::next;
     }
     done += bytes.size();
   }
-  return true;
+  return Heard::ring;
 }
 
 }  // namespace gpu_gate

@@ -33,8 +33,9 @@ struct HeldFifo {
 Result<std::optional<HeldFifo>> open_if_held(int dir, const std::string& name);
 
 /// Creates a waiter's bell, a FIFO that everybody may write to and only its owner may read (mode
-/// 0622). What is in it says "look at the devices again", or asks no more than "are you awake?",
-/// which reading it answers; it is a hint and never trusted further. The descriptor (for reading)
+/// 0622). What is in it says "look at the devices again", or "look when a claim ends, yours is the
+/// next turn", or asks no more than "are you awake?", which reading it answers; it is a hint and
+/// never trusted further. The descriptor (for reading)
 /// is close-on-exec. Errors as create_held_fifo.
 Result<UniqueFd> create_bell(int dir, const std::string& name);
 
@@ -73,12 +74,25 @@ std::optional<BellState> ring(int dir, const std::string& name);
 /// pending. Never blocks, never fails.
 void ask(int dir, const std::string& name);
 
+/// Tells the waiter that it is next by turns. Writes nothing where anything is pending. Is it told?
+/// Never blocks, never fails.
+bool tell_next(int dir, const std::string& name);
+
 /// The state of a bell without ringing it; nothing where there is no bell, nobody who reads it, or
 /// one that this user may not ring. Errors: lock_file, system.
 Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name);
 
-/// Reads all that is pending on one's own bell, which shows others that it is answered. Is it time
-/// to look? Not if somebody has asked just now and nothing else.
-bool answer_bell(int bell);
+/// What a bell has said.
+enum class Heard {
+  question,  // somebody has asked just now whether one is awake, and nothing else
+  next,      // somebody has told just now that one is next, and nothing else
+  ring,      // it is time to look
+};
+
+/// Is more pending on one's own bell than a question or the word that one is next?
+bool may_be_rung(int bell);
+
+/// Reads all that is pending on one's own bell, which shows others that it is answered.
+Heard answer_bell(int bell);
 
 }  // namespace gpu_gate

@@ -225,18 +225,18 @@ TEST_F(Fifo, AQuestionIsAnsweredWithoutALook) {
   const UniqueFd bell = create_bell(dir(), "b").value();
   for (int i = 0; i < 5; ++i) ask(dir(), "b");
   EXPECT_TRUE(look_at_bell(dir(), "b").value()->pending);
-  EXPECT_FALSE(answer_bell(bell.get()));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::question);
   EXPECT_FALSE(look_at_bell(dir(), "b").value()->pending);
 }
 
 TEST_F(Fifo, AnythingElseMeansALook) {
   const UniqueFd bell = create_bell(dir(), "b").value();
   ring(dir(), "b");
-  EXPECT_TRUE(answer_bell(bell.get()));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::ring);
   for (const std::string bytes : {"l", "x", "aa", "al", "la"}) {
     const UniqueFd write_end(::openat(dir(), "b", O_WRONLY | O_NONBLOCK));
     ASSERT_EQ(::write(write_end.get(), bytes.data(), bytes.size()), ssize_t(bytes.size()));
-    EXPECT_TRUE(answer_bell(bell.get())) << bytes;
+    EXPECT_EQ(answer_bell(bell.get()), Heard::ring) << bytes;
   }
 }
 
@@ -246,7 +246,7 @@ TEST_F(Fifo, ARingIsHeardBesideAQuestion) {
   ring(dir(), "b");
   ring(dir(), "b");
   EXPECT_EQ(pending_in(bell), 3);
-  EXPECT_TRUE(answer_bell(bell.get()));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::ring);
 }
 
 TEST_F(Fifo, AnOldQuestionMeansALookAndNoRingMakesItYounger) {
@@ -255,7 +255,7 @@ TEST_F(Fifo, AnOldQuestionMeansALookAndNoRingMakesItYounger) {
   age(bell, timing::kQuestionIsRing);
   ring(dir(), "b");
   EXPECT_EQ(pending_in(bell), 1);
-  EXPECT_TRUE(answer_bell(bell.get()));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::ring);
 }
 
 TEST_F(Fifo, WhatARingRelatesToIsNeverThrownAway) {
@@ -263,7 +263,39 @@ TEST_F(Fifo, WhatARingRelatesToIsNeverThrownAway) {
   const UniqueFd bell = create_bell(dir(), "b").value();
   ask(dir(), "b");
   age(bell, std::chrono::hours(-1));  // the clock was set back since
-  EXPECT_TRUE(answer_bell(bell.get()));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::ring);
+}
+
+TEST_F(Fifo, TheWordThatOneIsNextIsHeardAsSuch) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  EXPECT_TRUE(tell_next(dir(), "b"));
+  EXPECT_FALSE(may_be_rung(bell.get()));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::next);
+}
+
+TEST_F(Fifo, ARingIsHeardBesideTheWordThatOneIsNext) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  tell_next(dir(), "b");
+  ring(dir(), "b");
+  EXPECT_TRUE(may_be_rung(bell.get()));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::ring);
+}
+
+TEST_F(Fifo, AnOldWordThatOneIsNextMeansALookAndNoRingMakesItYounger) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  tell_next(dir(), "b");
+  age(bell, timing::kQuestionIsRing);
+  ring(dir(), "b");
+  EXPECT_EQ(pending_in(bell), 1);
+  EXPECT_EQ(answer_bell(bell.get()), Heard::ring);
+}
+
+TEST_F(Fifo, NobodyIsToldWhoHasSomethingToHear) {
+  const UniqueFd bell = create_bell(dir(), "b").value();
+  ask(dir(), "b");
+  EXPECT_FALSE(tell_next(dir(), "b"));
+  EXPECT_EQ(answer_bell(bell.get()), Heard::question);
+  EXPECT_FALSE(tell_next(dir(), "nobody"));
 }
 
 TEST_F(Fifo, WhatIsPendingIsNoQuestionsBusiness) {

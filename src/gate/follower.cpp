@@ -25,22 +25,33 @@ Result<bool> Follower::looked(const Look& look, const Post& post) {
   awaited_ = std::move(awaited);
   settle_look_ = settle_look;
   devices_ = look.devices();
+  next_ = false;
   check_leader(post);
-  return watch_as_second(post, look.claims);
+  watch_ = CardWatch();
+  if (!second_) return true;
+  return watch_.watch_claims(post.claims, look.claims, devices_, post.place.within);
 }
 
 Result<bool> Follower::checked_line(const Post& post) {
   check_leader(post);
-  if (!second_) return watch_as_second(post, {});
-  const Result<ClaimScan> scan = post.claims.scan();
-  if (!scan) return fail(scan.error());
-  return watch_as_second(post, scan->live);
+  return watch_claims(post);
 }
 
-Result<bool> Follower::watch_as_second(const Post& post, const std::vector<Claim>& live) {
-  if (second_) return watch_.watch_claims(post.claims, live, devices_, post.place.within);
+Result<bool> Follower::is_next(const Post& post) {
+  next_ = true;
+  // Whose the places are takes long to learn in a long line.
+  if (Status known = post.roster.read(post.line, post.place.within); !known) {
+    return fail(known.error());
+  }
+  return watch_claims(post);
+}
+
+Result<bool> Follower::watch_claims(const Post& post) {
   watch_ = CardWatch();
-  return true;
+  if (!second_ && !next_) return true;
+  const Result<ClaimScan> scan = post.claims.scan();
+  if (!scan) return fail(scan.error());
+  return watch_.watch_claims(post.claims, scan->live, devices_, post.place.within);
 }
 
 /// Makes sure that the leader is awake: rings it, unless somebody did so just now. If it does not
@@ -88,7 +99,10 @@ void Follower::add_to(WaitSet& set) {
 }
 
 Follower::Wake Follower::woke(const WaitSet& set, Clock::time_point now, const Post& post) {
-  if (watch_.ended(set).claim) ring_for_release(post.line, now);
+  if (watch_.ended(set).claim) {
+    if (next_) return Wake::look;
+    ring_for_release(post.line, now);
+  }
   if (roll_call_due_ && now >= *roll_call_due_) {
     roll_call_due_.reset();
     post.line.roll_call(leader_, post.place);

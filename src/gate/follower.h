@@ -23,6 +23,10 @@ class Follower {
   /// After the line ahead has changed, or was to be checked. Result and errors as above.
   Result<bool> checked_line(const Post& post);
 
+  /// It is next by turns: it sleeps on the claims as well, until it has looked. Result and errors
+  /// as above.
+  Result<bool> is_next(const Post& post);
+
   void add_to(WaitSet& set);
 
   /// What to do after the sleep on a set.
@@ -30,18 +34,19 @@ class Follower {
   Wake woke(const WaitSet& set, Clock::time_point now, const Post& post);
 
  private:
-  Result<bool> watch_as_second(const Post& post, const std::vector<Claim>& live);
+  Result<bool> watch_claims(const Post& post);
   void check_leader(const Post& post);
   void ring_for_look(const Post& post, Clock::time_point now);
   void ring_for_release(const Line& line, Clock::time_point now);
 
   Place leader_;
   bool second_ = false;  // nobody but the leader is ahead
+  bool next_ = false;    // by turns, as the leader says
   std::chrono::nanoseconds check_interval_{};
   Clock::time_point next_check_;
   std::optional<Clock::time_point> roll_call_due_;  // where it seems to be stopped by then
   std::optional<Clock::time_point> poll_due_;       // of its own --poll, where that is short
-  CardWatch watch_;                                 // of the second
+  CardWatch watch_;                                 // of the second, and of the next
   std::set<std::string> devices_;                   // of the last look
   std::set<std::string> awaited_;                   // of these, what only needed time then
   std::optional<Clock::time_point> settle_look_;    // when a device will have settled

@@ -70,6 +70,50 @@ class FollowerTest : public testing::Test {
 
 TEST_F(FollowerTest, KnowsWhoLeads) { EXPECT_EQ(follower_.leader(), leader_.place); }
 
+/// One that is neither the second in line nor knows anything of the claims.
+class NextTest : public FollowerTest {
+ protected:
+  NextTest() {
+    own_ = box_.join();
+    place_ = own_.place;
+    follower_.stand_behind(box_.line.ahead_of(place_).value());
+    looked({card(0)});
+  }
+  bool is_next() { return follower_.is_next(post()).value(); }
+  /// What it does when a claim ends.
+  Wake after_end_of(NewClaim& claim) {
+    WaitSet set;
+    follower_.add_to(set);
+    claim.held.clear();
+    set.until(Clock::now() + milliseconds(100));
+    EXPECT_TRUE(set.sleep());
+    return follower_.woke(set, Clock::now(), post());
+  }
+  const OwnPlace between_ = std::move(own_);
+  NewClaim claim_ = box_.claim({"GPU-0"});
+};
+
+TEST_F(NextTest, LooksWhenAClaimEnds) {
+  EXPECT_TRUE(is_next());
+  EXPECT_EQ(after_end_of(claim_), Wake::look);
+}
+
+TEST_F(NextTest, WithoutTheWordItLeavesThatToTheLeader) {
+  EXPECT_EQ(after_end_of(claim_), Wake::sleep_on);
+}
+
+TEST_F(NextTest, StaysSoWhenTheLineIsChecked) {
+  is_next();
+  EXPECT_TRUE(checked_line());
+  EXPECT_EQ(after_end_of(claim_), Wake::look);
+}
+
+TEST_F(NextTest, IsSoUntilItHasLooked) {
+  is_next();
+  looked({card(0)});
+  EXPECT_EQ(after_end_of(claim_), Wake::sleep_on);
+}
+
 TEST_F(FollowerTest, TellsTheLeaderWhenItAwaitsADevice) {
   looked({occupied_card(0)});
   EXPECT_TRUE(leader_heard());

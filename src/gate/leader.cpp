@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "gate/timing.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -29,6 +31,7 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
   std::set<std::string> awaited = look.awaited(look.decision);
   const Oneself oneself = post.oneself(look.request.criteria);
   awaited.merge(decide_for_others(look, post, calls, &oneself));
+  tell_next(look, post, oneself);
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);
   // What ended before may still be on its way to be free. It counts once, or the looks after a ring
   // would never become seldom where a process is hidden.
@@ -105,6 +108,24 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
   return awaited;
 }
 
+/// Has the one that is next by turns, if it is another, sleep on the claims as well: it need not be
+/// called when one ends, after a look of the leader's.
+void Leader::tell_next(const Look& look, const Post& post, const Oneself& oneself) {
+  told_next_ = false;
+  const std::vector<Queued>& places = post.roster.places();
+  const bool plain = std::all_of(places.begin(), places.end(),
+                                 [&](const Queued& queued) { return queued.uid == oneself.uid; });
+  if (plain && !oneself.criteria.nice) return;  // then the leader is
+  Turns turns(post.line, post.roster, post.place.within, look.turns, &oneself, records_);
+  while (const Result<std::optional<Turn>> turn = turns.next()) {
+    if (!*turn || (*turn)->oneself) return;
+    const Result<bool> passed_over = post.line.is_passed_over((*turn)->place);
+    if (passed_over && *passed_over) continue;
+    told_next_ = passed_over && post.line.tell_next((*turn)->place);
+    return;
+  }
+}
+
 /// Watches the last in line, as it is now; returns its ticket. Nobody stands behind it to tell the
 /// leader of its end, and in the order of turns it may be ahead of others.
 Ticket Leader::watch_last(const Post& post) {
@@ -139,6 +160,7 @@ bool Leader::woke(const WaitSet& set, Clock::time_point now) {
   const CardWatch::Ended ended = watch_.ended(set);
   if (ended.claim || ended.process) {
     backoff_.start(now);
+    if (ended.claim && told_next_) pause_for(timing::kHeadStart);
     return true;
   }
   return now >= next_look_ || (last_end_ && set.fired(last_end_id_));

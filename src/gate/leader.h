@@ -35,6 +35,7 @@ class Leader {
  private:
   std::set<std::string> decide_for_others(const Look& look, const Post& post, Calls& calls,
                                           const Oneself* oneself);
+  void tell_next(const Look& look, const Post& post, const Oneself& oneself);
   void forget_those_gone(const Roster& roster);
   Ticket watch_last(const Post& post);
 
@@ -44,6 +45,7 @@ class Leader {
   UniqueFd last_end_;  // of the last in line, where it stands ahead of others
   WaitSet::Id last_end_id_ = 0;
   bool own_turn_ = false;                              // when it decided for others
+  bool told_next_ = false;                             // another is next, and looks by itself
   std::set<std::string> draining_;                     // at the last look
   WaiterRecords records_;                              // of the others
   std::map<Ticket, std::vector<std::size_t>> offers_;  // contested devices that each was told of

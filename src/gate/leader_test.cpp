@@ -97,6 +97,46 @@ TEST_F(LeaderTest, RingsOneThatCameLaterAndHoldsLess) {
   EXPECT_TRUE(heard(next));
 }
 
+/// A look that finds the leader's only device claimed, where its user holds two.
+Look look_while_all_is_claimed(const Request& wish, const std::vector<Claim>& claims) {
+  Look look = look_at({card(0)}, wish, claims);
+  look.turns.held = {{::geteuid(), 2 * kWholeGpu}};
+  return look;
+}
+
+TEST_F(LeaderTest, TellsTheOneThatIsNextByTurns) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  const OwnPlace same_user = box_.join();
+  const OwnPlace next = box_.join();
+  const OwnPlace last = box_.join();
+  for (const OwnPlace* place : {&next, &last}) box_.give_to(place->place, 1000);
+  looked(look_while_all_is_claimed(own_wish_, box_.live_claims()));
+  EXPECT_FALSE(heard(same_user));
+  EXPECT_FALSE(heard(last));
+  EXPECT_TRUE(box_.is_rung(next.place));
+  EXPECT_EQ(answer_bell(next.bell.get()), Heard::next);
+}
+
+TEST_F(LeaderTest, TellsTheOneAfterOneThatDoesNotAnswer) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  const OwnPlace stopped = box_.join();
+  const OwnPlace next = box_.join();
+  for (const OwnPlace* place : {&stopped, &next}) box_.give_to(place->place, 1000);
+  box_.ring_in_vain(stopped.place);
+  looked(look_while_all_is_claimed(own_wish_, box_.live_claims()));
+  EXPECT_EQ(answer_bell(next.bell.get()), Heard::next);
+}
+
+TEST_F(LeaderTest, TellsNobodyWhereItIsNextItself) {
+  NewClaim claim = box_.claim({"GPU-0"});
+  const OwnPlace same_user = box_.join();
+  const OwnPlace other = box_.join();
+  box_.give_to(other.place, 1000);
+  looked(look_at({card(0)}, own_wish_, box_.live_claims()));
+  EXPECT_FALSE(heard(same_user));
+  EXPECT_FALSE(heard(other));
+}
+
 TEST_F(LeaderTest, TheDeviceOfAWaiterThatDoesNotAnswerGoesToTheNext) {
   const OwnPlace stopped = box_.join();
   const OwnPlace next = box_.join();

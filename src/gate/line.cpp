@@ -224,6 +224,10 @@ std::optional<BellState> Line::ring_bell(const Place& place) const {
   return ring(dir_.queue(), bell_name(place));
 }
 
+bool Line::tell_next(const Place& place) const {
+  return gpu_gate::tell_next(dir_.queue(), bell_name(place));
+}
+
 Result<std::optional<BellState>> Line::bell_state(const Place& place) const {
   return look_at_bell(dir_.queue(), bell_name(place));
 }

@@ -89,6 +89,9 @@ class Line {
   std::optional<BellState> ring_bell(const Place& place) const;
   Result<std::optional<BellState>> bell_state(const Place& place) const;
 
+  /// Tells a waiter that it is next; see tell_next() in fifo.h.
+  bool tell_next(const Place& place) const;
+
  private:
   struct Predecessor {
     std::optional<Place> place;

@@ -35,6 +35,9 @@ constexpr seconds kShortestPollForOthers{1};
 constexpr seconds kRungJustNow{4};
 /// Anybody may ring, but a waiter looks no more often than this because of it.
 constexpr milliseconds kBetweenRings{20};
+/// A leader that is not next by turns looks so much later at the end of a claim than the one that
+/// is: both would only wait for each other.
+constexpr milliseconds kHeadStart{1};
 /// A look because devices have settled comes no sooner than this after the last look.
 constexpr milliseconds kBetweenSettleLooks{100};
 

@@ -536,7 +536,9 @@ class Waiter {
 
   /// Is it time to look at the devices?
   Result<bool> woke(const WaitSet& set, const Descriptors& ids) {
-    bool look = set.fired(ids.bell) && hear_bell();
+    const Result<bool> rung = set.fired(ids.bell) ? hear_bell() : Result<bool>(false);
+    if (!rung) return fail(rung.error());
+    bool look = *rung;
     const auto now = Clock::now();
     look = calls_.woke(now, line_, place_->place) || look;
     bool line_changed = set.fired(ids.predecessor);
@@ -560,16 +562,17 @@ class Waiter {
   }
 
   /// Empties the bell, before the look: a ring during the look is heard after it. Is it for a look?
-  bool hear_bell() {
+  Result<bool> hear_bell() {
     const nanoseconds since_look = Clock::now() - last_look_;
-    if (since_look < timing::kBetweenRings) {
-      const struct timespec pause{
-          .tv_sec = 0, .tv_nsec = nanoseconds(timing::kBetweenRings - since_look).count()};
-      ::nanosleep(&pause, nullptr);
+    if (since_look < timing::kBetweenRings && may_be_rung(place_->bell.get())) {
+      pause_for(timing::kBetweenRings - since_look);
     }
-    const bool look = answer_bell(place_->bell.get());
-    if (look && leader() != nullptr) leader()->rung();
-    return look;
+    const Heard heard = answer_bell(place_->bell.get());
+    if (heard == Heard::ring && leader() != nullptr) leader()->rung();
+    if (heard != Heard::next || follower() == nullptr) return heard == Heard::ring;
+    const Result<bool> watched = follower()->is_next(post());
+    if (!watched) return fail(watched.error());
+    return !*watched;
   }
 
   /// Something changed ahead, or it is time to see whether anything did. True: it leads now.
@@ -655,8 +658,7 @@ Result<LockDir> open_within(const LockDirPaths& paths, Clock::time_point until) 
   for (;;) {
     Result<LockDir> dir = LockDir::open(paths);
     if (dir || Clock::now() >= until) return dir;
-    const struct timespec pause{.tv_sec = 0, .tv_nsec = nanoseconds(timing::kBetweenOpens).count()};
-    ::nanosleep(&pause, nullptr);
+    pause_for(timing::kBetweenOpens);
   }
 }
 

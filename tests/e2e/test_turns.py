@@ -336,3 +336,24 @@ def test_the_healthy_cards_do_not_stand_idle_for_a_request_that_needs_a_lost_one
     box.ring()
     modest.signal(signal.SIGKILL)
     assert every.finish() == 0
+
+
+def test_who_is_next_by_turns_needs_no_leader_at_the_end_of_a_job(make_box):
+    box = make_box(cards=2)
+    box.hold()
+    holder = box.hold(user=ALICE)
+    first, second = (box.wait_in_line(*NEVER) for _ in range(2))
+    bob = box.wait_in_line(*NEVER, user=BOB)
+    box.ring()  # a look of the leader, which tells bob
+
+    def watches_the_claim():
+        fds = f"/proc/{bob.pid}/fd"
+        return any(f"@{holder.claim}" in os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds))
+
+    wait_until(watches_the_claim, "bob is told")
+    for waiter in (first, second):
+        waiter.stop()
+    began = time.monotonic()
+    holder.kill()
+    assert bob.finish() == 0
+    assert time.monotonic() - began < 3 + lateness(), "it has not waited until the others are passed over"
