@@ -8,6 +8,9 @@
 
     async with gpu_gate.claim() as gpus: ...
 
+    with gpu_gate.claim(share_mb=8000) as gpus:   # 8000 MiB of a GPU, beside others
+        torch.cuda.set_per_process_memory_fraction(gpus.share_fraction)
+
     gpu_gate.wait()           # (0,): waits for a free GPU and holds nothing
     gpu_gate.status()         # every GPU, who holds it, who is on it
 

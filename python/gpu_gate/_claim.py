@@ -8,7 +8,7 @@ import shlex
 import warnings
 import weakref
 from _thread import allocate_lock, get_ident
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MethodType, TracebackType
 from typing import Any, Union
@@ -28,12 +28,17 @@ class Gpus:
     uuids: tuple[str, ...]
     visible_devices: str  # what CUDA_VISIBLE_DEVICES is
     environ: dict[str, str]  # the variables of the claim: subprocess.run(..., env={**os.environ, **gpus.environ})
+    share_mb: int | None = None  # of each GPU; None: all of it
+    # What that is of the smallest of them, for torch.cuda.set_per_process_memory_fraction(); None: all of it, or
+    # the driver does not tell how much memory they have.
+    share_fraction: float | None = None
 
 
 def claim(
     count: int = 1,
     *,
     min_free_mb: int | None = None,
+    share_mb: int | None = None,
     max_util: int | None = None,
     only: GpuList | None = None,
     exclude: GpuList | None = None,
@@ -45,9 +50,10 @@ def claim(
 ) -> Claim:
     """Waits for free GPUs and claims them for a `with` or `async with` block.
 
-    The options are those of `gpu-gate run`. Inside the block, os.environ has the variables that the
-    command of `gpu-gate run` gets; afterwards it is as it was before. A claim inside the block chooses
-    among the block's GPUs.
+    The options are those of `gpu-gate run`; share_mb is its --share: so much memory of each GPU, beside
+    others who share it. Inside the block, os.environ has the variables that the command of
+    `gpu-gate run` gets; afterwards it is as it was before. A claim inside the block chooses among the
+    block's GPUs, and inside a share has a part of that.
 
     The whole process shares os.environ, so two threads or tasks cannot be in such blocks at the same
     time. With environ=False any number can: os.environ stays as it is, and `gpus.environ` is for the
@@ -56,7 +62,7 @@ def claim(
     Raises BadRequest, NeverSatisfiable, ProbeError, LockDirError, GpuTimeout; CudaInitialized where
     CUDA_VISIBLE_DEVICES would come too late.
     """
-    words = _selection(count, min_free_mb, max_util, only, exclude, nice, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, poll, timeout, quiet)
     return Claim(words, environ=environ, quiet=quiet)
 
 
@@ -64,6 +70,7 @@ def wait(
     count: int = 1,
     *,
     min_free_mb: int | None = None,
+    share_mb: int | None = None,
     max_util: int | None = None,
     only: GpuList | None = None,
     exclude: GpuList | None = None,
@@ -73,9 +80,9 @@ def wait(
     quiet: bool = False,
 ) -> tuple[int, ...]:
     """Waits in the same line until the GPUs are free and returns their indices; holds nothing afterwards."""
-    words = _selection(count, min_free_mb, max_util, only, exclude, nice, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, poll, timeout, quiet)
     # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
-    return _indices(_variables(ask(["hold", "--export", *words], Call.line, quiet=quiet)))
+    return _indices(_variables(ask(["hold", "--export", *words], Call.line, quiet=quiet))[0])
 
 
 class _Exit:
@@ -182,16 +189,27 @@ class Claim:
             warnings.warn("the claim has ended before its block: gpu-gate was killed", RuntimeWarning, stacklevel=3)
 
     def _granted(self, line: str) -> Gpus:
-        variables = _variables(line)
+        variables, untrue = _variables(line)
         if self._turn is not None:
-            self._turn.set(variables)
-        uuids = tuple(variables["GPU_GATE_UUIDS"].split(","))
-        return Gpus(_indices(variables), uuids, variables["CUDA_VISIBLE_DEVICES"], variables)
+            self._turn.set({**variables, **dict.fromkeys(untrue)})
+        share, fraction = variables.get("GPU_GATE_SHARE_MB"), variables.get("GPU_GATE_SHARE_FRACTION")
+        return Gpus(
+            _indices(variables),
+            tuple(variables["GPU_GATE_UUIDS"].split(",")),
+            variables["CUDA_VISIBLE_DEVICES"],
+            variables,
+            None if share is None else int(share),
+            None if fraction is None else float(fraction),
+        )
 
 
-def _variables(line: str) -> dict[str, str]:
-    """What the line of hold --export sets: export A='1' B='2'."""
-    return dict(word.split("=", 1) for word in shlex.split(line)[1:])  # type: ignore[misc]
+def _variables(line: str) -> tuple[dict[str, str], list[str]]:
+    """What the line of hold --export sets, and the names of what was set and would not be true of this claim:
+    unset C D; export A='1' B='2'."""
+    words = shlex.split(line)
+    at = words.index("export")
+    variables = {name: value for name, _, value in (word.partition("=") for word in words[at + 1 :])}
+    return variables, [word.rstrip(";") for word in words[1:at]]
 
 
 def _indices(variables: dict[str, str]) -> tuple[int, ...]:
@@ -234,9 +252,9 @@ class _Turn:
             self._task is None or (inner._task is not None and self._task() is inner._task())
         )
 
-    def set(self, variables: dict[str, str]) -> None:
+    def set(self, variables: Mapping[str, str | None]) -> None:
         self._before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
+        _set_environ(variables)
         _forkserver.leave()
 
     def end(self) -> None:
@@ -250,13 +268,18 @@ class _Turn:
         if inner is not None:
             inner._before.update(self._before)
             return
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set_environ(self._before)
         if self._before:
             _forkserver.leave()
+
+
+def _set_environ(variables: Mapping[str, str | None]) -> None:
+    """None: it is not set afterwards."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _after_fork_in_child() -> None:
@@ -271,6 +294,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def _selection(
     count: int,
     min_free_mb: int | None,
+    share_mb: int | None,
     max_util: int | None,
     only: GpuList | None,
     exclude: GpuList | None,
@@ -282,6 +306,7 @@ def _selection(
     return [
         *option("count", count),
         *option("min-free-mb", min_free_mb),
+        *option("share", share_mb),
         *option("max-util", max_util),
         *option("only", only),
         *option("exclude", exclude),

@@ -32,6 +32,7 @@ class GpuClaim:
     command: str | None
     since: int | None  # seconds since the epoch
     devices: tuple[str, ...]  # the UUIDs of all its GPUs
+    share_mb: int | None  # of each of them; None: all of it
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Gpu:
     utilization_pct: int | None
     pci_bus_id: str
     processes: tuple[GpuProcess, ...]
-    claim: GpuClaim | None
+    claim: GpuClaim | None  # the first of `claims`
+    claims: tuple[GpuClaim, ...]  # several where they share it, or where jobs have parts with claims of their own
     health: str  # "ok", "lost", "reset_required", "prohibited", "mig", "unreadable"
     error: str | None  # why it cannot be read
 
@@ -58,11 +60,14 @@ def status() -> list[Gpu]:
     gpus = []
     for told in json.loads(ask(["status", "--json"], Call.output)):
         told["processes"] = tuple(_plain(GpuProcess, process) for process in told["processes"])
-        if told["claim"] is not None:
-            told["claim"]["devices"] = tuple(told["claim"]["devices"])
-            told["claim"] = _plain(GpuClaim, told["claim"])
+        told["claims"] = tuple(_claim(claim) for claim in told["claims"])
+        told["claim"] = told["claims"][0] if told["claims"] else None
         gpus.append(_plain(Gpu, told))
     return gpus
+
+
+def _claim(told: dict[str, Any]) -> GpuClaim:
+    return _plain(GpuClaim, {**told, "devices": tuple(told["devices"])})
 
 
 T = TypeVar("T")

@@ -19,7 +19,8 @@ def make_box(new_box, monkeypatch):
         for name, value in env.items():
             if name.startswith("GPU_"):
                 monkeypatch.setenv(name, value)
-        for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_GATE_CLAIM"):
+        for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_GATE_CLAIM", "GPU_GATE_SHARE_MB",
+                     "GPU_GATE_SHARE_FRACTION"):
             monkeypatch.delenv(name, raising=False)
         box.python = lambda code, *words, **rest: box.start_plain(sys.executable, "-c", code, *words, env=env, **rest)
         return box
@@ -36,4 +37,4 @@ def nothing_is_left():
     yield
     assert not gpu_gate._program._running
     changed = {name for name in before.keys() | os.environ.keys() if before.get(name) != os.environ.get(name)}
-    assert not {name for name in changed if name.startswith("CUDA_") or name.startswith("GPU_GATE_CLAIM")}
+    assert not {name for name in changed if name.startswith(("CUDA_", "GPU_GATE_CLAIM", "GPU_GATE_SHARE"))}

@@ -90,14 +90,15 @@ def test_every_option_arrives(make_box):
     assert free_cards(box) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("options", [{"count": 0}, {"count": 1.5}, {"min_free_mb": -1}, {"max_util": 101},
+@pytest.mark.parametrize("options", [{"count": 0}, {"count": 1.5}, {"min_free_mb": -1}, {"share_mb": 0},
+                                     {"share_mb": -8000}, {"share_mb": "much"}, {"max_util": 101},
                                      {"only": ""}, {"only": []}, {"exclude": "x"}, {"poll": -1}, {"timeout": "soon"}])
 def test_a_bad_value_is_named(box, options):
     (name, value), = options.items()
     for function in (gpu_gate.wait, lambda **rest: gpu_gate.claim(**rest).__enter__()):
         with pytest.raises(gpu_gate.BadRequest) as caught:
             function(**options)
-        assert "--" + name.replace("_", "-") in str(caught.value)
+        assert "--" + {"share_mb": "share"}.get(name, name).replace("_", "-") in str(caught.value)
         assert not str(caught.value).startswith("gpu-gate")
     assert isinstance(caught.value, ValueError)
 
@@ -307,6 +308,88 @@ def test_what_the_block_runs_on_its_card_belongs_to_the_claim(box):
         assert process.claimed
         with gpu_gate.claim(timeout=0, environ=False) as inner:
             assert inner.indices == (0,)
+
+
+# Shares.
+
+SHARE_VARIABLES = ("GPU_GATE_SHARE_MB", "GPU_GATE_SHARE_FRACTION")
+
+
+def test_a_block_with_a_share_has_it_in_its_environment_and_no_longer(box):
+    with gpu_gate.claim(share_mb=8000) as gpus:
+        assert (gpus.share_mb, gpus.share_fraction) == (8000, 0.173)  # 8000 of 46068
+        assert gpus.environ == {name: os.environ[name] for name in (*VARIABLES, *SHARE_VARIABLES)}
+        assert [os.environ[name] for name in SHARE_VARIABLES] == ["8000", "0.173"]
+        claim, = gpu_gate.status()[0].claims
+        assert claim.share_mb == 8000 and claim == gpu_gate.status()[0].claim
+    assert not set(SHARE_VARIABLES) & set(os.environ)
+    with gpu_gate.claim() as gpus:
+        assert gpus.share_mb is gpus.share_fraction is None
+        assert not set(SHARE_VARIABLES) & (set(os.environ) | set(gpus.environ))
+        claim, = gpu_gate.status()[0].claims
+        assert claim.share_mb is None
+
+
+def test_two_shares_stand_beside_each_other_on_one_card(make_box):
+    make_box(cards=2)
+    with gpu_gate.claim(share_mb=8000, environ=False) as server, gpu_gate.claim(share_mb="20G", environ=False) as notebook:
+        assert server.indices == notebook.indices == (0,)
+        assert server.environ["GPU_GATE_SHARE_MB"] == "8000" and notebook.share_mb == 20480
+        assert not set(SHARE_VARIABLES) & set(os.environ)
+        zero, one = gpu_gate.status()
+        assert [claim.share_mb for claim in zero.claims] == [8000, 20480]
+        assert zero.claim == zero.claims[0] and (one.claim, one.claims) == (None, ())
+        assert gpu_gate.wait(share_mb=16000) == (0,)
+        assert gpu_gate.wait(share_mb=18000) == (1,), "no room is left for it on the first one"
+        with pytest.raises(gpu_gate.GpuTimeout):
+            gpu_gate.wait(only=0, timeout=0)
+
+
+def test_a_claim_inside_a_share_is_a_part_of_it(box):
+    with gpu_gate.claim(share_mb=20000):
+        before = dict(os.environ)
+        with gpu_gate.claim(share_mb=8000) as part:
+            assert part.share_mb == 8000 and os.environ["GPU_GATE_SHARE_FRACTION"] == "0.173"
+        assert dict(os.environ) == before
+        with gpu_gate.claim(share_mb=8000, environ=False):
+            assert gpu_gate.wait(share_mb=12000, timeout=0) == (0,)
+            with pytest.raises(gpu_gate.GpuTimeout, match="12001 MiB"):
+                gpu_gate.wait(share_mb=12001, timeout=0)
+        with pytest.raises(gpu_gate.NeverSatisfiable, match="20000 MiB"):
+            gpu_gate.wait(share_mb=20001)
+        with gpu_gate.claim() as all_of_it:
+            assert all_of_it.share_mb == 20000
+        assert dict(os.environ) == before
+
+
+def test_what_the_environment_says_of_another_share_does_not_hold_in_the_block(box, monkeypatch):
+    monkeypatch.setenv("GPU_GATE_SHARE_MB", "30000")
+    monkeypatch.setenv("GPU_GATE_SHARE_FRACTION", "it's; export")
+    before = dict(os.environ)
+    with gpu_gate.claim() as gpus:
+        assert gpus.share_mb is None and set(gpus.environ) == set(VARIABLES)
+        assert not set(SHARE_VARIABLES) & set(os.environ)
+        done = subprocess.run(["env"], capture_output=True, text=True, check=True)
+        assert "GPU_GATE_SHARE" not in done.stdout
+    assert dict(os.environ) == before
+
+
+def test_blocks_of_shares_that_are_left_in_the_wrong_order_put_everything_back(box, monkeypatch):
+    monkeypatch.setenv("GPU_GATE_SHARE_MB", "30000")
+    before = dict(os.environ)
+    first, second = gpu_gate.claim(), gpu_gate.claim(share_mb=8000)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert os.environ["GPU_GATE_SHARE_MB"] == "8000"
+    second.__exit__(None, None, None)
+    assert dict(os.environ) == before
+
+
+def test_a_share_and_memory_that_must_be_free_exclude_each_other(box):
+    for function in (gpu_gate.wait, lambda **rest: gpu_gate.claim(**rest).__enter__()):
+        with pytest.raises(gpu_gate.BadRequest, match="--min-free-mb"):
+            function(share_mb=8000, min_free_mb=8000)
 
 
 # CUDA in this process.

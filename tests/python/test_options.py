@@ -12,6 +12,7 @@ import harness
 
 # What the front does itself: it holds for the block, reads the line for eval, and has docstrings.
 NO_KEYWORDS = {"--pid", "--for", "--ids", "--json", "--export", "--help"}
+OTHER_NAMES = {"--share": "share_mb"}  # a Python number has no unit: the name has it, as in min_free_mb
 
 
 def options_of_hold():
@@ -25,7 +26,7 @@ OPTIONS = {name: row for name, row in options_of_hold().items() if name not in N
 
 
 def keyword(option):
-    return option[2:].replace("-", "_")
+    return OTHER_NAMES.get(option, option[2:].replace("-", "_"))
 
 
 class Recorded(Exception):
