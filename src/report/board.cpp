@@ -24,13 +24,34 @@ bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc) {
   return false;
 }
 
+/// Claims on one device, in the same order but for those that were made inside another one: they
+/// follow it.
+std::vector<Claim> nested(const std::vector<Claim>& on) {
+  std::vector<Claim> list;
+  std::vector<int> depths;
+  for (const Claim& claim : on) {
+    const auto outer = std::find_if(list.begin(), list.end(),
+                                    [&](const Claim& each) { return is_outer_of(each, claim); });
+    auto at = outer - list.begin();
+    const int depth = outer == list.end() ? 0 : depths[static_cast<std::size_t>(at)] + 1;
+    if (depth > 0) {
+      const auto next = std::find_if(depths.begin() + at + 1, depths.end(),
+                                     [&](int each) { return each < depth; });
+      at = next - depths.begin();
+    }
+    list.insert(list.begin() + at, claim);
+    depths.insert(depths.begin() + at, depth);
+  }
+  return list;
+}
+
 std::vector<BoardClaim> claims_on(const Device& device, const Claims& claims,
                                   const std::vector<Claim>& live, const Jobs& jobs) {
   std::vector<Claim> on;
   std::copy_if(live.begin(), live.end(), std::back_inserter(on),
                [&](const Claim& claim) { return occupies(claim, device); });
   std::vector<BoardClaim> entries;
-  for (const Claim& claim : on) {
+  for (const Claim& claim : nested(on)) {
     BoardClaim entry{.ticket = claim.ticket, .claimant = claimant_of(claims, claim), .devices = {}};
     entry.inside = std::any_of(on.begin(), on.end(), [&](const Claim& outer) {
       return is_outer_of(outer, claim) || (!outer.share_mib && outer.ticket < claim.ticket);

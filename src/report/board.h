@@ -28,7 +28,7 @@ struct BoardProcess {
 
 struct BoardRow {
   Device device;
-  std::vector<BoardClaim> claims;  // the outermost first, then those made inside it
+  std::vector<BoardClaim> claims;  // the oldest first, each followed by those made inside it
   std::vector<BoardProcess> processes;
   Ticket kept_for = 0;  // the waiter that gets it now, or keeps it from those behind; 0: nobody
 };

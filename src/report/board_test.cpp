@@ -193,6 +193,29 @@ TEST(Board, HasTheOutermostClaimFirst) {
   EXPECT_EQ(claims[2].claimant.job->command, "second");
 }
 
+TEST(Board, HasThePartsOfAShareBehindIt) {
+  SharedDir shared;
+  std::vector<NewClaim> held;
+  const auto claim_share = [&](const std::string& name, Ticket within) {
+    held.push_back(shared.claim(
+        {.owner = unseen_job(name), .devices = {"GPU-0"}, .within = within, .share_mib = 1000}));
+    return held.back().ticket;
+  };
+  const Ticket alice = claim_share("alice", 0);
+  const Ticket bob = claim_share("bob", 0);
+  const Ticket part = claim_share("part", alice);
+  claim_share("part of bob", bob);
+  claim_share("second part", alice);
+  claim_share("part of the part", part);
+  std::vector<std::string> told;
+  const Board board = board_of(idle_machine(1), shared);
+  for (const BoardClaim& claim : board.rows.at(0).claims) {
+    told.push_back((claim.inside ? "inside: " : "") + claim.claimant.job->command);
+  }
+  EXPECT_EQ(told, (Texts{"alice", "inside: part", "inside: part of the part", "inside: second part",
+                         "bob", "inside: part of bob"}));
+}
+
 TEST(Board, MarksTheProcessesOfAClaimOnItsGpuOnly) {
   SharedDir shared;
   const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));

@@ -34,11 +34,12 @@ class SharedDir {
   Claims claims() const { return Claims(dir_); }
   std::vector<Claim> live() const { return claims().scan().value().live; }
 
-  NewClaim claim(const std::vector<std::string>& uuids, const Owner& owner) {
+  NewClaim claim(const ClaimRecord& record) {
     MutexGuard guard = lock();
-    return claims()
-        .make(guard, claims().scan().value(), {.owner = owner, .devices = uuids})
-        .value();
+    return claims().make(guard, claims().scan().value(), record).value();
+  }
+  NewClaim claim(const std::vector<std::string>& uuids, const Owner& owner) {
+    return claim({.owner = owner, .devices = uuids});
   }
 
   OwnPlace join(const Owner& owner, const Request& request) {
