@@ -179,7 +179,7 @@ TEST(BoardText, TellsOfAShareHowMuchItIsAndHowMuchIsUsed) {
   row.claims[1].claimant.share_mib = 4000;
   row.claims[1].used_mib = 4001;
   EXPECT_EQ(users_of(row), (Texts{"alice: serve (pid 1, 0s, shares 8000 MiB, uses 7410)",
-                                  "bob: eval (pid 2, 0s, shares 4000 MiB, over: uses 4001)"}));
+                                  "bob: eval (pid 2, 0s, shares 4000 MiB but uses 4001)"}));
 }
 
 TEST(BoardText, PutsClaimsInsideAClaimUnderIt) {

@@ -87,11 +87,11 @@ std::string visible_advice(const std::string& value) {
 
 namespace {
 
-/// "shares 8000 MiB, uses 7410", or where that is more "shares 8000 MiB, over: uses 9100".
+/// "shares 8000 MiB, uses 7410", or where that is more "shares 8000 MiB but uses 9100".
 std::string share_text(std::int64_t share_mib, std::optional<std::int64_t> used_mib) {
   std::string text = fmt::format("shares {} MiB", share_mib);
-  if (!used_mib) return text;
-  return text + fmt::format(", {}uses {}", *used_mib > share_mib ? "over: " : "", *used_mib);
+  if (used_mib) text += fmt::format("{} uses {}", *used_mib > share_mib ? " but" : ",", *used_mib);
+  return text;
 }
 
 }  // namespace
@@ -255,9 +255,9 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
   }
   if (fit == Fit::mig) return health_text(device);
   if (fit == Fit::too_small) {
-    return fmt::format("{} {} MiB in all, {} MiB asked for",
-                       request.outer_share_mib ? "the share of this job has" : "has",
-                       most_mib(device, request).value_or(0), memory_asked_mib(request.criteria));
+    return fmt::format("{} MiB in {}, {} MiB asked for", most_mib(device, request).value_or(0),
+                       request.outer_share_mib ? "the share of this job" : "all",
+                       memory_asked_mib(request.criteria));
   }
   return "";
 }

@@ -410,10 +410,10 @@ TEST(Reason, OfASharedGpuNamesTheFirstAndCountsTheOthers) {
 TEST(Reason, OfAShareThatIsTooLargeSaysWhatThereIs) {
   Request request = share_wish(50000);
   EXPECT_EQ(never_reason(card(0), Barred::no, Fit::too_small, request),
-            "has 45468 MiB in all, 50000 MiB asked for");
+            "45468 MiB in all, 50000 MiB asked for");
   request.outer_share_mib = 8000;
   EXPECT_EQ(never_reason(card(0), Barred::no, Fit::too_small, request),
-            "the share of this job has 8000 MiB in all, 50000 MiB asked for");
+            "8000 MiB in the share of this job, 50000 MiB asked for");
 }
 
 }  // namespace

@@ -391,9 +391,9 @@ REQUESTS = [
     ("too_many", ("-n", "3"), ["3 GPUs", "only 2 here", "GPUs 0-1: could be used"]),
     ("far_too_many", ("-n", "99999999999999999999"), ["GPUs 0-1: "]),
     ("more_memory_than_any_has", ("--min-free-mb", "99999999"),
-     ["GPU 0: has 45468 MiB in all, 99999999 MiB asked for", "GPU 1: has 8000 MiB in all, 99999999 MiB asked for"]),
+     ["GPU 0: 45468 MiB in all, 99999999 MiB asked for", "GPU 1: 8000 MiB in all, 99999999 MiB asked for"]),
     ("more_memory_than_one_has", ("-n", "2", "--min-free-mb", "9000"),
-     ["GPU 0: could be used", "GPU 1: has 8000 MiB in all, 9000 MiB asked for"]),
+     ["GPU 0: could be used", "GPU 1: 8000 MiB in all, 9000 MiB asked for"]),
     ("all_excluded", ("--exclude", "0,1"), ["none of the 2 here", "GPUs 0-1: in --exclude"]),
     ("only_and_exclude_contradict", ("--only", "1", "--exclude", "1"), ["GPU 0: not in --only", "GPU 1: in --exclude"]),
     ("too_few_allowed", ("--only", "1", "-n", "2"), ["GPU 0: not in --only", "GPU 1: could be used"]),
@@ -490,7 +490,7 @@ def test_memory_that_no_known_card_has_is_3_with_a_word_about_the_card_of_unknow
         for verb in (("run", "--min-free-mb", "60000", "--", "true"), ("wait", "--min-free-mb", "60000")):
             done = box.run(*verb)
             assert done.status == IMPOSSIBLE, done
-            assert "GPU 0: has 45468 MiB in all, 60000 MiB asked for" in done.err
+            assert "GPU 0: 45468 MiB in all, 60000 MiB asked for" in done.err
             assert [line for line in done.lines if "GPU 1: " in line and "how much memory it has is not known" in line], done
         assert choose(box, "--min-free-mb", "40000", "-n", "2") == NOT_NOW
         assert choose(box, "--min-free-mb", "40000") == "0"

@@ -147,7 +147,7 @@ def test_more_than_any_card_has_can_never_be(make_box):
     done = box.run("run", "--share", "50G", "--", "true")
     assert done.status == 3
     assert done.err == ("gpu-gate: 51200 MiB of a GPU asked for, but none of the 2 here can ever be used:\n"
-                        "gpu-gate:   GPUs 0-1: has 45468 MiB in all, 51200 MiB asked for\n")
+                        "gpu-gate:   GPUs 0-1: 45468 MiB in all, 51200 MiB asked for\n")
 
 
 @pytest.mark.parametrize("words, text", [
@@ -244,7 +244,7 @@ def test_status_tells_who_shares_how_much_and_who_is_over(box):
     job(box, "--share", 4000, memory=4500, user=BOB)
     shown = box.run("status").out
     assert re.search(r"games: \S+ .*\(pid \d+, \d+s, shares 8000 MiB, uses 7410\)\n", shown)
-    assert re.search(r"man: \S+ .*\(pid \d+, \d+s, shares 4000 MiB, over: uses 4500\)\n", shown)
+    assert re.search(r"man: \S+ .*\(pid \d+, \d+s, shares 4000 MiB but uses 4500\)\n", shown)
     assert "no claim" not in shown
     card = box.status()[0]
     assert [claim["share_mb"] for claim in card["claims"]] == [8000, 4000]
