@@ -155,12 +155,18 @@ std::string unknown_size_text(const Device& device) {
 
 namespace {
 
+constexpr const char* kExclusive = "; compute mode EXCLUSIVE_PROCESS admits no second process";
+
+bool is_shared(const std::vector<Claimant>& claimants) {
+  return !claimants.empty() && claimants.front().share_mib;
+}
+
 /// "claimed by alice: ... (pid 7, 3h)", or of several who share it
 /// "shared by alice: ... (pid 7, 3h) and 2 others".
 std::string claimed_text(const std::vector<Claimant>& claimants, std::int64_t now) {
   if (claimants.empty()) return "claimed";
   const Claimant& first = claimants.front();
-  if (!first.share_mib) return "claimed by " + claimant_text(first, now);
+  if (!is_shared(claimants)) return "claimed by " + claimant_text(first, now);
   const std::size_t others = claimants.size() - 1;
   return "shared by " + claimant_text(first, now) +
          (others == 0   ? ""
@@ -186,14 +192,14 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
     case Fit::unhealthy:
       return health_text(device);
     case Fit::claimed:
-      return claimed_text(unfit.use.claimants, now);
+      return claimed_text(unfit.use.claimants, now) +
+             (criteria.share_mib && is_shared(unfit.use.claimants) ? kExclusive : "");
     case Fit::occupied: {
       std::vector<std::string> others(unfit.use.processes.size());
       std::transform(unfit.use.processes.begin(), unfit.use.processes.end(), others.begin(),
                      process_text);
       return (request.within == 0 ? "in use without gpu-gate by " : "in use by ") +
-             join(others, "; ") +
-             (device.exclusive ? "; compute mode EXCLUSIVE_PROCESS admits no second process" : "");
+             join(others, "; ") + (device.exclusive ? kExclusive : "");
     }
     case Fit::memory_held:
       return fmt::format(

@@ -407,6 +407,19 @@ TEST(Reason, OfASharedGpuNamesTheFirstAndCountsTheOthers) {
   EXPECT_TRUE(reason(unfit, wish(1), 60).ends_with("8000 MiB) and 2 others"));
 }
 
+TEST(Reason, OfASharedGpuThatAdmitsOneProcessSaysSoToAShare) {
+  Device device = card(0);
+  device.exclusive = true;
+  Claimant alice = claimant("alice", job(7, "serve", 0));
+  alice.share_mib = 8000;
+  const Unfit unfit{
+      .device = device, .fit = Fit::claimed, .use = {.claimants = {alice}, .processes = {}}};
+  EXPECT_EQ(reason(unfit, share_wish(8000), 60),
+            "shared by alice: serve (pid 7, 1m, shares 8000 MiB); compute mode EXCLUSIVE_PROCESS "
+            "admits no second process");
+  EXPECT_EQ(reason(unfit, wish(1), 60), "shared by alice: serve (pid 7, 1m, shares 8000 MiB)");
+}
+
 TEST(Reason, OfAShareThatIsTooLargeSaysWhatThereIs) {
   Request request = share_wish(50000);
   EXPECT_EQ(never_reason(card(0), Barred::no, Fit::too_small, request),
