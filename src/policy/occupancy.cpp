@@ -14,6 +14,14 @@ std::vector<Claim> claims_on(const Device& device, const std::vector<Claim>& cla
   return on;
 }
 
+/// The claim inside which a request asks, of those on one device; null: none of them.
+const Claim* outer_of(const std::vector<Claim>& on, Ticket within) {
+  const auto outer = std::find_if(on.begin(), on.end(), [&](const Claim& claim) {
+    return within != 0 && claim.ticket == within;
+  });
+  return outer == on.end() ? nullptr : &*outer;
+}
+
 /// Is it made inside another one of these?
 bool is_part_of_any(const Claim& claim, const std::vector<Claim>& on, Ticket within) {
   return claim.within > within && std::any_of(on.begin(), on.end(), [&](const Claim& outer) {
@@ -63,6 +71,12 @@ bool is_outer_of(const Claim& outer, const Claim& claim) {
          (outer.uid == claim.uid || claim.uid == 0);
 }
 
+std::vector<Claim> claims_that_count(const Device& device, const std::vector<Claim>& claims,
+                                     Ticket within) {
+  const std::vector<Claim> on = claims_on(device, claims);
+  return counted(on, outer_of(on, within), within);
+}
+
 Ticket claim_of_process(pid_t pid, const Jobs& jobs, const std::vector<Claim>& claims) {
   const auto job = jobs.find(pid);
   if (job == jobs.end()) return 0;
@@ -83,10 +97,7 @@ std::vector<Occupancy> occupancy(const Snapshot& snapshot, const std::vector<Cla
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Device& device = snapshot.devices[i];
     const std::vector<Claim> on = claims_on(device, claims);
-    const auto inside = std::find_if(on.begin(), on.end(), [&](const Claim& claim) {
-      return within != 0 && claim.ticket == within;
-    });
-    const Claim* outer = inside == on.end() ? nullptr : &*inside;
+    const Claim* outer = outer_of(on, within);
     const std::vector<Claim> taking = counted(on, outer, within);
     Occupancy& of = list[i];
     if (outer != nullptr) of.outer_share_mib = outer->share_mib;

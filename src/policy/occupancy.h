@@ -37,13 +37,17 @@ bool occupies(const Claim& claim, const Device& device);
 /// Was the claim made inside this one, on the same device, by its own user?
 bool is_outer_of(const Claim& outer, const Claim& claim);
 
+/// Which claims have this device, or a part of it, for a request inside the claim `within` (0:
+/// inside none): there only those count that other parts of the same job made, and one inside
+/// another that counts is a part of it.
+std::vector<Claim> claims_that_count(const Device& device, const std::vector<Claim>& claims,
+                                     Ticket within);
+
 /// Which of these claims, all on one device, the process works for: the innermost that it comes of.
 /// Else it is an orphan, and works for its user's first one; 0: for none.
 Ticket claim_of_process(pid_t pid, const Jobs& jobs, const std::vector<Claim>& claims);
 
-/// For each device of the snapshot, what claims have of it as a request inside the claim `within`
-/// (0: inside none) sees it: there only the claims count that other parts of the same job made. A
-/// claim inside one that counts is a part of it.
+/// For each device of the snapshot, what the claims that count have of it.
 std::vector<Occupancy> occupancy(const Snapshot& snapshot, const std::vector<Claim>& claims,
                                  Ticket within, const Jobs& jobs = {});
 

@@ -38,10 +38,8 @@ DeviceProcess describe(const GpuProcess& process) {
 DeviceUse use_of(const Device& device, const Claims& claims, const std::vector<Claim>& live,
                  Ticket within) {
   DeviceUse use;
-  for (const Claim& claim : live) {
-    if (claim.ticket > within && occupies(claim, device)) {
-      use.claimants.push_back(claimant_of(claims, claim));
-    }
+  for (const Claim& claim : claims_that_count(device, live, within)) {
+    use.claimants.push_back(claimant_of(claims, claim));
   }
   for (const GpuProcess& process : occupants(device)) use.processes.push_back(describe(process));
   return use;

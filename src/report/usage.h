@@ -31,7 +31,7 @@ struct DeviceProcess {
 
 /// What keeps a device from others, by name.
 struct DeviceUse {
-  std::vector<Claimant> claimants;       // the outermost first
+  std::vector<Claimant> claimants;       // the oldest first
   std::vector<DeviceProcess> processes;  // its occupants
 };
 
@@ -41,7 +41,8 @@ Claimant claimant_of(const Claims& claims, const Claim& claim);
 /// Reads /proc; may ask a directory service for the user's name.
 DeviceProcess describe(const GpuProcess& process);
 
-/// Who holds the device by claims made after `within`, and whose processes are on it.
+/// Who holds the device from a request inside the claim `within` (by claims that count for it), and
+/// whose processes are on it.
 DeviceUse use_of(const Device& device, const Claims& claims, const std::vector<Claim>& live,
                  Ticket within);
 

@@ -163,6 +163,22 @@ TEST(UseOf, HasTheOutermostClaimantFirst) {
   EXPECT_EQ(use.claimants[1].job->command, "inner");
 }
 
+TEST(UseOf, LeavesOutThePartsOfAShare) {
+  SharedDir shared;
+  const NewClaim alice =
+      shared.claim({.owner = unseen_job("alice"), .devices = {"GPU-0"}, .share_mib = 2000});
+  const NewClaim part = shared.claim({.owner = unseen_job("part"),
+                                      .devices = {"GPU-0"},
+                                      .within = alice.ticket,
+                                      .share_mib = 1000});
+  const NewClaim bob =
+      shared.claim({.owner = unseen_job("bob"), .devices = {"GPU-0"}, .share_mib = 2000});
+  const DeviceUse use = use_of(card(0), shared.claims(), shared.live(), 0);
+  ASSERT_EQ(use.claimants.size(), 2U);
+  EXPECT_EQ(use.claimants[0].job->command, "alice");
+  EXPECT_EQ(use.claimants[1].job->command, "bob");
+}
+
 TEST(UseOf, LeavesOutTheClaimThatItIsInsideOf) {
   SharedDir shared;
   const NewClaim outer = shared.claim({"GPU-0"}, unseen_job("outer"));
