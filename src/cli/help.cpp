@@ -18,6 +18,7 @@ constexpr const char* kRest = R"(
 Examples:
   gpu-gate run -- python train.py                one GPU that nobody else is on
   gpu-gate run -n 2 --min-free-mb 8000 -- make   two GPUs with 8000 MiB free each
+  gpu-gate run --share 8G -- jupyter lab         8 GiB of a GPU, beside others who share it
   for s in 1 2 3; do gpu-gate run -- ./job $s & done; wait
                                                  each job gets a GPU of its own, in turn
 

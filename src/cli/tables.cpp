@@ -17,7 +17,9 @@ constexpr VerbRow kVerbs[] = {
      .help = "Waits for free GPUs, claims them, and becomes the command.",
      .details = R"(
 The command gets CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER=PCI_BUS_ID, GPU_GATE_INDICES,
-GPU_GATE_UUIDS and GPU_GATE_CLAIM. It keeps gpu-gate's process, terminal and exit status.
+GPU_GATE_UUIDS and GPU_GATE_CLAIM; with --share also GPU_GATE_SHARE_MB and, as a part of the
+GPU's memory (0.173), GPU_GATE_SHARE_FRACTION. It keeps gpu-gate's process, terminal and exit
+status.
 )"},
     {.verb = Verb::wait,
      .name = "wait",
@@ -148,8 +150,12 @@ constexpr OptionRow kOptions[] = {
              size = fail(ErrorKind::usage, quoted(value) + " is less than 1 MiB");
            return assign(options.criteria.share_mib, std::move(size));
          },
-     .summary = "memory of each GPU, beside others who share it",
-     .details = "; without it a GPU is yours alone"},
+     .summary = "how much memory to take of each, beside others who share it",
+     .details = "; without it each GPU is yours alone",
+     .manual =
+         "There must be room for M, whoever else is on the GPU; *--max-util* may be added, "
+         "*--min-free-mb* not. Nothing keeps the command to its share but the command itself; "
+         "*ENVIRONMENT* says how it is told. See also *Shares* in *NOTES*."},
     {.name = "--max-util",
      .value = "P",
      .wanted = "a number from 0 to 100",
@@ -160,7 +166,7 @@ constexpr OptionRow kOptions[] = {
            return assign(options.criteria.max_util_pct, whole_number<int>(value, {.max = 100}));
          },
      .summary = "how busy each may be, in percent",
-     .details = "; with neither this nor --min-free-mb, nobody else may use the GPU",
+     .details = "; with neither this nor --min-free-mb nor --share, nobody else may use the GPU",
      .manual = "A GPU whose utilisation the driver does not report passes."},
     {.name = "--only",
      .value = "LIST",

@@ -169,6 +169,57 @@ def test_a_gpu_that_fails_every_job_is_left_out(place):
     assert {card for _, card in place.log()} == {"0"}
 
 
+@recipe("Sharing a GPU")
+def test_a_server_and_a_notebook(place):
+    (place.folder / "torch.py").write_text(textwrap.dedent("""
+        import os, pathlib, time
+        class cuda:
+            def set_per_process_memory_fraction(fraction):
+                pathlib.Path("serves.new").write_text(f"{fraction} of {os.environ['CUDA_VISIBLE_DEVICES']}")
+                os.rename("serves.new", "serves")
+                while not os.path.exists("seen"):
+                    time.sleep(0.02)
+        """))
+    place.program("jupyter", "gpu-gate status >seen.new; mv seen.new seen")
+    server = Process(["bash", "-c", place.commands[0]], place.env(), harness.ROOT, cwd=place.folder)
+    wait_until((place.folder / "serves").exists, "the server runs")
+    place.run(place.commands[1])
+    server.finish()
+    assert (place.folder / "serves").read_text() == "0.355 of 0"
+    first = (place.folder / "seen").read_text().split("\n    1 ")[0]  # of the GPUs
+    assert re.search("root: .*serve.py .*shares 16384 MiB", first) and re.search("root: .*jupyter lab .*shares 8192 MiB", first)
+
+
+@recipe("Sharing a GPU")
+def test_jax_has_its_part(place):
+    place.program("python", 'echo "$XLA_PYTHON_CLIENT_MEM_FRACTION of $CUDA_VISIBLE_DEVICES, $*" >got')
+    place.run(place.commands[2])
+    assert (place.folder / "got").read_text() == "0.177 of 0, train.py --seed 1\n"
+
+
+@recipe("Sharing a GPU")
+def test_a_polite_sweep(place):
+    # Five shares fit on each of the two GPUs: ten jobs are to be there at once, and never a sixth on one.
+    (place.folder / "train.py").write_text(textwrap.dedent("""
+        import fcntl, os, sys, time
+        card = os.environ["CUDA_VISIBLE_DEVICES"]
+        for slot in range(5):
+            lock = open(f"{os.environ['CARDS']}/card{card}.{slot}", "w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                assert slot < 4, "there are more jobs than shares on this GPU"
+        open(f"{os.environ['CARDS']}/started{sys.argv[2]}", "w").close()
+        while sum(name.startswith("started") for name in os.listdir(os.environ["CARDS"])) < 10:
+            time.sleep(0.02)
+        with open(os.environ["CARDS"] + "/done", "a") as log:
+            log.write(f"{sys.argv[2]} {card}\\n")
+        """))
+    place.run(place.commands[3])
+    place.was_a_sweep(20)
+
+
 @recipe("torchrun, accelerate, DeepSpeed")
 def test_launchers(place):
     for name in ("torchrun", "accelerate", "deepspeed"):
