@@ -51,17 +51,18 @@ void ClaimLog::note(const std::vector<std::string>& uuids, std::uint64_t grants)
   grants_ = grants;
 }
 
-bool ClaimLog::claimed_since(const ClaimMark& mark, std::uint64_t grants,
-                             std::string_view uuid) const {
-  if (grants == mark.grants) return false;
-  if (grants != grants_) return true;
+std::optional<std::size_t> ClaimLog::claims_since(const ClaimMark& mark, std::uint64_t grants,
+                                                  std::string_view uuid) const {
+  if (grants == mark.grants) return 0;
+  if (grants != grants_) return std::nullopt;
   const std::uint64_t since = noted_ - mark.noted;
-  if (since > kDevices) return true;
+  if (since > kDevices) return std::nullopt;
   const std::uint32_t wanted = hash(uuid);
+  std::size_t count = 0;
   for (std::uint64_t i = 1; i <= since; ++i) {
-    if (hashes_[(noted_ - i) % kDevices] == wanted) return true;
+    if (hashes_[(noted_ - i) % kDevices] == wanted) ++count;
   }
-  return false;
+  return count;
 }
 
 }  // namespace gpu_gate

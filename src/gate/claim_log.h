@@ -1,10 +1,14 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "policy/claim.h"
 
 namespace gpu_gate {
 
@@ -12,6 +16,7 @@ namespace gpu_gate {
 struct ClaimMark {
   std::uint64_t grants = 0;  // claims made
   std::uint64_t noted = 0;   // devices noted in the log
+  Ticket last_ticket = 0;    // claims made later have higher ones
 };
 
 /// The devices that were claimed last, as the file `mutex` keeps them behind its counters
@@ -37,8 +42,10 @@ class ClaimLog {
   /// program or for want of room, everybody is to read anew.
   void note(const std::vector<std::string>& uuids, std::uint64_t grants);
 
-  /// Was the device claimed since the mark, or may it have been? `grants`: the claims made by now.
-  bool claimed_since(const ClaimMark& mark, std::uint64_t grants, std::string_view uuid) const;
+  /// How many claims were made on the device since the mark; nothing where that is not known.
+  /// `grants`: the claims made by now. (Of two devices with one hash it counts both.)
+  std::optional<std::size_t> claims_since(const ClaimMark& mark, std::uint64_t grants,
+                                          std::string_view uuid) const;
 
  private:
   std::uint64_t grants_ = 0;  // the number of the claim noted last

@@ -16,39 +16,39 @@ ClaimMark mark_after(std::uint64_t claims) { return {.grants = claims, .noted = 
 TEST(ClaimLog, TellsWhichDevicesWereClaimedSinceAMark) {
   const ClaimLog log = log_of(5);
   for (const char* uuid : {"GPU-4", "GPU-5"}) {
-    EXPECT_TRUE(log.claimed_since(mark_after(3), 5, uuid)) << uuid;
+    EXPECT_NE(log.claims_since(mark_after(3), 5, uuid), 0) << uuid;
   }
   for (const char* uuid : {"GPU-1", "GPU-3", "GPU-6", ""}) {
-    EXPECT_FALSE(log.claimed_since(mark_after(3), 5, uuid)) << uuid;
+    EXPECT_EQ(log.claims_since(mark_after(3), 5, uuid), 0) << uuid;
   }
 }
 
 TEST(ClaimLog, NotesEveryDeviceOfAClaim) {
   ClaimLog log;
   log.note({"GPU-1", "GPU-2"}, 1);
-  EXPECT_TRUE(log.claimed_since({}, 1, "GPU-1"));
-  EXPECT_TRUE(log.claimed_since({}, 1, "GPU-2"));
-  EXPECT_FALSE(log.claimed_since({}, 1, "GPU-3"));
+  EXPECT_EQ(log.claims_since({}, 1, "GPU-1"), 1);
+  EXPECT_NE(log.claims_since({}, 1, "GPU-2"), 0);
+  EXPECT_EQ(log.claims_since({}, 1, "GPU-3"), 0);
 }
 
 TEST(ClaimLog, KnowsAsMuchAsItHasRoomFor) {
   constexpr std::uint64_t kClaims = 5 + ClaimLog::kDevices;
   const ClaimLog log = log_of(kClaims);
-  EXPECT_TRUE(log.claimed_since(mark_after(5), kClaims, "GPU-6"));
-  EXPECT_FALSE(log.claimed_since(mark_after(5), kClaims, "GPU-5"));
-  EXPECT_TRUE(log.claimed_since(mark_after(4), kClaims, "any")) << "older than all that it knows";
+  EXPECT_NE(log.claims_since(mark_after(5), kClaims, "GPU-6"), 0);
+  EXPECT_EQ(log.claims_since(mark_after(5), kClaims, "GPU-5"), 0);
+  EXPECT_NE(log.claims_since(mark_after(4), kClaims, "any"), 0) << "older than all that it knows";
 }
 
 TEST(ClaimLog, AfterAClaimThatWasNotNotedEverythingMayHaveBeenClaimed) {
   ClaimLog log = log_of(3);
-  EXPECT_TRUE(log.claimed_since(mark_after(3), 4, "any"));
+  EXPECT_NE(log.claims_since(mark_after(3), 4, "any"), 0);
   log.note({"GPU-1"}, 5);
-  EXPECT_TRUE(log.claimed_since(mark_after(3), 5, "any"));
-  EXPECT_FALSE(log.claimed_since({.grants = 5, .noted = log.noted()}, 5, "any"));
+  EXPECT_NE(log.claims_since(mark_after(3), 5, "any"), 0);
+  EXPECT_EQ(log.claims_since({.grants = 5, .noted = log.noted()}, 5, "any"), 0);
 }
 
 TEST(ClaimLog, AMarkFromTheFutureIsOfNoUse) {
-  EXPECT_TRUE(log_of(3).claimed_since(mark_after(4), 3, "any"));
+  EXPECT_NE(log_of(3).claims_since(mark_after(4), 3, "any"), 0);
 }
 
 TEST(ClaimLog, IsReadAsItWasWritten) {
@@ -56,7 +56,7 @@ TEST(ClaimLog, IsReadAsItWasWritten) {
   EXPECT_EQ(log.noted(), 300U);
   EXPECT_EQ(log.text(), log_of(300).text());
   EXPECT_EQ(log.text().size(), ClaimLog::kTextSize);
-  EXPECT_TRUE(log.claimed_since(mark_after(299), 300, "GPU-300"));
+  EXPECT_NE(log.claims_since(mark_after(299), 300, "GPU-300"), 0);
 }
 
 TEST(ClaimLog, WhatCannotBeReadWasNeverNoted) {
@@ -67,8 +67,19 @@ TEST(ClaimLog, WhatCannotBeReadWasNeverNoted) {
                                   std::string(ClaimLog::kTextSize, '\0')}) {
     const ClaimLog log = ClaimLog::parse(text);
     EXPECT_EQ(log.noted(), 0U);
-    EXPECT_TRUE(log.claimed_since({}, 3, "any"));
+    EXPECT_NE(log.claims_since({}, 3, "any"), 0);
   }
+}
+
+TEST(ClaimLog, CountsTheClaimsOnADevice) {
+  ClaimLog log;
+  log.note({"GPU-0"}, 1);
+  log.note({"GPU-0", "GPU-1"}, 2);
+  log.note({"GPU-2"}, 3);
+  EXPECT_EQ(log.claims_since({}, 3, "GPU-0"), 2);
+  EXPECT_EQ(log.claims_since({.grants = 1, .noted = 1}, 3, "GPU-0"), 1);
+  EXPECT_EQ(log.claims_since({.grants = 2, .noted = 3}, 3, "GPU-0"), 0);
+  EXPECT_EQ(log.claims_since({}, 4, "GPU-0"), std::nullopt);
 }
 
 }  // namespace

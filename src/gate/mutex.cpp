@@ -185,8 +185,10 @@ Status MutexGuard::write_claim(const Counters& counters, const std::vector<std::
   return write(counters);
 }
 
-bool MutexGuard::claimed_since(const ClaimMark& mark, std::string_view uuid) const {
-  return counters_.grants != mark.grants && log().claimed_since(mark, counters_.grants, uuid);
+std::optional<std::size_t> MutexGuard::claims_since(const ClaimMark& mark,
+                                                    std::string_view uuid) const {
+  if (counters_.grants == mark.grants) return 0;
+  return log().claims_since(mark, counters_.grants, uuid);
 }
 
 const ClaimLog& MutexGuard::log() const {
@@ -230,8 +232,10 @@ bool Mutex::is_current() const {
 
 ClaimMark Mutex::peek() {
   if (!file_ && !open()) return {};
-  const std::uint64_t grants = read_counters(file_.get()).grants;
-  return {.grants = grants, .noted = read_log(file_.get()).noted()};
+  const Counters counters = read_counters(file_.get());
+  return {.grants = counters.grants,
+          .noted = read_log(file_.get()).noted(),
+          .last_ticket = counters.last_ticket};
 }
 
 Result<std::optional<MutexGuard>> Mutex::lock(std::optional<Clock::time_point> deadline,

@@ -55,8 +55,8 @@ class MutexGuard {
   /// so that who has just read other devices need not read them again; without room, they are not.
   Status write_claim(const Counters& counters, const std::vector<std::string>& devices);
 
-  /// Was the device claimed since Mutex::peek, or may it have been?
-  bool claimed_since(const ClaimMark& mark, std::string_view uuid) const;
+  /// How many claims were made on the device since Mutex::peek; see ClaimLog::claims_since.
+  std::optional<std::size_t> claims_since(const ClaimMark& mark, std::string_view uuid) const;
 
  private:
   const ClaimLog& log() const;

@@ -127,27 +127,27 @@ TEST_F(MutexTest, CountersCanBeReadWhileItIsHeld) {
 TEST_F(MutexTest, TellsWhichDevicesWereClaimedSinceALook) {
   ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
   const ClaimMark mark = other_.peek();
-  EXPECT_FALSE(box_.lock().claimed_since(mark, "GPU-0"));
+  EXPECT_EQ(box_.lock().claims_since(mark, "GPU-0"), 0);
   ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 18, .grants = 2}, {"GPU-1"}));
   const MutexGuard guard = box_.lock();
-  EXPECT_TRUE(guard.claimed_since(mark, "GPU-1"));
-  EXPECT_FALSE(guard.claimed_since(mark, "GPU-0"));
+  EXPECT_NE(guard.claims_since(mark, "GPU-1"), 0);
+  EXPECT_EQ(guard.claims_since(mark, "GPU-0"), 0);
 }
 
 TEST_F(MutexTest, APlaceInLineIsNoClaim) {
   ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
   const ClaimMark mark = other_.peek();
   ASSERT_TRUE(box_.lock().write({.last_ticket = 18, .grants = 1}));
-  EXPECT_FALSE(box_.lock().claimed_since(mark, "GPU-0"));
+  EXPECT_EQ(box_.lock().claims_since(mark, "GPU-0"), 0);
 }
 
 TEST_F(MutexTest, AClaimOfAnOlderProgramMayHaveBeenOnAnyDevice) {
   ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
   const ClaimMark mark = other_.peek();
   ASSERT_TRUE(box_.lock().write({.last_ticket = 18, .grants = 2}));  // it writes no more than that
-  EXPECT_TRUE(box_.lock().claimed_since(mark, "GPU-1"));
+  EXPECT_NE(box_.lock().claims_since(mark, "GPU-1"), 0);
   ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 19, .grants = 3}, {"GPU-2"}));
-  EXPECT_TRUE(box_.lock().claimed_since(mark, "GPU-1"));
+  EXPECT_NE(box_.lock().claims_since(mark, "GPU-1"), 0);
 }
 
 TEST_F(MutexTest, WithoutRoomToNoteAClaimItIsCountedAndAllIsReadAnew) {
@@ -160,7 +160,7 @@ TEST_F(MutexTest, WithoutRoomToNoteAClaimItIsCountedAndAllIsReadAnew) {
   }
   const MutexGuard guard = box_.lock();
   EXPECT_EQ(guard.counters().grants, 1U);
-  EXPECT_TRUE(guard.claimed_since(mark, "GPU-1"));
+  EXPECT_NE(guard.claims_since(mark, "GPU-1"), 0);
 }
 
 TEST_F(MutexTest, ATicketThatWasNeverGivenOutIsNotCountedOn) {

@@ -222,21 +222,16 @@ class Waiter {
     return Outcome::not_yet;
   }
 
-  /// A turn by a reading of which some devices were claimed and let go since: it is one if those
-  /// count as claimed, too. (Nobody ahead is passed: what they would take instead is kept for
-  /// them.) A device that is claimed now is nobody's turn, however old the reading.
+  /// A turn by a reading of which some devices were let go since, or claimed and let go: it is one
+  /// if those count as claimed, too. (Nobody ahead is passed: what they would take instead is kept
+  /// for them.) A device that is claimed now is nobody's turn, however old the reading, and one
+  /// that others share now has as much less room.
   Status grant_by_what_is_fresh(const MutexGuard& guard, Reading& reading,
                                 const PlacesFound& places) {
     Look& look = reading.look;
     bool outdated = false;
     for (std::size_t i = 0; i < look.occupancy.size(); ++i) {
-      const Device& device = look.snapshot.devices[i];
-      if (look.occupancy[i].whole) continue;
-      if (!was_released(device, reading.claims_before, look.claims, within_) &&
-          !guard.claimed_since(reading.mark_before, device.uuid) &&
-          !guard.claimed_since(reading.mark_before, device.card_uuid)) {
-        continue;
-      }
+      if (look.occupancy[i].whole || is_fresh(guard, reading, look.snapshot.devices[i])) continue;
       look.occupancy[i].whole = true;
       outdated = true;
     }
@@ -247,6 +242,20 @@ class Waiter {
     look.decision = std::move(*decision);
     settling_ = counted;  // it was not seen so
     return {};
+  }
+
+  /// Of the claims that were made on it since the reading, and of those before, is none gone?
+  bool is_fresh(const MutexGuard& guard, const Reading& reading, const Device& device) const {
+    const std::vector<Claim>& live = reading.look.claims;
+    if (was_released(device, reading.claims_before, live, within_)) return false;
+    const ClaimMark& mark = reading.mark_before;
+    const auto of_device = guard.claims_since(mark, device.uuid);
+    const auto of_card = guard.claims_since(mark, device.card_uuid);
+    if (!of_device || !of_card) return false;
+    const auto there = std::count_if(live.begin(), live.end(), [&](const Claim& claim) {
+      return claim.ticket > mark.last_ticket && claim.place == 0 && occupies(claim, device);
+    });
+    return *of_device + *of_card == static_cast<std::size_t>(there);
   }
 
   /// Was any device let go since the reading?

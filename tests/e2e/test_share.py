@@ -142,6 +142,16 @@ def test_the_card_with_least_room_left_is_taken(make_box):
     assert got(box, "--share", 40000) == "3", "one without a claim only where no other has room"
 
 
+@pytest.mark.parametrize("delay", [0, 5], ids=["", "slow driver"])
+def test_shares_that_come_at_once_come_to_lie_on_one_card(make_box, delay):
+    box = make_box(cards=4)
+    box.extra.append(f"delay_ms {delay}")
+    box.write()
+    jobs = [box.start("run", "--share", 8000, "--", "sh", "-c", "echo got $GPU_GATE_INDICES; exec sleep 1000")
+            for _ in range(5)]
+    assert {job.wait_for(r"^got (\d)$", stdout=True)[1] for job in jobs} == {"0"}
+
+
 def test_more_than_any_card_has_can_never_be(make_box):
     box = make_box(cards=2)
     done = box.run("run", "--share", "50G", "--", "true")
