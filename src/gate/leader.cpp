@@ -28,10 +28,11 @@ bool any_contested(const Decision& decision) {
 Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
   const Clock::time_point now = Clock::now();
   next_look_ = now + post.poll;
+  told_next_ = false;
   std::set<std::string> awaited = look.awaited(look.decision);
   const Oneself oneself = post.oneself(look.request.criteria);
   awaited.merge(decide_for_others(look, post, calls, &oneself));
-  tell_next(look, post, oneself);
+  if (!calls.answer_due()) tell_next(look, post, oneself);
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);
   // What ended before may still be on its way to be free. It counts once, or the looks after a ring
   // would never become seldom where a process is hidden.
@@ -111,7 +112,6 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
 /// Has the one that is next by turns, if it is another, sleep on the claims as well: it need not be
 /// called when one ends, after a look of the leader's.
 void Leader::tell_next(const Look& look, const Post& post, const Oneself& oneself) {
-  told_next_ = false;
   const std::vector<Queued>& places = post.roster.places();
   const bool plain = std::all_of(places.begin(), places.end(),
                                  [&](const Queued& queued) { return queued.uid == oneself.uid; });
