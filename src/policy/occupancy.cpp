@@ -36,8 +36,8 @@ std::vector<Claim> counted(const std::vector<Claim>& on, const Claim* outer, Tic
   std::vector<Claim> list;
   for (const Claim& claim : on) {
     if (claim.ticket <= within || is_part_of_any(claim, on, within)) continue;
-    const bool beside =
-        outer != nullptr && outer->share_mib && claim.share_mib && claim.within != within;
+    const bool beside = outer != nullptr && outer->share_mib && claim.within != within &&
+                        (claim.share_mib || claim.within != 0);
     if (!beside) list.push_back(claim);
   }
   return list;
@@ -58,6 +58,18 @@ std::map<Ticket, std::int64_t> used_by(const Device& device, const std::vector<C
     if (!others) used[claim] += mib;
   }
   return used;
+}
+
+/// A device of which no part is claimed.
+Occupancy unshared(const Device& device, const std::vector<Claim>& claims, Ticket within) {
+  Occupancy of;
+  of.whole = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+    return claim.ticket > within && occupies(claim, device);
+  });
+  for (const GpuProcess& process : device.processes) {
+    of.promised_mib += process.memory_mib.value_or(0);
+  }
+  return of;
 }
 
 }  // namespace
@@ -96,6 +108,13 @@ std::vector<Occupancy> occupancy(const Snapshot& snapshot, const std::vector<Cla
   std::vector<Occupancy> list(snapshot.devices.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Device& device = snapshot.devices[i];
+    const bool shares = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+      return claim.share_mib && occupies(claim, device);
+    });
+    if (!shares) {
+      list[i] = unshared(device, claims, within);
+      continue;
+    }
     const std::vector<Claim> on = claims_on(device, claims);
     const Claim* outer = outer_of(on, within);
     const std::vector<Claim> taking = counted(on, outer, within);
