@@ -8,8 +8,17 @@ namespace {
 constexpr std::size_t kMaxProcesses = 64;
 /// Of claims on devices that are not listed. They end somebody's turn as well.
 constexpr std::size_t kMaxElsewhere = 16;
-/// Of shares on listed devices, beside the first on each.
+/// Of claims on devices of which parts are claimed, beside the first on each.
 constexpr std::size_t kMaxShares = 64;
+
+/// The devices of which a part is claimed.
+std::set<std::string> shared_devices(const std::vector<Claim>& live) {
+  std::set<std::string> uuids;
+  for (const Claim& claim : live) {
+    if (claim.share_mib) uuids.insert(claim.uuid);
+  }
+  return uuids;
+}
 
 }  // namespace
 
@@ -17,6 +26,8 @@ Result<bool> CardWatch::watch_claims(const Claims& claims, const std::vector<Cla
                                      const std::set<std::string>& devices, Ticket within) {
   claims_.clear();
   bool all = true;
+  // A share without a record looks like a claim of all of the device.
+  const std::set<std::string> shared = shared_devices(live);
   std::set<std::string> watched;
   std::size_t elsewhere = 0;
   std::size_t shares = 0;
@@ -26,7 +37,7 @@ Result<bool> CardWatch::watch_claims(const Claims& claims, const std::vector<Cla
     if (!listed && ++elsewhere > kMaxElsewhere) continue;
     const bool outer = claim.ticket == within;
     const bool first = watched.insert(outer ? std::string() : claim.uuid).second;
-    if (!first && (outer || !claim.share_mib || ++shares > kMaxShares)) continue;
+    if (!first && (outer || !shared.contains(claim.uuid) || ++shares > kMaxShares)) continue;
     Result<std::optional<ClaimWatch>> watch = claims.watch(claim);
     if (!watch && (!listed || !first)) continue;
     if (!watch) return fail(watch.error());

@@ -23,10 +23,10 @@ class CardWatch {
     bool process = false;
   };
 
-  /// Watches one of the live claims on each of these devices, all shares up to a number and, inside
-  /// a claim, one of that claim itself; and a few on other devices. However many claims there are,
-  /// nobody can exhaust the descriptors of others. False if one has just ended. Errors: lock_file,
-  /// system.
+  /// Watches one of the live claims on each of these devices, all up to a number where any is a
+  /// share and, inside a claim, one of that claim itself; and a few on other devices. However many
+  /// claims there are, nobody can exhaust the descriptors of others. False if one has just ended.
+  /// Errors: lock_file, system.
   Result<bool> watch_claims(const Claims& claims, const std::vector<Claim>& live,
                             const std::set<std::string>& devices, Ticket within);
 

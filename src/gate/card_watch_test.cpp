@@ -72,6 +72,17 @@ TEST_F(CardWatchTest, HoweverManyClaimsThereAreOnADeviceOneIsWatched) {
   EXPECT_EQ(watched(), 1U);
 }
 
+TEST_F(CardWatchTest, EveryClaimOnASharedDeviceIsWatchedAlsoOneWithoutARecord) {
+  const NewClaim share = box_.claim_record(
+      {.owner = this_process({}), .devices = {"GPU-0"}, .share_mib = std::int64_t{1000}});
+  NewClaim unrecorded = box_.claim({"GPU-0"});
+  ASSERT_EQ(::unlinkat(box_.dir.claims(), claim_record_name(unrecorded.ticket).c_str(), 0), 0);
+  watch_claims({"GPU-0"});
+  EXPECT_EQ(watched(), 2U);
+  unrecorded.held.clear();
+  EXPECT_TRUE(sleep().claim);
+}
+
 TEST_F(CardWatchTest, InsideAClaimThatClaimAndThoseAboveItAreWatched) {
   const NewClaim stranger = box_.claim({"GPU-0"});
   NewClaim outer = box_.claim({"GPU-0", "GPU-1"});
