@@ -8,12 +8,14 @@
 namespace gpu_gate {
 namespace {
 
-/// Which of these are in use without anybody that the driver shows. There a job has ended, and the
-/// driver is still freeing its memory (or it never will: the looks become seldom).
+/// Which of these are in use without anybody that the driver shows, or beyond what those have.
+/// There a job has ended, and the driver is still freeing its memory (or it never will: the looks
+/// become seldom).
 std::set<std::string> draining(const Snapshot& snapshot, const std::set<std::string>& devices) {
   std::set<std::string> uuids;
   for (const Device& device : snapshot.devices) {
-    if (devices.contains(device.uuid) && occupants(device).empty()) uuids.insert(device.uuid);
+    const bool unowned = occupants(device).empty() || has_unowned_memory(device);
+    if (unowned && devices.contains(device.uuid)) uuids.insert(device.uuid);
   }
   return uuids;
 }

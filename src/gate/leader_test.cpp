@@ -215,6 +215,17 @@ TEST_F(LeaderTest, LooksAgainSoonAtADeviceThatBeginsToDrain) {
   EXPECT_TRUE(due_within(Clock::now() - looked_ + milliseconds(1)));
 }
 
+TEST_F(LeaderTest, LooksAgainSoonAtADeviceThatDrainsBesideAJobThatStays) {
+  Device device = draining_card(0);
+  device.processes.push_back(compute_process(0));
+  device.processes[0].memory_mib = device.memory_used_mib;
+  looked({device});
+  EXPECT_FALSE(due_within(milliseconds(100)));
+  device.processes[0].memory_mib = 5000;
+  looked({device});
+  EXPECT_TRUE(due_within(milliseconds(100)));
+}
+
 TEST_F(LeaderTest, LooksAgainEverMoreSeldomWhileItGoesOnDraining) {
   looked({draining_card(0)});
   ::usleep(10000);

@@ -46,6 +46,15 @@ std::vector<GpuProcess> occupants(const Device& device) {
   return list;
 }
 
+bool has_unowned_memory(const Device& device) {
+  std::int64_t unowned = device.memory_used_mib;
+  for (const GpuProcess& process : device.processes) {
+    if (!process.memory_mib) return false;
+    unowned -= *process.memory_mib;
+  }
+  return unowned > kIdleMemoryMib + hidden_reserve_mib(device);
+}
+
 bool could_ever(Fit fit) {
   return fit != Fit::not_allowed && fit != Fit::mig && fit != Fit::too_small;
 }

@@ -49,6 +49,10 @@ constexpr std::int64_t kDesktopMemoryMib = 2048;
 /// that draw where they are more than a desktop.
 std::vector<GpuProcess> occupants(const Device& device);
 
+/// Is more memory in use on the device than the processes have that the driver shows, besides what
+/// it reserves? No where it does not tell how much each has.
+bool has_unowned_memory(const Device& device);
+
 /// Is this device eligible for this request, with nobody else in line?
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy);
 

@@ -373,6 +373,15 @@ def test_dead_files_are_cleared_away_by_the_next_call_of_their_owner(box):
     assert list((box.lock / "queue").iterdir()) == []
 
 
+def test_the_end_of_a_share_whose_record_is_lost_is_noticed_beside_another(box):
+    box.hold("--share", 5000, user=ALICE)
+    unrecorded = box.hold("--share", 5000, user=BOB)
+    (box.lock / "claims" / f"{unrecorded.claim}.json").unlink()  # all of the card, as far as can be seen
+    waiter = box.wait_in_line(*NEVER, "--share", 20000)
+    unrecorded.kill()
+    assert waiter.finish(5) == 0
+
+
 # Outsiders and the driver.
 
 
@@ -403,6 +412,19 @@ def test_the_next_job_starts_soon_after_the_driver_has_freed_the_memory(box):
     late = float(waiter.out) - ended - linger
     print(f"started {1000 * late:.1f} ms after the memory was free")
     assert -0.02 <= late < 0.3 + lateness()
+
+
+def test_a_share_is_granted_soon_after_the_driver_has_freed_the_memory_beside_a_job_that_stays(box):
+    linger = 0.6
+    staying = box.hold_memory("--share", 5000, user=ALICE)
+    (box.folder / "ready").unlink()
+    ended = box.hold_memory("--share", 20000, user=ALICE, linger=linger)
+    ended.kill()
+    freed = time.time() + linger
+    waiter = box.start("run", *NEVER, "--share", 20000, "--", "date", "+%s.%N", user=BOB)
+    assert waiter.finish(25) == 0
+    assert float(waiter.out) - freed < 0.3 + lateness()
+    assert staying.alive()
 
 
 def test_an_outsider_and_a_claim_on_two_cards_are_both_waited_for(make_box):
