@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from harness import ALICE, BOB, NEVER, ROOT, Box, children_of, each, state_of, wait_until
-from traced import Traced, calls_in, inject, numbered
+from harness import ALICE, BOB, NEVER, ROOT, Box, Order, children_of, each, state_of, wait_until
+from traced import Traced, calls_in, inject, numbered, up_to_the_command
 
 SOON = 4.0   # seconds; everybody looks at the line again after five
 TRIES = 5    # a wake-up that is lost is lost each time; a machine that is late is not
@@ -22,8 +22,21 @@ SHARED = {"openat", "read", "getdents64", "flock", "pread64", "pwrite64", "mknod
           "renameat", "ppoll", "pidfd_open"}
 
 
+def rests(pid):
+    """It sleeps, or waits for the mutex, which a stopped process may hold; or it is stopped, or has ended."""
+    for _ in range(5):
+        if state_of(pid) not in ("S", "T", "t", "Z", ""):
+            return False
+        time.sleep(0.002)
+    return True
+
+
 class Scene:
     every = 1  # behind every such call it is stopped
+    others = ()  # who is served as well
+
+    def over(self):
+        """What must be true in the end."""
 
     def set_going(self, what):
         """The stopped one goes on, if it was stopped; returns whether it was."""
@@ -39,9 +52,10 @@ class Newcomer(Scene):
     """The waiter that is stopped comes last, and is to be served: anywhere up to its first sleep."""
 
     user = ROOT
+    command = ("true",)
 
-    def come(self, what):
-        self.traced = Traced(self.box, what, "run", *NEVER, *self.options, "--", "true", user=self.user)
+    def come(self, what, **options):
+        self.traced = Traced(self.box, what, "run", *NEVER, *self.options, "--", *self.command, user=self.user, **options)
         self.traced.rests()
 
     def calls(self):
@@ -88,19 +102,11 @@ class Dies(Scene):
         stopped = self.traced.stopped()
         looks = self.box.looks(self.alice.pid)
         self.happen()
-        wait_until(lambda: not self.alice.alive() or self.box.looks(self.alice.pid) > looks and self.alice_rests(),
+        wait_until(lambda: not self.alice.alive() or self.box.looks(self.alice.pid) > looks and rests(self.alice.pid),
                    "Alice's has looked, and rests")
         for pid in children_of(self.traced.process.pid):
             os.kill(pid, signal.SIGKILL)
         return stopped
-
-    def alice_rests(self):
-        """It sleeps, or waits for the mutex, which a stopped process may hold."""
-        for _ in range(5):
-            if state_of(self.alice.pid) != "S":
-                return False
-            time.sleep(0.002)
-        return True
 
     def served(self):
         return self.alice
@@ -310,10 +316,138 @@ class TheLastDiesAsTheFirstLooks(First):
         return self.traced.process
 
 
+# Shares.
+
+
+class ShareEnds(Newcomer):
+    """Of two shares the younger one ends."""
+
+    cards = 1
+    options = ("--share", 20000)
+    every = 2
+
+    def prepare(self, what):
+        self.box.hold("--share", 20000, user=ALICE)
+        self.holder = self.box.hold("--share", 20000, user=ALICE)
+        self.come(what)
+
+    def happen(self):
+        self.holder.kill()
+
+
+class RoomForOne(Newcomer):
+    """Two shares come at once to a card that has room for one: each is served, the one after the other."""
+
+    cards = 1
+    options = ("--share", 30000)
+    theirs = ("--share", 30000)
+
+    def prepare(self, what):
+        self.box.hold("--share", 5000, user=BOB)
+        self.come_alone(what)
+
+    def come_alone(self, what):
+        room = self.box.folder / "room"
+        room.mkdir()
+        self.command = ("flock", "-n", "--no-fork", room, "sleep", 0.02)  # a process of its own strace would stop, too
+        self.come(what)
+
+    def calls(self):
+        return numbered(up_to_the_command(calls_in(self.traced.text())))
+
+    def happen(self):
+        self.others = [self.box.start("run", *NEVER, *self.theirs, "--", *self.command, user=ALICE)]
+        wait_until(lambda: rests(self.others[0].pid), "it rests, or has ended")
+
+
+class RoomForAShareOrAll(RoomForOne):
+    """A request for all of a card and one for a share of it come at once."""
+
+    options = ()
+
+    def prepare(self, what):
+        self.come_alone(what)
+
+
+class TheWholeKeepsRoom(Newcomer):
+    """Of two shares one ends while a request for all of the card waits, and a small share behind it. Then the other."""
+
+    cards = 1
+    options = ("--share", 1000)
+    every = 2
+
+    def prepare(self, what):
+        order = Order(self.box)
+        self.names = order.names
+        self.holders = [self.box.hold("--share", 20000, user=ALICE) for _ in range(2)]
+        self.others = [self.box.wait_in_line(*NEVER, user=BOB, command=order.signs("whole"))]
+        self.command = order.signs("share")
+        self.come(what)
+
+    def happen(self):
+        self.holders[0].kill()
+
+    def set_going(self, what):
+        stopped = super().set_going(what)
+        wait_until(lambda: all(map(rests, children_of(self.traced.process.pid))), "it rests, or has ended")
+        assert self.names() == []
+        self.holders[1].kill()
+        return stopped
+
+    def over(self):
+        assert self.names() == ["whole", "share"]
+
+
+class AShareEndsAsTheWholeLooks(InALook):
+    """The other one of two shares ends while the leader, which wants all of the card, looks after the end of the one."""
+
+    cards = 1
+    every = 2
+
+    def prepare(self, what):
+        order = Order(self.box)
+        self.names = order.names
+        self.holders = [self.box.hold("--share", 20000, user=ALICE) for _ in range(2)]
+        self.traced = Traced(self.box, what, "run", *NEVER, "--", *order.signs("whole"), user=BOB)
+        self.traced.rests()
+        self.others = [self.box.wait_in_line(*NEVER, "--share", 1000, command=order.signs("share"))]
+        self.look_again(0, self.holders[0].kill)
+
+    def happen(self):
+        self.holders[1].kill()
+
+    def served(self):
+        return self.traced.process
+
+    def over(self):
+        assert self.names() == ["whole", "share"]
+
+
+class PartOfAShareEnds(Newcomer):
+    """Inside a share, a part of it ends. Another one is beside it on the card."""
+
+    cards = 1
+    options = ("--share", 10000)
+    every = 2
+
+    def prepare(self, what):
+        outer = self.box.hold("--share", 20000)
+        self.box.hold("--share", 20000, user=ALICE)
+        inside = {"GPU_GATE_CLAIM": outer.claim}
+        self.box.hold("--share", 5000, env=inside)
+        self.holder = self.box.hold("--share", 10000, env=inside)
+        self.come(what, env=inside)
+
+    def happen(self):
+        self.holder.kill()
+
+
 @pytest.mark.parametrize("scene", [Release, ReleaseOfMemory, OutsiderEnds, ReserverEnds, OutsiderEndsAsTheFirstLooks,
                                    ReserverEndsAsTheFirstLooks, ReleaseForOneThatHoldsLess,
                                    ReleaseForOneThatHoldsLessAsTheFirstLooks, ReleaseBringsForward, TheLastDies,
-                                   TheLastDiesBehindOthers, TheLastDiesAsItLooks, TheLastDiesAsTheFirstLooks])
+                                   TheLastDiesBehindOthers, TheLastDiesAsItLooks, TheLastDiesAsTheFirstLooks, ShareEnds,
+                                   RoomForOne, RoomForAShareOrAll, TheWholeKeepsRoom, AShareEndsAsTheWholeLooks,
+                                   PartOfAShareEnds])
 def test_what_happens_between_any_two_calls_is_not_slept_through(scene):
     def play(what=()):
         """One performance; returns the calls behind which the waiter can be stopped, whether it was, and whether
@@ -323,7 +457,9 @@ def test_what_happens_between_any_two_calls_is_not_slept_through(scene):
             actors.prepare(what)
             stopped = actors.set_going(what)
             began = time.monotonic()
-            assert actors.served().finish() == 0
+            for process in (actors.served(), *actors.others):
+                assert process.finish() == 0, process
+            actors.over()
             return [] if what else actors.calls(), stopped, time.monotonic() - began < SOON
 
     def check(name, nth):

@@ -103,11 +103,12 @@ def trace(box, words):
 class Traced:
     """A gpu-gate that runs; strace can stop it."""
 
-    def __init__(self, box, what, *words, **options):
+    def __init__(self, box, what, *words, env=None, **options):
         self.box = box
         box.log_calls()
         self.log = box.folder / "trace"
-        self.process = box.start_plain(*STRACE, "-o", self.log, *what, box.gate, *words, env=NO_LEAK_CHECK, **options)
+        self.process = box.start_plain(*STRACE, "-o", self.log, *what, box.gate, *words,
+                                       env={**NO_LEAK_CHECK, **(env or {})}, **options)
 
     def text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
