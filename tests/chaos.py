@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 """Everything at once, for as long as you like: the gate must not break.
 
-Jobs of three users come in bursts to a few cards, from one more than from another; a tenth of them ask with
---nice, and a tenth close all descriptors at their start. Waiters and holders are killed, stopped and sent on;
-others use cards without asking; cards get lost and return; memory drains slowly; the disk of the lock
-directory is full for moments; the administrator's policy comes, changes and goes. Each job is its own judge:
-it takes a lock of its own on every card that it was given. What the jobs wrote down is checked at the end:
+Jobs of three users come in bursts to a few cards, from one more than from another; nearly half of them ask for
+a share, small, large or nearly the whole, and some take more memory than theirs; a tenth ask with --nice, and a
+tenth close all descriptors at their start. Waiters and holders are killed, stopped and sent on; others use cards
+without asking; cards get lost and return; memory drains slowly; the disk of the lock directory is full for
+moments; the administrator's policy comes, changes and goes. With --crowd nobody is served before all have come.
+Each job is its own judge: it takes a lock of its own on every card that it was given, which those that share a
+card have together. What the jobs wrote down is checked at the end:
 
-  - no card ever had two jobs, and each job had as many cards as it asked for;
+  - no card ever had two jobs, but shares that together are no more than what is usable of it, and inside a job
+    no more than that has; and each job had as many cards as it asked for;
   - nobody was overtaken, and nobody got more than one user may hold, where that can be told (see Order);
   - every job that nobody killed ran and ended with its own status, or timed out, or was told that the
     disk is full while it was, or that it asks for more than one user may hold while it did;
@@ -39,21 +42,29 @@ from harness import ALICE, BOB, ROOT, User
 
 CARDS = 4
 MEMORY_MIB = 46068
+RESERVED_MIB = 600
+USABLE_MIB = MEMORY_MIB - RESERVED_MIB
+WHOLE = 1000       # a card, as the order of turns counts it: a share is so many thousandths
 LINGER_MS = 120
 HANG_S = 45        # nobody has ended for so long: something hangs
 QUIET = 0.03       # how often the house empties before more come: then no later event mends a lost wake-up
 LONG_STOP_S = 4    # a waiter that is stopped for longer may be passed over, and others with it (see Order)
-USERS = (ALICE, BOB, User("www-data"))
-WEIGHTS = (5, 3, 2)  # so many of the jobs are theirs: they hold different numbers of cards
+USERS = (ALICE, BOB, *map(User, ("www-data", "mail", "news", "proxy", "backup", "list")))
+WEIGHTS = (5, 3, 2, 2, 1, 1, 1, 1)  # so many of the jobs are theirs: they hold different numbers of cards
 LOOK_S = 2         # the policy that a claim is made by was read no longer ago
 LONG_LOOK_S = 12   # the same while anybody is stopped for long
 LEFTOVER_S = 0.5   # what a job that was killed before it ran has left running has ended by then
+REMAINS_S = 5      # the same of one that ran, and has parts
+MANY = 100         # in line
+SILENT_S = 3       # one whose bell has not been answered for so long may be passed over
+CROWD_S = 30       # a crowd comes together in less
+SETTLED_S = 10     # after so long one behind gets what one ahead can use in principle only
 
 # The lock has a higher number than the claim's descriptors, since a process that dies lets go of its
 # files from the last to the first (task_work_run() in the kernel). That is no promise, so a lock that is
 # taken is judged later: did its holder's end come first?
 JUDGE = r"""
-kind=$1 number=$2 count=$3 length=$4 fate=$5 status=$6
+kind=$1 number=$2 count=$3 share=$4 memory=$5 length=$6 fate=$7 status=$8
 say() { local IFS=' '; echo "$* $EPOCHREALTIME" >>"$JUDGE/log"; }
 if [ -n "$CLOSES" ]; then
     [ -e "$GPU_GATE_LOCK_DIR/claims/$GPU_GATE_CLAIM.json" ] || say unrecorded $number
@@ -70,35 +81,42 @@ case $CUDA_VISIBLE_DEVICES in
 *) say wrong $number "$CUDA_VISIBLE_DEVICES" "$cards" ;;
 esac
 [ $# -eq "$count" ] || say wrong $number "$CUDA_VISIBLE_DEVICES" "$cards"
-fd=800
-[ $kind = job ] || fd=900
+[ "$GPU_GATE_SHARE_MB" = "$share" ] || say wrong $number "share $GPU_GATE_SHARE_MB" "$share"
+fd=800 group=
+[ $kind = job ] || fd=900 group=${number%.*}.
+mode=x
+[ -z "$share" ] || mode=s
 for card in "$@"; do
-    eval "exec $fd>>$JUDGE/$kind/$card"
-    if ! flock -n $fd; then
-        read -r holder <"$JUDGE/$kind/$card.holder"
-        say busy $number $card ${holder:-?}
-        flock -w 0.2 $fd || say overlap $number $card ${holder:-?}
+    file=$JUDGE/$kind/$group$card
+    eval "exec $fd>>$file"
+    if ! flock -n$mode $fd; then
+        mapfile -t holders <"$file.holders"
+        say busy $number $card "${holders[@]}"
+        flock -w 0.2 -$mode $fd || say overlap $number $card "${holders[@]}"
     fi
-    echo $number >"$JUDGE/$kind/$card.holder"
+    if [ $mode = x ]; then echo $number >"$file.holders"; else echo $number >>"$file.holders"; fi
     [ -z "$CLOSES" ] || alone="$alone $fd>&-"  # what outlives such a job has no claim, and no lock
     fd=$((fd + 1))
 done
 unset IFS
-[ $kind = job ] && say start $number $GPU_GATE_CLAIM $cards
+if [ $kind = job ]; then say start $number $GPU_GATE_CLAIM $cards; else say begin $number $cards; fi
 case $fate in
 sleep) eval "sleep $length $alone" ;;
-memory) eval '"$SIM_JOB" --quiet --memory 3000 --for ${length#0.} 2>/dev/null' "$alone" ;;
+memory) eval '"$SIM_JOB" --quiet --memory $memory --for ${length#0.} 2>/dev/null' "$alone" ;;
 die) sleep $length; say end $number; kill -KILL $$ ;;
 parts)
     part=0
-    while [ $part -le $count ]; do
-        { "$GATE" run -q --poll 1 -- bash -c "$SCRIPT" judge part $number 1 $length sleep 0
-          say part $number $? $cards; } &
+    for asked in $PARTS; do
+        [ $asked = all ] && share= || share=$asked
+        has=${share:-$GPU_GATE_SHARE_MB}
+        { "$GATE" run -q --poll 1 ${share:+--share $share} -- \
+              bash -c "$SCRIPT" judge part $number.$part 1 "$has" 0 $length sleep 0
+          say part $number $part $? $cards; } &
         part=$((part + 1))
     done
     wait ;;
 esac
-[ $kind = job ] && say end $number
+if [ $kind = job ]; then say end $number; else say over $number; fi
 exit $status
 """
 
@@ -109,18 +127,19 @@ exit $status
 class Disk:
     """A small file system for the lock directory, which can be full."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, in_flight):
         self.folder = folder
         self.folder.mkdir()
         self.full_times = []  # (from, until)
         self.missing = None   # why there is none
-        # In a mount namespace of our own, so that it goes with us. 600 inodes and 2 MiB: more than the line
-        # ever needs, and filled in some milliseconds.
+        # In a mount namespace of our own, so that it goes with us. 600 inodes and 2 MiB for 24 jobs: more than
+        # the line ever needs, and filled in some milliseconds.
+        options = f"size={max(2, in_flight // 12)}m,nr_inodes={25 * max(24, in_flight)},mode=1777".encode()
         self._libc = ctypes.CDLL(None, use_errno=True)
         clone_newns, private, recursive = 0x20000, 1 << 18, 1 << 14  # linux/sched.h, linux/mount.h
         if (self._libc.unshare(clone_newns) != 0
                 or self._libc.mount(b"none", b"/", None, private | recursive, None) != 0
-                or self._libc.mount(b"tmpfs", bytes(self.folder), b"tmpfs", 0, b"size=2m,nr_inodes=600,mode=1777") != 0):
+                or self._libc.mount(b"tmpfs", bytes(self.folder), b"tmpfs", 0, options) != 0):
             self.missing = os.strerror(ctypes.get_errno())
             self.folder.chmod(0o1777)
 
@@ -171,7 +190,7 @@ class Administrator:
         if chance.random() < 0.9:
             policy = Policy(chance.choice(["turns", "arrival"]), chance.choice([2, 3, float("inf"), float("inf")]))
             lines += [f"order = {policy.order}"] * (policy.order != "turns" or chance.random() < 0.5)
-            lines += [f"max-per-user={policy.most}  # cards"] * (policy.most <= CARDS)
+            lines += [f"max-per-user={policy.most}  # cards"] * (policy.most < float("inf"))
         lines += chance.sample(["order = fair", "max-per-user = 0", "max-per-user = 1 2", "max-per-user", "=", "nice = 1",
                                 "max-per-user = 99999999999999999999", "order = ARRIVAL"], chance.randint(0, 3))
         chance.shuffle(lines)
@@ -207,6 +226,8 @@ class Job:
     count: int
     only: frozenset
     min_free: int | None
+    share: int | None   # MiB of each card; None: all of it
+    parts: tuple        # the shares that calls inside it ask for
     timeout: float | None
     kind: str     # run or wait
     fate: str     # what the judge does
@@ -230,14 +251,17 @@ class Job:
     finished: float = 0
     errors: str = ""
 
-    def could_use_all_that(self, other):
-        """Is every card that is eligible for `other` eligible for this too, at any moment?"""
-        if not self.only >= other.only:
-            return False
-        if self.min_free is None:
-            return other.min_free is None
-        # A card that nobody is on has at least 40000 MiB free.
-        return (40000 if other.min_free is None else other.min_free) >= self.min_free
+    def amount(self):
+        """What it counts for in the order of turns."""
+        return self.count * (WHOLE if self.share is None else max(1, self.share * WHOLE // MEMORY_MIB))
+
+    def can_use_what(self, other):
+        """Can it use any card without a claim that the other can use?"""
+        needs, has = (40000 if job.share is None and job.min_free is None else job.share or job.min_free
+                      for job in (self, other))  # so much is free at least where nobody is
+        if self.share is None and self.min_free is None:
+            return other.share is None and other.min_free is None
+        return needs <= has
 
     def held_until(self):
         """When it certainly still held its cards. (Without a record they are let go when it closes its descriptors.)"""
@@ -245,7 +269,8 @@ class Job:
 
     def __str__(self):
         return (f"job {self.number} of {self.user.name} ({self.kind}{' --nice' * self.nice} -n {self.count} "
-                f"only {sorted(self.only)} min-free {self.min_free} timeout {self.timeout} {self.fate}): ticket {self.ticket}, "
+                f"{'whole' if self.share is None else f'share {self.share}'} only {sorted(self.only)} "
+                f"min-free {self.min_free} timeout {self.timeout} {self.fate}): ticket {self.ticket}, "
                 f"claim {self.claim} on {sorted(self.cards)}, status {self.status}, "
                 f"lived {self.spawned:.3f}-{self.ended:.3f}, ran {self.started:.6f}-{self.finished:.6f}, "
                 f"killed {self.killed:.6f}, {'stopped once' if self.stopped else 'never stopped'}"
@@ -259,20 +284,24 @@ class Run:
     def __init__(self, options, chance):
         self.options = options
         self.chance = chance
-        self.box = harness.Box(cards=CARDS, memory=MEMORY_MIB)
+        self.cards = options.cards
+        self.users, self.weights = USERS[:options.users], WEIGHTS[:options.users]
+        self.all_cards = frozenset(range(self.cards))
+        self.box = harness.Box(cards=self.cards, memory=MEMORY_MIB, reserved=RESERVED_MIB)
         self.box.extra = [f"linger_ms {LINGER_MS}"]
         self.box.write()
-        self.disk = Disk(self.box.folder / "disk")
+        self.disk = Disk(self.box.folder / "disk", options.in_flight)
         self.box.lock = self.disk.folder / "lock"
         self.queue = self.box.lock / "queue"
         self.administrator = Administrator(self.box.lock)
         self.judge = self.box.folder / "judge"
         for name in ("job", "part"):
             (self.judge / name).mkdir(parents=True)
-            for card in range(CARDS):
-                for path in (self.judge / name / str(card), self.judge / name / f"{card}.holder"):
-                    path.touch()
-                    path.chmod(0o666)
+            (self.judge / name).chmod(0o777)
+        for card in range(self.cards):
+            for path in (self.judge / "job" / str(card), self.judge / "job" / f"{card}.holders"):
+                path.touch()
+                path.chmod(0o666)
         self.log = self.judge / "log"
         self.log.touch()
         self.log.chmod(0o666)
@@ -282,10 +311,15 @@ class Run:
         self.others = {}        # pid to (what, Popen): outsiders, status
         self.events = []        # a heap of (when, order, action)
         self.order = itertools.count()
+        self.read_again = 0     # the names in the queue: of many in line it takes its time
         self.known = {}         # name of a record in line that was read to its Job, if that runs
         self.stopped_now = set()
         self.long_stops = []    # (from, until)
+        self.losses = []        # of cards: [card, from, until]
+        self.crowd = None       # the one that holds all cards until all have come
         self.stay = 0.5         # how long a job is in the house, on a moving average
+        self.parts_over = {}    # "job.part" to when it had done its work
+        self.parts = collections.defaultdict(list)  # a job to what is for the ledger of its parts
         self.figures = collections.Counter()
         self.failures = []
         self.happenings = []    # (when, what), to explain failures by
@@ -299,11 +333,14 @@ class Run:
 
     def drive(self):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        began = time.monotonic()
+        self.began = began = time.monotonic()
         for action in (self.outsider_comes, self.card_gets_lost, self.disk_gets_full, self.policy_changes,
                        self.ask_for_status):
             self.at(self.chance.uniform(0.2, 1), action)
         self.at(0, self.next_burst)
+        if self.options.crowd:
+            self.crowd = self.start_other("crowd", self.box.gate, "run", "-q", "-n", self.cards, "--", "sleep", 1000)
+            harness.wait_until(lambda: len(list((self.box.lock / "claims").glob("*@*"))) == self.cards, "all cards are held")
         try:
             while self.starting or self.running or self.others:
                 if self.starting and time.monotonic() - began > self.options.seconds:
@@ -331,10 +368,11 @@ class Run:
         for _ in range(self.chance.choice([1, 1, 2, 3, 8, 24])):
             if len(self.jobs) >= self.options.jobs:
                 self.starting = False
+                self.at(0, self.let_the_crowd_go)
             if not self.starting or len(self.running) >= self.options.in_flight:
                 break
             self.start_job()
-        if self.starting and self.chance.random() < QUIET:
+        if self.starting and not self.crowd and self.chance.random() < QUIET:
             self.figures["times it emptied"] += 1
             self.at(0, self.burst_when_empty)
         elif self.starting:
@@ -343,16 +381,30 @@ class Run:
     def burst_when_empty(self):
         self.at(0.02, self.burst_when_empty) if self.running else self.next_burst()
 
+    def let_the_crowd_go(self):
+        if not self.crowd:
+            return
+        standing = [job for job in self.running.values() if job.ticket]
+        if len(standing) < len(self.running) - len(self.stopped_now) and time.monotonic() - self.began < CROWD_S:
+            self.at(0.05, self.let_the_crowd_go)
+            return
+        self.figures["stood in line together"] = len(standing)
+        self.figures["seconds until they did"] = round(time.monotonic() - self.began, 1)
+        self.crowd.kill()
+        self.crowd = None
+
     def start_job(self):
         chance = self.chance
-        everything = frozenset(range(CARDS))
         count = chance.choices([1, 2, 3], [70, 20, 10])[0]
-        only = everything
-        if chance.random() < 0.15:
-            only = frozenset(chance.sample(range(CARDS), chance.randint(count, CARDS)))
+        share = self.choose_share() if chance.random() < 0.45 else None
+        only = self.all_cards
+        if chance.random() < (0.2 if share is None else 0.4):
+            size = count if chance.random() < 0.5 else chance.randint(count, min(4, self.cards))
+            only = frozenset(chance.sample(range(self.cards), size))
         job = Job(
-            number=len(self.jobs), user=chance.choices(USERS, WEIGHTS)[0], count=count, only=only,
-            min_free=chance.choice([0, 1000, 40000]) if chance.random() < 0.2 else None,
+            number=len(self.jobs), user=chance.choices(self.users, self.weights)[0], count=count, only=only, share=share,
+            min_free=chance.choice([0, 1000, 40000]) if share is None and chance.random() < 0.2 else None,
+            parts=self.choose_parts(count, share),
             timeout=chance.choice([0, chance.uniform(0, 2 * self.stay)]) if chance.random() < 0.08 else None,
             kind="wait" if chance.random() < 0.03 else "run",
             fate=chance.choices(["sleep", "memory", "die", "parts"], [80, 10, 5, 5])[0],
@@ -361,8 +413,10 @@ class Run:
         job.nice = chance.random() < 0.1
         job.closes = job.kind == "run" and job.fate != "parts" and chance.random() < 0.1
         words = [job.kind, "--poll", "1000", "-n", count]
-        if only != everything:
+        if only != self.all_cards:
             words += ["--only", ",".join(map(str, sorted(only)))]
+        if share is not None:
+            words += ["--share", share]
         if job.min_free is not None:
             words += ["--min-free-mb", job.min_free]
         if job.timeout is not None:
@@ -372,9 +426,12 @@ class Run:
         if chance.random() < 0.3:
             words.append("-q")
         if job.kind == "run":
-            length = chance.uniform(0.2, 0.6) if chance.random() < 0.03 else chance.uniform(0, 0.05)
-            words += ["--", "bash", "-c", JUDGE, "judge", "job", job.number, count, f"{length:.3f}", job.fate, job.code]
-        env = self.box.env(JUDGE=self.judge, SIM_JOB=self.box.sim_job, GATE=self.box.gate, SCRIPT=JUDGE, CLOSES="yes" if job.closes else None)
+            length = chance.uniform(0.2, 0.6) if chance.random() < 0.03 else chance.uniform(0, 0.05 if share is None else 0.15)
+            memory = 3000 if share is None else int(share * chance.choice([0.5, 1, 1, 2])) + chance.choice([0, 0, 4000])
+            words += ["--", "bash", "-c", JUDGE, "judge", "job", job.number, count, "" if share is None else share, memory,
+                      f"{length:.3f}", job.fate, job.code]
+        env = self.box.env(JUDGE=self.judge, SIM_JOB=self.box.sim_job, GATE=self.box.gate, SCRIPT=JUDGE,
+                           CLOSES="yes" if job.closes else None, PARTS=" ".join(str(part or "all") for part in job.parts))
         job.spawned = time.time()
         with open(self.judge / f"{job.number}.err", "wb") as errors, open(self.judge / f"{job.number}.out", "wb") as out:
             job.popen = subprocess.Popen([self.box.gate, *map(str, words)], env=env, stdin=subprocess.DEVNULL,
@@ -391,11 +448,22 @@ class Run:
         if chance.random() < 0.06:
             self.at(chance.uniform(0, self.stay), lambda: self.stop(job))
 
+    def choose_share(self):
+        """In MiB: small, of some size, large, nearly all of a card."""
+        low, high = self.chance.choices([(1, 4000), (4000, 20000), (20000, 40000), (45000, USABLE_MIB)], [45, 30, 15, 10])[0]
+        return self.chance.randint(low, high)
+
+    def choose_parts(self, count, share):
+        """What calls inside a job ask for: None takes all there is, and one may ask for more than there is."""
+        most = share or USABLE_MIB
+        return tuple(self.chance.choice([None, self.chance.randint(1, most), self.chance.randint(1, most), most,
+                                         most + self.chance.choice([0, 1])]) for _ in range(count + 1))
+
     def shoot_holders(self):
         for line in self.log_file.read().splitlines():
             what, number, *_ = line.split()
-            job = self.jobs[int(number)]
-            if what == b"start" and job.shot is not None:
+            job = self.jobs[int(number)] if what == b"start" else None
+            if job and job.shot is not None:
                 whole = self.chance.random() < 0.5
                 self.at(job.shot, lambda job=job, whole=whole: self.kill(job, signal.SIGKILL, whole))
 
@@ -410,7 +478,7 @@ class Run:
     def stop(self, job):
         if job.popen.pid not in self.running:
             return
-        long = self.chance.random() < 0.04
+        long = self.chance.random() < 0.04 and not self.options.crowd  # or nobody's order could be judged
         seconds = self.chance.uniform(5.5, 7) if long else self.chance.uniform(0.01, 0.3)
         if long:
             self.long_stops.append((time.time(), time.time() + seconds + 1))
@@ -429,6 +497,9 @@ class Run:
     def read_tickets(self):
         """The process at each place: its record names it."""
         now = time.time()
+        if now < self.read_again:
+            return
+        self.read_again = now + len(self.running) / 5000
         try:
             records = {name for name in os.listdir(self.queue) if name.endswith(".json") and "@" not in name}
         except FileNotFoundError:
@@ -447,6 +518,17 @@ class Run:
             # A process that is killed leaves its record behind.
             if job and not job.killed and job.popen.pid in self.running:
                 job.stood = now
+                if len(self.running) > MANY and not job.stopped and self.is_silent(job, now):
+                    job.stopped = True
+                    self.figures["too busy to answer"] += 1
+
+    def is_silent(self, job, now):
+        """Will it soon be passed over, though it was not stopped? So many may keep a machine, or the mutex, busy."""
+        bell = self.queue / f"{job.ticket}.bell"
+        try:
+            return now - bell.stat().st_mtime > SILENT_S and not self.box.answered(bell)
+        except OSError:
+            return False
 
     def reap(self):
         while self.running or self.others:
@@ -497,8 +579,8 @@ class Run:
             return
         seconds = self.chance.uniform(0.05, 0.5)
         outsider = self.start_other("outsider", self.box.sim_job, "--memory", self.chance.choice([400, 3000, 20000]),
-                                    "--for", int(seconds * 1000), user=self.chance.choice(USERS),
-                                    env={"CUDA_VISIBLE_DEVICES": self.chance.randrange(CARDS)})
+                                    "--for", int(seconds * 1000), user=self.chance.choice(self.users),
+                                    env={"CUDA_VISIBLE_DEVICES": self.chance.randrange(self.cards)})
         self.note("outsiders", f"an outsider came, pid {outsider.pid}")
         if self.chance.random() < 0.3:
             self.at(seconds / 2, lambda: outsider.pid in self.others and os.kill(outsider.pid, signal.SIGKILL))
@@ -507,13 +589,15 @@ class Run:
     def card_gets_lost(self):
         if not self.starting:
             return
-        card = self.chance.randrange(CARDS)
+        card = self.chance.randrange(self.cards)
+        self.losses.append([card, time.time(), float("inf")])
         self.box.set(card, lost=1)
         self.note("cards lost", f"card {card} got lost")
         self.at(self.chance.uniform(0.05, 0.8), lambda: self.card_returns(card))
 
     def card_returns(self, card):
         self.box.set(card, lost=None)
+        self.losses[-1][2] = time.time()
         self.happenings.append((time.time(), f"card {card} returned"))
         self.ring_the_first()
         self.at(self.chance.uniform(0.5, 4), self.card_gets_lost)
@@ -560,15 +644,18 @@ class Run:
     def ask_for_status(self):
         if not self.starting:
             return
-        self.start_other("status", self.box.gate, "status", user=self.chance.choice(USERS))
+        self.start_other("status", self.box.gate, "status", user=self.chance.choice(self.users))
         self.figures["status"] += 1
         self.at(self.chance.uniform(0.1, 1), self.ask_for_status)
 
     def mend(self):
         self.disk.free()
         self.administrator.write(Policy(), None)
-        for card in range(CARDS):
+        for card in range(self.cards):
             self.box.set(card, lost=None)
+
+    def was_lost(self, cards, begin, end):
+        return any(card in cards and since <= end and begin <= until for card, since, until in self.losses)
 
     def explain_the_hang(self):
         self.failures.append(f"nothing has ended for {HANG_S} s")
@@ -606,23 +693,31 @@ class Order:
         equally many, nothing is judged.
     Where the policy may have been another one in B's last look, nothing is judged that hangs on it.
 
-    If A was ahead and could use all that B could, it was overtaken unless there were cards left for it at that
-    moment: then both had their turn, and which of the two woke first is no matter. A card was certainly not
-    left if somebody with an earlier claim still held it when B began to run.
+    If A was ahead, it was overtaken unless there were cards left for it at that moment, or room for its share: then
+    both had their turn, and which of the two woke first is no matter. There was certainly none left on a card
+    that somebody with an earlier claim still held whole, or too much of, when B began to run. But B may have got what
+    A did not keep:
+      - A card without any claim is kept for A if it may use it at all, for 10 s if it cannot as it is now. Of what is
+        kept for a share somebody else's may be beside it. (`was_kept`)
+      - Of shared cards A keeps all room on as many as it lacks, those with most room, which nobody can tell
+        afterwards. So that is judged where those that it may use are certainly no more than it asked for, but for
+        those that are held whole; and where none of them was lost, or it keeps nothing. (`room_was_kept`)
 
     Who may have had to wait for jobs of their own user (max-per-user) kept nothing from others, and was not
     overtaken. A job that was stopped may be overtaken. So may others while it is stopped for so long that those
     that wait for it do not hear their bell in time."""
 
     RULES = ("within one user", "--nice", "arrival", "turns")
+    JUDGED = 60  # of those that waited then, at most, chosen at random
 
     def __init__(self, run):
         self.run = run
         self.figures = collections.Counter({f"{rule}: {what}": 0 for rule in self.RULES
-                                            for what in ("in order", "side by side")})
-        self.figures["within the limit"] = 0
+                                            for what in ("in order", "side by side", "share in order", "share side by side")})
+        self.figures["kept room"] = self.figures["within the limit"] = 0
         self.failures = []
-        self.last = {}  # card to the last job that claimed it so far
+        self.chance = random.Random(run.options.seed)
+        self.may_hold = collections.defaultdict(list)  # card to those that may hold it or a part of it
         holders = sorted((job for job in run.jobs if job.claim), key=lambda job: job.claim)
         coming = iter(run.jobs)
         following = next(coming, None)
@@ -640,31 +735,92 @@ class Order:
             while following and following.spawned <= latest[place]:
                 self.around.append(following)
                 following = next(coming, None)
-            self.around = [job for job in self.around
-                           if job.ended + LEFTOVER_S >= self.not_before or job in self.last.values()]
+            for card, holding in self.may_hold.items():
+                self.may_hold[card] = [job for job in holding if self.may_last(job)]
+            holding = set(itertools.chain(*self.may_hold.values()))
+            self.around = [job for job in self.around if job.ended + LEFTOVER_S >= self.not_before or job in holding]
+            for card in claimer.cards:  # what ended before that claim was made
+                self.may_hold[card] = [job for job in self.may_hold[card] if job.share is not None and claimer.share is not None]
             self.judge(claimer, holders[max(0, place - 200):place])
             for card in claimer.cards:
-                self.last[card] = claimer
+                self.may_hold[card].append(claimer)
+
+    def may_last(self, holder):
+        return holder.ended + (REMAINS_S if holder.killed else 0) >= self.not_before
 
     def judge(self, claimer, before):
         policies = self.policies_of(claimer)
         self.check_limit(claimer, policies)
-        taken = {card for holder in before if holder.held_until() > claimer.started for card in holder.cards}
-        for waiter in self.around:
-            if waiter is claimer or not self.stood_at(waiter, claimer):
+        whole, promised = set(), collections.Counter()
+        for holder in before:
+            if holder.held_until() > claimer.started:
+                for card in holder.cards:
+                    promised[card] += holder.share or 0
+                whole |= holder.cards if holder.share is None else set()
+        standing = [job for job in self.around if job is not claimer and self.stood_at(job, claimer)]
+        if len(standing) > self.JUDGED:
+            standing = self.chance.sample(standing, self.JUDGED)
+        for waiter in standing:
+            if not waiter.only & claimer.cards:
                 continue
+            kept = self.was_kept(waiter, claimer, promised) or self.room_was_kept(waiter, claimer, whole, promised)
+            if not kept or not self.counts(waiter):
+                continue
+            kind = "" if waiter.share is None and claimer.share is None else "share "
             rule = self.why_ahead(waiter, claimer, claimer, policies)
-            if (rule and self.counts(waiter) and waiter.could_use_all_that(claimer)
-                    and not self.waits_for_own(waiter, claimer, policies)):
-                if len(waiter.only - taken - claimer.cards) >= waiter.count:
-                    self.figures[f"{rule}: side by side"] += 1
+            if rule and not self.waits_for_own(waiter, claimer, policies):
+                if self.left_for(waiter, claimer, whole, promised) >= waiter.count:
+                    self.figures[f"{rule}: {kind}side by side"] += 1
                 else:
-                    self.failures.append(f"overtaken ({rule}, {self.numbers(waiter, claimer)}):\n    {waiter}\n"
+                    self.failures.append(f"overtaken ({rule}, {self.numbers(waiter, claimer)}, {kept}):\n    {waiter}\n"
                                          f"    by {claimer}{self.run.around(waiter, claimer)}")
-            elif claimer.could_use_all_that(waiter):
+            elif not rule:
                 rule = self.why_ahead(claimer, waiter, claimer, policies)
                 if rule:
-                    self.figures[f"{rule}: in order"] += 1
+                    self.figures["kept room"] += kept.startswith("room")
+                    self.figures[f"{rule}: {kind}in order"] += 1
+
+    @staticmethod
+    def fit_together(waiter, claimer, promised):
+        """May both have room on a card of which so much is promised?"""
+        return (waiter.share is not None and claimer.share is not None
+                and promised + waiter.share + claimer.share <= USABLE_MIB)
+
+    def left_for(self, waiter, claimer, whole, promised):
+        """On how many cards there may have been room for it, beside what the claimer got."""
+        def may_fit(card):
+            if card in claimer.cards:
+                return card not in whole and self.fit_together(waiter, claimer, promised[card])
+            return card not in whole and promised[card] + (waiter.share or USABLE_MIB * bool(promised[card])) <= USABLE_MIB
+
+        return sum(map(may_fit, waiter.only))
+
+    def was_kept(self, waiter, claimer, promised):
+        """A card that was certainly unclaimed when the claimer got it."""
+        if claimer.started - claimer.spawned > SETTLED_S and not waiter.can_use_what(claimer):
+            return None
+        for card in waiter.only & claimer.cards:
+            if not self.fit_together(waiter, claimer, 0) and (claimer.share is None or self.was_unclaimed(card, claimer)):
+                return f"card {card}"
+        return None
+
+    def was_unclaimed(self, card, claimer):
+        # One that was killed may have claimed before it could say so.
+        return not self.may_hold[card] and not any(
+            job.killed and not job.claim and card in job.only and job is not claimer and self.may_last(job)
+            for job in self.around)
+
+    def room_was_kept(self, waiter, claimer, whole, promised):
+        """Room on a card that was shared when the claimer got its share of it."""
+        if claimer.share is None or len(waiter.only - whole) > waiter.count:
+            return None
+        if self.run.was_lost(waiter.only, self.not_before - LONG_LOOK_S, claimer.started):
+            return None
+        late = claimer.started - claimer.spawned > SETTLED_S
+        for card in waiter.only & claimer.cards:
+            if not self.fit_together(waiter, claimer, promised[card]) and not (late and not promised[card]):
+                return f"room on card {card}, {promised[card]} MiB promised"
+        return None
 
     def numbers(self, waiter, claimer):
         """What their users held, with the requests ahead."""
@@ -718,17 +874,17 @@ class Order:
             if other.user != job.user or other in (job, claimer) or not self.stood_at(other, claimer):
                 continue
             if job.nice > other.nice or job.nice == other.nice and self.came_first(other, job):
-                amount += other.count
+                amount += other.amount()
         return amount
 
     def certainly_held(self, user, claimer):
-        return sum(len(job.cards) for job in self.around
+        return sum(job.amount() for job in self.around
                    if job.user == user and job.claim and job.claim < claimer.claim and job.held_until() > claimer.started)
 
     def at_most(self, job, claimer):
         """What its user may have held then, with the requests that may have been ahead of it."""
-        amount = sum(holder.user == job.user and (bool(holder.killed) or holder.ended >= self.not_before)
-                     for card, holder in self.last.items() if card not in claimer.cards)
+        amount = sum(self.may_count(holder) // holder.count for holding in self.may_hold.values() for holder in holding
+                     if holder.user == job.user)
         for other in self.around:
             if other.user != job.user or other in (job, claimer) or other.spawned > claimer.started:
                 continue
@@ -740,28 +896,35 @@ class Order:
                     continue
                 if other.nice > job.nice or other.nice == job.nice and self.came_first(job, other):
                     continue
-            amount += other.count
+            amount += self.may_count(other)
         return amount
+
+    def may_count(self, job):
+        """A share on a card that is lost, of which the size is not known then, or without a record counts as all of it."""
+        if job.share is None or self.run.disk.was_full(job.spawned, job.ended) or self.run.was_lost(
+                self.run.all_cards, self.not_before - LONG_LOOK_S, job.ended + LONG_LOOK_S):
+            return job.count * WHOLE
+        return job.amount()
 
     def waits_for_own(self, waiter, claimer, policies):
         """May it have had to wait for jobs of its own user?"""
         most = min(policy.most for policy in policies)
-        return most <= CARDS and self.at_most(waiter, claimer) + waiter.count > most
+        return self.at_most(waiter, claimer) + self.may_count(waiter) > WHOLE * most
 
     def check_limit(self, claimer, policies):
         most = max(policy.most for policy in policies)
-        if most > CARDS:
+        if most == float("inf"):
             return
         self.figures["within the limit"] += 1
         held = self.certainly_held(claimer.user, claimer)
-        if held + claimer.count > most:
-            self.failures.append(f"{claimer.user.name} held {held} and got {claimer.count} more where {most} are allowed: "
+        if held + claimer.amount() > WHOLE * most:
+            self.failures.append(f"{claimer.user.name} held {held} and got {claimer.amount()} more where {most} are allowed: "
                                  f"{claimer}{self.run.around(claimer)}")
 
 
 def read_log(run):
     """Writes down in the jobs what the judges said; returns the rest."""
-    rest = []
+    rest, began = [], {}
     for line in run.log.read_text().splitlines():
         what, *words, when = line.split()
         when = float(when)
@@ -771,37 +934,86 @@ def read_log(run):
             job.cards = frozenset(map(int, words[2].split(",")))
         elif what == "end":
             run.jobs[int(words[0])].finished = when
+        elif what == "begin":
+            began[words[0]] = when, int(words[1])
+        elif what == "over":
+            run.parts_over[words[0]] = when
         else:
             rest.append((what, words, when))
+    for name, (when, card) in began.items():
+        number, part = map(int, name.split("."))
+        job = run.jobs[number]
+        share = job.parts[part] or job.share
+        run.parts[job].append((when, run.parts_over.get(name, when), {card}, share, job))
     return rest
 
 
 def check_what_judges_said(run, said):
     for what, words, when in said:
-        job = run.jobs[int(words[0])]
+        job = run.jobs[int(words[0].partition(".")[0])]
         if what == "unrecorded":
             job.unrecorded = True
             run.figures["closed without a record"] += 1
             if not run.disk.was_full(job.spawned, when):
                 run.failures.append(f"no record though there was room: {job}")
         elif what == "wrong":
-            run.failures.append(f"wrong cards {words[1:]}: {job}")
+            run.failures.append(f"wrong cards or share {words[1:]}: {job}")
         elif what == "part":
             run.figures["calls inside jobs"] += 1
             full = run.disk.was_full(job.started, when)
-            if words[1] != "0" and not (job.killed or words[1] == "5" and full):
-                run.failures.append(f"a part of it ended with {words[1]} {job.errors!r}: {job}")
+            too_much = (job.parts[int(words[1])] or 0) > (job.share or USABLE_MIB)
+            if words[2] != ("3" if too_much else "0") and not (job.killed or words[2] == "5" and full):
+                run.failures.append(f"a part of it ended with {words[2]} {job.errors!r}: {job}")
         elif what in ("busy", "overlap"):
-            holder = run.jobs[int(words[2])] if words[2].isdigit() else None
-            gone = holder and (holder.finished or holder.killed)
-            if holder and holder.unrecorded:
-                # On a full disk a claim does without its record, and then lasts only as long as its descriptors.
-                run.figures["closed without a record, and lost a card"] += 1
-            elif what == "busy" and gone and gone <= when:
-                run.figures["locks that outlived their claim"] += 1
-            else:
-                since = "at" if what == "busy" else "until"
-                run.failures.append(f"two jobs on card {words[1]} {since} {when:.6f}: {job} and {holder or words[2]}")
+            check_lock(run, what, words, when)
+
+
+def check_lock(run, what, words, when):
+    """Somebody found the lock of a card taken; was it let go before, or at least soon?"""
+    name, card, *names = words
+    job, holders = run.jobs[int(name.partition(".")[0])], [run.jobs[int(name.partition(".")[0])] for name in names]
+    if any(holder.unrecorded for holder in holders):
+        # On a full disk a claim does without its record, and then lasts only as long as its descriptors.
+        run.figures["closed without a record, and lost a card"] += 1
+        return
+    # Inside a job, a part that has ended says so.
+    gone = [run.parts_over.get(name, job.killed) if "." in name else holder.finished or holder.killed
+            for name, holder in zip(names, holders)]
+    if what == "busy" and any(0 < end <= when for end in gone):
+        run.figures["locks that outlived their claim"] += 1
+        return
+    since = "at" if what == "busy" else "until"
+    run.failures.append(f"two {'parts of a job' if '.' in name else 'jobs'} on card {card} {since} {when:.6f}: {name}, {job} "
+                        f"and {', '.join(f'{name}, {holder}' for name, holder in zip(names, holders))}")
+
+
+def check_shares(run):
+    """The ledger: of no card was ever more promised than is usable of it; inside a job, no more than that has."""
+    jobs = [(job.started, job.held_until(), job.cards, job.share, job) for job in run.jobs if job.claim]
+    run.figures["shared a card"] = check_ledger(run, jobs, lambda job: USABLE_MIB)
+    for job, parts in run.parts.items():
+        check_ledger(run, parts, lambda job: job.share or USABLE_MIB)
+
+
+def check_ledger(run, entries, usable):
+    """Entries: (from, until, cards, share, job). Returns how many came to a card that others shared."""
+    beside = 0
+    holding = collections.defaultdict(list)  # card to those of them that hold it
+    for entry in sorted(entries, key=lambda entry: entry[0]):
+        since, _, cards, share, job = entry
+        for card in cards:
+            others = holding[card] = [other for other in holding[card] if other[1] > since]
+            if others and (share is None or any(other[3] is None for other in others)):
+                run.failures.append(f"beside one that has all of card {card}: {job} "
+                                    f"and {', '.join(str(other[4]) for other in others)}")
+            elif others:
+                beside += 1
+                promised = share + sum(other[3] for other in others)
+                if promised > usable(job):
+                    run.failures.append(f"{promised} of {usable(job)} MiB promised of card {card}: {job} "
+                                        f"beside {', '.join(str(other[4]) for other in others)}")
+            others.append(entry)
+    return beside
 
 
 def check_ends(run):
@@ -827,7 +1039,7 @@ def fault_in_its_end(run, job):
         run.figures["told that the disk is full"] += 1
         return None
     if not job.claim and job.status == 3 and "max-per-user" in job.errors and any(
-            policy.most < job.count for policy in run.administrator.in_force(job.spawned, job.ended)):
+            WHOLE * policy.most < job.amount() for policy in run.administrator.in_force(job.spawned, job.ended)):
         run.figures["told that it asks for more than one user may hold"] += 1
         return None
     if job.kind == "wait":
@@ -848,8 +1060,8 @@ def fault_in_its_end(run, job):
 def check_leftovers(run):
     """One call of each user gets all cards and clears away what its dead have left."""
     box = run.box
-    for user in (*USERS, ROOT):
-        done = box.run("wait", "--timeout", 10, "-n", CARDS, user=user)
+    for user in (*run.users, ROOT):
+        done = box.run("wait", "--timeout", 10, "-n", run.cards, user=user)
         if done.status != 0:
             run.failures.append(f"afterwards {user.name} cannot have all cards: {done.err}")
     for part in ("queue", "claims"):
@@ -867,7 +1079,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=86400, help="start no more jobs after so long")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
     parser.add_argument("--in-flight", type=int, default=24, help="waiters and holders at a time")
+    parser.add_argument("--cards", type=int, default=CARDS)
+    parser.add_argument("--users", type=int, default=3, choices=range(1, len(USERS) + 1))
+    parser.add_argument("--crowd", action="store_true", help="all come before the first is served")
     options = parser.parse_args()
+    if options.crowd:
+        options.in_flight = options.jobs
     if os.geteuid() != 0:
         sys.exit("chaos: needs root, since it becomes other users")
     print(f"chaos: seed {options.seed}", flush=True)
@@ -880,6 +1097,7 @@ def main():
         run.mend()
         said = read_log(run)
         check_what_judges_said(run, said)
+        check_shares(run)
         check_ends(run)
         order = Order(run)
         run.failures += order.failures
