@@ -11,10 +11,13 @@ namespace {
 /// Which of these are in use without anybody that the driver shows, or beyond what those have.
 /// There a job has ended, and the driver is still freeing its memory (or it never will: the looks
 /// become seldom).
-std::set<std::string> draining(const Snapshot& snapshot, const std::set<std::string>& devices) {
+std::set<std::string> draining(const Look& look, const std::set<std::string>& devices) {
   std::set<std::string> uuids;
-  for (const Device& device : snapshot.devices) {
-    const bool unowned = occupants(device).empty() || has_unowned_memory(device);
+  for (std::size_t i = 0; i < look.occupancy.size(); ++i) {
+    const Device& device = look.snapshot.devices[i];
+    // Of a shared one it may be the promises that leave no room.
+    const bool unowned =
+        (!look.occupancy[i].shared && occupants(device).empty()) || has_unowned_memory(device);
     if (unowned && devices.contains(device.uuid)) uuids.insert(device.uuid);
   }
   return uuids;
@@ -38,7 +41,7 @@ Result<bool> Leader::looked(const Look& look, const Post& post, Calls& calls) {
   if (!watch_.watch_processes(look.snapshot, look.occupancy)) backoff_.start(now);
   // What ended before may still be on its way to be free. It counts once, or the looks after a ring
   // would never become seldom where a process is hidden.
-  std::set<std::string> drains = draining(look.snapshot, awaited);
+  std::set<std::string> drains = draining(look, awaited);
   if (!std::includes(draining_.begin(), draining_.end(), drains.begin(), drains.end())) {
     backoff_.start(now);
   }

@@ -226,6 +226,16 @@ TEST_F(LeaderTest, LooksAgainSoonAtADeviceThatDrainsBesideAJobThatStays) {
   EXPECT_TRUE(due_within(milliseconds(100)));
 }
 
+TEST_F(LeaderTest, ASharedDeviceThatIsPromisedDoesNotDrain) {
+  Request request = own_wish_;
+  request.criteria.share_mib = 10000;
+  const Claim share{.ticket = 1, .uuid = "GPU-0", .share_mib = 40000};
+  looked(look_at({card(0, 46068 - 600)}, request, {share}));
+  EXPECT_FALSE(due_within(milliseconds(100)));
+  looked(look_at({draining_card(0)}, request, {share}));
+  EXPECT_TRUE(due_within(milliseconds(100)));
+}
+
 TEST_F(LeaderTest, LooksAgainEverMoreSeldomWhileItGoesOnDraining) {
   looked({draining_card(0)});
   ::usleep(10000);
