@@ -110,6 +110,7 @@ find_error b COMES_LATE "$sooner" -E -DARRIVAL
 find_error b COMES_FOR_ITSELF "$sooner" -E -DPOLITE -DHARM=0
 find_error b ONE_SHARE_WATCHED "$sooner" '' -DSHARES -DHARM=0
 find_error b SHARE_END_MISSED "$sooner" '' -DSHARES -DHARM=0
+find_error c NO_RESERVE "$sooner" '' -DSHARES -DHARM=0
 find_error d NO_ANSWER '-DNP -DREVERSE -O0' -l -DLIVELOCK -DHARM=1
 
 exit $failed
