@@ -115,7 +115,7 @@ class RequestMaker {
       request.outer_share_mib = around.claim->share_mib;
       // A part that does not say how much takes all that there is.
       if (!criteria.share_mib) criteria.share_mib = around.claim->share_mib;
-    } else if (amount_of(criteria, card_sizes(snapshot)) > kWholeGpu * Amount{most}) {
+    } else if (amount_of(criteria, card_sizes(snapshot, {})) > kWholeGpu * Amount{most}) {
       return fail(ErrorKind::impossible, limit_text(criteria, most));
     }
     const Result<std::vector<Barred>> barred = bar_devices(selection_, snapshot);

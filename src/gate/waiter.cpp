@@ -192,7 +192,7 @@ class Waiter {
     if (!scan) return fail(scan.error());
     claims_.clear(**guard, *scan);
     look.claims = scan->live;
-    sizes_ = card_sizes(look.snapshot);
+    sizes_ = card_sizes(look.snapshot, look.claims);
     look.turns = turn_rule(look.claims, look.policy);
     look.occupancy = occupancy(look.snapshot, look.claims, within_, reading.jobs);
     const bool fresh =

@@ -42,7 +42,7 @@ class Scene {
       if (claim.share_mib || claim.within == 0) within = claim.ticket;
     }
     occupancy = gpu_gate::occupancy(machine, claims, within, jobs);
-    if (within == 0) held = holdings(claims, card_sizes(machine));
+    if (within == 0) held = holdings(claims, card_sizes(machine, claims));
     const int waiters = pick(0, 12);
     for (int i = 1; i <= waiters; ++i) add_waiter(static_cast<Ticket>(i));
     if (pick(0, 2) == 0) most = pick(1, 4);
@@ -58,11 +58,14 @@ class Scene {
     queued.reserve(line.size());
     for (const InLine& waiter : line)
       queued.push_back({.ticket = waiter.ticket, .uid = waiter.uid});
-    return {{.order = LineOrder::turns, .held = held, .sizes = card_sizes(machine)}, {}, queued};
+    return {
+        {.order = LineOrder::turns, .held = held, .sizes = card_sizes(machine, {})}, {}, queued};
   }
   LineRule rule() const {
-    return {
-        machine, occupancy, settled, {.most = most, .held = held, .sizes = card_sizes(machine)}};
+    return {machine,
+            occupancy,
+            settled,
+            {.most = most, .held = held, .sizes = card_sizes(machine, {})}};
   }
   const InLine& at(Ticket ticket) const { return line[ticket - 1]; }
   Waiting waiting(const InLine& waiter) const {
@@ -288,7 +291,7 @@ class Ledger {
 
  private:
   Amount amount(const InLine& waiter) const {
-    return amount_of(waiter.request.criteria, card_sizes(scene_.machine));
+    return amount_of(waiter.request.criteria, card_sizes(scene_.machine, {}));
   }
 
   bool counts(const Claim& claim) const {
@@ -347,8 +350,8 @@ class Ledger {
       if (f == Fit::usable) {
         take(i, *each.waiter);
         --lacking;
-      } else if (at_first_[i].shared && !devices_[i].whole && could_ever(f) &&
-                 f != Fit::unhealthy) {
+      } else if (at_first_[i].shared && !devices_[i].whole &&
+                 (f == Fit::claimed || f == Fit::room_low || f == Fit::reserved)) {
         shared.push_back(i);
       }
     }
@@ -478,7 +481,7 @@ TEST(DecisionProperty, NobodyHoldsMoreThanOneUserMay) {
     for (const Decided& each : all) {
       if (each.decision.granted.empty()) continue;
       Amount& has = held[each.waiter->uid];
-      has += amount_of(each.waiter->request.criteria, card_sizes(scene.machine));
+      has += amount_of(each.waiter->request.criteria, card_sizes(scene.machine, {}));
       EXPECT_LE(has, kWholeGpu * *scene.most);
     }
   });
@@ -519,7 +522,7 @@ void expect_turns_by_what_users_hold(Scene scene, const Request& request) {
   for (const Decided& each : decide_all(scene)) {
     if (each.decision.granted.empty()) break;
     for (const InLine* other : left) EXPECT_LE(held[each.waiter->uid], held[other->uid]);
-    held[each.waiter->uid] += amount_of(request.criteria, card_sizes(scene.machine));
+    held[each.waiter->uid] += amount_of(request.criteria, card_sizes(scene.machine, {}));
     left.erase(each.waiter);
   }
 }
@@ -580,7 +583,7 @@ class Running {
     std::vector<Queued> queued;
     for (const InLine& waiter : line_)
       queued.push_back({.ticket = waiter.ticket, .uid = waiter.uid});
-    const CardSizes sizes = card_sizes(machine_);
+    const CardSizes sizes = card_sizes(machine_, {});
     TurnOrder order({.order = order_, .held = holdings(claims_, sizes), .sizes = sizes},
                     last_turns_, queued);
     LineRule rule(machine_, occupancy(machine_, claims_, 0), {});

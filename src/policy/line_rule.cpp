@@ -39,7 +39,8 @@ Decision LineRule::next(const Waiting& waiter) {
   for (std::size_t i = 0; i < devices.size(); ++i) {
     Fit f = fit(devices[i], request, claimed_[i]);
     if (f == Fit::usable && over_limit) f = Fit::over_limit;
-    if (f == Fit::usable && fit(devices[i], request, taken_[i]) != Fit::usable) f = Fit::reserved;
+    const bool anything_ahead = f == Fit::usable && taken_[i] != claimed_[i];
+    if (anything_ahead && fit(devices[i], request, taken_[i]) != Fit::usable) f = Fit::reserved;
     if (f == Fit::usable && wanted_ahead_[i]) {
       decision.contested[i] = true;
       if (!settled_.contains(devices[i].uuid)) f = Fit::settling;
@@ -77,14 +78,18 @@ void LineRule::take(const Waiting& waiter, const std::vector<std::size_t>& devic
   }
 }
 
-/// All that is left of so many shared devices that it could ever use, those with most room.
+/// Is it a shared device that is too full for the request, with claims or with what those ahead
+/// take?
+bool LineRule::lacks_room(std::size_t device, Fit fit) const {
+  return claimed_[device].shared &&
+         (fit == Fit::claimed || fit == Fit::room_low || fit == Fit::reserved);
+}
+
+/// All that is left of so many shared devices that are too full for it, those with most room.
 void LineRule::keep_room(const Waiting& waiter, const std::vector<Fit>& fits, std::size_t lacking) {
   std::vector<std::size_t> shared;
   for (std::size_t i = 0; i < fits.size(); ++i) {
-    const bool in_use = claimed_[i].shared && !taken_[i].whole;
-    if (in_use && fits[i] != Fit::usable && fits[i] != Fit::unhealthy && could_ever(fits[i])) {
-      shared.push_back(i);
-    }
+    if (lacks_room(i, fits[i]) && !taken_[i].whole) shared.push_back(i);
   }
   const auto more_room = [&](std::size_t a, std::size_t b) {
     return room_mib(snapshot_.devices[a], taken_[a]) > room_mib(snapshot_.devices[b], taken_[b]);
@@ -107,7 +112,7 @@ void LineRule::keep_for(const Waiting& waiter, const Decision& decision,
   }
   for (std::size_t i = 0; i < wanted_ahead_.size(); ++i) {
     if (could_ever(decision.fits[i]) && (!keeps || decision.fits[i] != Fit::usable) &&
-        !claimed_[i].shared) {
+        !lacks_room(i, decision.fits[i])) {
       wanted_ahead_[i] = true;
     }
   }

@@ -536,6 +536,19 @@ TEST(LineRuleOfShares, ACardThatIsSharedIsNotWantedByOneThatKeepsAnother) {
   EXPECT_EQ(decisions[1].contested, (std::vector<bool>{false, false}));
 }
 
+TEST(LineRuleOfShares, OneThatIsOnlyTooBusyIsKeptBriefly) {
+  Snapshot machine = idle_machine(1);
+  machine.devices[0].utilization_pct = 90;
+  Request calm = share_wish(100);
+  calm.criteria.max_util_pct = 10;
+  const std::vector<Request> requests{calm, share_wish(100)};
+  const auto decisions = decide_on(machine, {shared_by(100)}, requests);
+  EXPECT_EQ(decisions[1].fits[0], Fit::settling);
+  LineRule settled(machine, {shared_by(100)}, {"GPU-0"});
+  settled.next({.request = &requests[0]});
+  EXPECT_EQ(settled.next({.request = &requests[1]}).granted, Cards{0});
+}
+
 TEST(LineRuleOfShares, SaysWhetherAnyRoomIsLeft) {
   const Snapshot machine = idle_machine(1);
   LineRule rule(machine, {{}}, {});
@@ -562,7 +575,7 @@ TEST(LineRuleOfShares, TellsForWhomRoomIsKeptAndNotOfShares) {
 }
 
 TEST_F(UserLimitTest, AShareCountsAsItsPart) {
-  UserLimit limit{.most = 1, .held = {{kUser, 800}}, .sizes = card_sizes(idle_machine(1))};
+  UserLimit limit{.most = 1, .held = {{kUser, 800}}, .sizes = card_sizes(idle_machine(1), {})};
   LineRule rule(machine_, {{}, {}, {}, {}}, {}, limit);
   const Request small = share_wish(46068 / 5);
   EXPECT_FALSE(next(rule, kUser, small).granted.empty());

@@ -19,6 +19,8 @@ struct Occupancy {
   bool shared = false;                               // parts of it
   std::int64_t promised_mib = 0;                     // to these, and what is in use beside them
   std::optional<std::int64_t> outer_share_mib = {};  // all there is, where it asks inside a share
+
+  friend bool operator==(const Occupancy&, const Occupancy&) = default;
 };
 
 /// To which claims a process belongs, by its ancestors, and whose it is.

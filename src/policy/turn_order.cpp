@@ -18,12 +18,15 @@ Amount part(const std::optional<std::int64_t>& share_mib, std::int64_t device_mi
 
 }  // namespace
 
-CardSizes card_sizes(const Snapshot& snapshot) {
+CardSizes card_sizes(const Snapshot& snapshot, const std::vector<Claim>& claims) {
   CardSizes sizes;
   for (const Device& device : snapshot.devices) {
     if (device.memory_total_mib <= 0) continue;
-    sizes.mib[device.uuid] = device.memory_total_mib;
     sizes.largest = std::max(sizes.largest, device.memory_total_mib);
+    const bool shared = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+      return claim.share_mib && claim.uuid == device.uuid;
+    });
+    if (shared) sizes.mib[device.uuid] = device.memory_total_mib;
   }
   return sizes;
 }

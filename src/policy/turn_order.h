@@ -23,12 +23,12 @@ constexpr Amount kWholeGpu = 1000;
 /// What each user holds: claims inside another one are a part of it.
 using Holdings = std::map<uid_t, Amount>;
 
-/// How much memory the devices have, in MiB, as far as it is known: a share counts as its part.
+/// How much memory devices have, in MiB, as far as it is known: a share counts as its part.
 struct CardSizes {
-  std::map<std::string, std::int64_t> mib;  // by UUID
-  std::int64_t largest = 0;                 // 0: of none is it known
+  std::map<std::string, std::int64_t> mib;  // of those of which a part is claimed, by UUID
+  std::int64_t largest = 0;                 // of all; 0: of none is it known
 };
-CardSizes card_sizes(const Snapshot& snapshot);
+CardSizes card_sizes(const Snapshot& snapshot, const std::vector<Claim>& claims);
 
 /// What the users hold by these live claims.
 Holdings holdings(const std::vector<Claim>& claims, const CardSizes& sizes);

@@ -169,13 +169,15 @@ Claim share_of(Claim claim, std::int64_t mib) {
 
 CardSizes sizes_of(std::map<std::string, std::int64_t> mib) {
   Snapshot machine;
+  std::vector<Claim> shares;
   for (const auto& [uuid, size] : mib) {
     Device device;
     device.uuid = uuid;
     device.memory_total_mib = size;
     machine.devices.push_back(device);
+    shares.push_back(share_of(claim_of(1, uuid, kBob), 1));
   }
-  return card_sizes(machine);
+  return card_sizes(machine, shares);
 }
 
 TEST(Holdings, AShareCountsAsItsPartOfItsDevice) {

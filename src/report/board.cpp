@@ -151,7 +151,7 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
     board.rows.push_back(make_row(device, claims_on(device, claims, scan->live, jobs)));
   }
   board.policy = read_line_policy(dir);
-  const CardSizes sizes = card_sizes(shown);
+  const CardSizes sizes = card_sizes(shown, scan->live);
   const TurnRule turn_rule{
       .order = board.policy.order, .held = holdings(scan->live, sizes), .sizes = sizes};
   LineRule rule(shown, occupancy(shown, scan->live, 0, jobs), {},
