@@ -470,7 +470,7 @@ class Run:
     def kill(self, job, number, whole):
         if job.popen.pid not in self.running:
             return
-        job.killed = time.time()
+        job.killed = job.killed or time.time()  # a second time it may be dead, and not yet reaped
         (os.killpg if whole else os.kill)(job.popen.pid, number)
         if number != signal.SIGKILL and job in self.stopped_now:
             self.send_on(job)  # else it would never learn of it
