@@ -772,7 +772,8 @@ class Order:
                 if self.left_for(waiter, claimer, whole, promised) >= waiter.count:
                     self.figures[f"{rule}: {kind}side by side"] += 1
                 else:
-                    self.failures.append(f"overtaken ({rule}, {self.numbers(waiter, claimer)}, {kept}):\n    {waiter}\n"
+                    self.failures.append(f"overtaken ({rule}, {self.numbers(waiter, claimer)}, {kept}, "
+                                         f"by {', '.join(map(str, policies))}):\n    {waiter}\n"
                                          f"    by {claimer}{self.run.around(waiter, claimer)}")
             elif not rule:
                 rule = self.why_ahead(claimer, waiter, claimer, policies)
