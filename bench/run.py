@@ -16,6 +16,7 @@ import chaos
 import fairness
 import handoff
 import outsider
+import packing
 import start
 import table
 import throughput
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "waiting": waiting,
     "outsider": outsider,
     "fairness": fairness,
+    "packing": packing,
     "chaos": chaos,
 }
 
