@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import os
+import pathlib
 import platform
 import shutil
 import subprocess
@@ -17,31 +19,43 @@ def run(*words, **options):
     return done.stdout
 
 
-def archive(*packages):
-    """A bare system with these packages, as an archive: made once."""
+def tree(*packages):
+    """A bare system with these packages, in a folder that nobody writes to: made once."""
     release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    file = harness.BUILD / ("-".join(["bare", release, *packages]) + ".tar")
-    with open(file.with_suffix(".lock"), "w") as lock:
+    folder = harness.BUILD / "-".join(["bare", release, *packages])
+    with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not file.exists():
-            run("mmdebstrap", "--variant=minbase", "--format=tar", *[f"--include={package}" for package in packages],
-                release, file.with_suffix(".new"))
-            file.with_suffix(".new").rename(file)
-    return file
+        if not folder.exists():
+            fresh = f"{folder}.{os.getpid()}"
+            run("mmdebstrap", "--variant=minbase", "--format=directory", *[f"--include={package}" for package in packages],
+                release, fresh)
+            os.rename(fresh, folder)
+    return folder
+
+
+# What is written goes to memory, and ends with the mounts. Where there is no overlay, all is copied there.
+MOUNTS = """
+mount -t tmpfs -o mode=755 tmpfs "$1"
+cd "$1"
+mkdir upper work root
+mount -t overlay -o lowerdir="$0",upperdir=upper,workdir=work overlay root 2>/dev/null || cp -a "$0/." root
+mount -t proc proc root/proc
+mount -t tmpfs tmpfs root/run
+echo mounted
+exec cat
+"""
 
 
 class Root:
     """A bare system with a simulated GPU. Its own mounts end with this object or the test's process."""
 
     def __init__(self, folder, *packages):
-        self.folder = folder
-        self.folder.mkdir()
+        folder.mkdir()
+        self.inside = folder / "root"  # for its own processes
         self.processes = []
-        run("tar", "--extract", "--file", archive(*packages), "--directory", self.folder)
-        self.keeper = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c",
-             'mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/run" && echo mounted && exec cat', self.folder],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.keeper = subprocess.Popen(["unshare", "--mount", "sh", "-ec", MOUNTS, tree(*packages), folder],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.folder = pathlib.Path(f"/proc/{self.keeper.pid}/root{self.inside}")  # for everybody
         assert self.keeper.stdout.readline() == b"mounted\n"
         simulation = self.folder / "opt/simulation"
         shutil.copytree(harness.BIN / "current", simulation)
@@ -52,7 +66,7 @@ class Root:
 
     def words(self, user, words):
         return ["nsenter", f"--mount=/proc/{self.keeper.pid}/ns/mnt", "chroot", f"--userspec={user}:{user}",
-                self.folder, *words]
+                self.inside, *words]
 
     ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "DEBIAN_FRONTEND": "noninteractive",
            "GPU_GATE_NVML": "/opt/simulation/libnvidia-ml.so.1", "GPU_SIM_MACHINE": "/opt/simulation/machine.txt"}
@@ -77,4 +91,3 @@ class Root:
                 process.kill()
         self.keeper.kill()
         self.keeper.wait()
-        shutil.rmtree(self.folder)
