@@ -19,11 +19,13 @@ common=$({ "$tidy" --version; cat .clang-tidy "$0" "$build/compile_commands.json
   find src sim bench -name '*.h' | sort | xargs cat; } | sha256sum)
 export tidy build fix clean alone common
 
-unity=$(find "$build/CMakeFiles/gate_core.dir/Unity" -name '*.cxx' | sort)
+# Not those that the folder keeps from a build of more files.
+unity=$(sed -n 's|^ *"file": "\(.*/gate_core\.dir/Unity/.*\)".*|\1|p' "$build/compile_commands.json" | sort)
+export unity
 sources=$(find src sim bench -name '*.cpp' ! -name '*_test.cpp' | sort)
 # shellcheck disable=SC2086,SC2016  # words; for the inner shell
 printf '%s\n' $unity $sources | xargs -n 1 -P "$jobs" sh -euc '
-  in_unity() { cat "$build"/CMakeFiles/gate_core.dir/Unity/*.cxx | grep -q "/$1\""; }
+  in_unity() { cat $unity | grep -q "/$1\""; }
   case $0 in
     *.cxx) parts=$(sed -n "s/^#include \"\(.*\)\"/\1/p" "$0"); checks=-$alone ;;
     *) parts=$0; checks=; ! in_unity "$0" || checks=-*,$alone ;;
