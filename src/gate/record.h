@@ -37,7 +37,7 @@ struct ClaimRecord {
   std::vector<std::string> devices;  // UUIDs
   Ticket within = 0;                 // the claim that it was made inside of; 0: none
   bool with_process = false;         // the claim also lasts as long as the owner's process lives
-  std::optional<std::int64_t> share_mib = {};  // of each device; nothing: all of it
+  std::optional<std::int64_t> share_mib = std::nullopt;  // of each device; nothing: all of it
 };
 
 /// This process as an owner, with the name of the program of this command line.

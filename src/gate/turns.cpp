@@ -27,6 +27,7 @@ Status Roster::read(const Line& line, Ticket within) {
   const Result<std::vector<Place>> places = line.places(within);
   if (!places) return fail(places.error());
   take_over(line, *places);
+  known_ = 0;  // somebody may have come meanwhile
   read_last_turns(line);
   return {};
 }

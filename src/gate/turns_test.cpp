@@ -52,6 +52,16 @@ class TurnsTest : public testing::Test {
   WaiterRecords records_;
 };
 
+TEST_F(TurnsTest, WhoCameBeforeAReadingIsKnownOnce) {
+  join(kBob);
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  join(kAlice);
+  ASSERT_TRUE(roster_.read(box_.line, 0));
+  join(kBob);
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  EXPECT_EQ(known().size(), 3U);
+}
+
 TEST_F(TurnsTest, CatchesUpWithThoseThatHaveComeSince) {
   const Ticket first = join(kBob);
   ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));

@@ -21,7 +21,7 @@ struct JobDevices {
   const std::vector<Device>& devices;
   Ids ids = Ids::index;  // how to name them
   Ticket claim = 0;
-  std::optional<std::int64_t> share_mib = {};  // of each; nothing: all of it
+  std::optional<std::int64_t> share_mib = std::nullopt;  // of each; nothing: all of it
 };
 
 /// What the job is told of its devices, by name and value: CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER

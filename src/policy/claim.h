@@ -20,7 +20,7 @@ struct Claim {
   bool by_process = false;  // nobody has its FIFO open: it lasts as long as its process lives
   Ticket within = 0;        // the claim that it was made inside of; 0: none
   std::size_t place = 0;    // of which lock directory: 0 for the one in use, else Claims knows
-  std::optional<std::int64_t> share_mib = {};  // nothing: the whole device
+  std::optional<std::int64_t> share_mib = std::nullopt;  // nothing: the whole device
 };
 
 }  // namespace gpu_gate

@@ -355,8 +355,8 @@ class Ledger {
         shared.push_back(i);
       }
     }
-    std::stable_sort(shared.begin(), shared.end(), [&](std::size_t a, std::size_t b) {
-      return devices_[a].left_mib > devices_[b].left_mib;
+    std::sort(shared.begin(), shared.end(), [&](std::size_t a, std::size_t b) {
+      return std::make_pair(-devices_[a].left_mib, a) < std::make_pair(-devices_[b].left_mib, b);
     });
     shared.resize(std::min(shared.size(), lacking));
     for (const std::size_t i : shared) devices_[i].whole = true;

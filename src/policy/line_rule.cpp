@@ -1,6 +1,7 @@
 #include "policy/line_rule.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "policy/choose.h"
 
@@ -91,10 +92,11 @@ void LineRule::keep_room(const Waiting& waiter, const std::vector<Fit>& fits, st
   for (std::size_t i = 0; i < fits.size(); ++i) {
     if (lacks_room(i, fits[i]) && !taken_[i].whole) shared.push_back(i);
   }
-  const auto more_room = [&](std::size_t a, std::size_t b) {
-    return room_mib(snapshot_.devices[a], taken_[a]) > room_mib(snapshot_.devices[b], taken_[b]);
+  const auto rank = [&](std::size_t i) {
+    return std::make_pair(-room_mib(snapshot_.devices[i], taken_[i]), i);
   };
-  std::stable_sort(shared.begin(), shared.end(), more_room);
+  std::sort(shared.begin(), shared.end(),
+            [&](std::size_t a, std::size_t b) { return rank(a) < rank(b); });
   shared.resize(std::min(shared.size(), lacking));
   take(waiter, shared, {});
 }

@@ -15,10 +15,11 @@ namespace gpu_gate {
 
 /// What is taken of one device, as a request sees it.
 struct Occupancy {
-  bool whole = false;                                // all of it
-  bool shared = false;                               // parts of it
-  std::int64_t promised_mib = 0;                     // to these, and what is in use beside them
-  std::optional<std::int64_t> outer_share_mib = {};  // all there is, where it asks inside a share
+  bool whole = false;             // all of it
+  bool shared = false;            // parts of it
+  std::int64_t promised_mib = 0;  // to these, and what is in use beside them
+  std::optional<std::int64_t> outer_share_mib =
+      std::nullopt;  // all there is, where it asks inside a share
 
   friend bool operator==(const Occupancy&, const Occupancy&) = default;
 };

@@ -19,7 +19,8 @@ struct Request {
   // has no UUID, and is to be kept for it when it returns.)
   std::vector<std::string> barred;
   Ticket within = 0;  // the claim inside which it asks; 0: not inside one
-  std::optional<std::int64_t> outer_share_mib = {};  // where that is a share, all there is to have
+  std::optional<std::int64_t> outer_share_mib =
+      std::nullopt;  // where that is a share, all there is to have
 };
 
 }  // namespace gpu_gate

@@ -18,7 +18,7 @@ struct Claimant {
   // As it can be seen now; nothing where the claim has no record of its owner's. Where the process
   // of the record has ended, one that holds the claim stands for it; pid 0: none can be seen.
   std::optional<Owner> job;
-  std::optional<std::int64_t> share_mib = {};  // nothing: all of the device
+  std::optional<std::int64_t> share_mib = std::nullopt;  // nothing: all of the device
 };
 
 /// A process on a device and what /proc tells of it.
