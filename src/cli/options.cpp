@@ -163,9 +163,11 @@ class Scanner {
         const std::vector<std::string> words{known, *value};
         return shell_line(words).value_or(known);
       };
-      const std::string also =
-          row.also == nullptr ? "" : ", or " + with_value(row.also) + " " + row.also_for;
-      return meant + " Write " + with_value(option->name) + also;
+      std::string advice = meant + " Write " + with_value(option->name);
+      if (row.also != nullptr) {
+        advice.append(", or ").append(with_value(row.also)).append(" ").append(row.also_for);
+      }
+      return advice;
     }
     return text;
   }

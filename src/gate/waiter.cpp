@@ -92,7 +92,7 @@ class Waiter {
   /// What the names in the queue say, where they had to be read.
   struct LineFound {
     Ticket last_ticket = 0;  // the highest in any
-    PlacesFound places = {};
+    PlacesFound places;
   };
 
   /// Looks at the devices and the line until it is granted something, or has to sleep.
