@@ -1071,7 +1071,7 @@ def check_leftovers(run):
     mode = stat.S_IMODE(box.lock.stat().st_mode)
     if mode != 0o1777:
         run.failures.append(f"the lock directory has mode {mode:o}")
-    harness.wait_until(lambda: not box.running(), "the end of the memory's keepers", 5)
+    harness.wait_until(lambda: not box.running(), "the end of the memory's keepers")
 
 
 def main():

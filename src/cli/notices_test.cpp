@@ -31,7 +31,8 @@ class Notice : public testing::Test {
     return told([&] { notices.looked(report()); });
   }
 
-  WaitReport report() const {
+  WaitReport report() {
+    occupancy_.resize(snapshot_.devices.size());
     return {.snapshot = snapshot_,
             .request = request_,
             .fits = fits_,
@@ -45,7 +46,7 @@ class Notice : public testing::Test {
   Snapshot snapshot_ = idle_machine(2);
   Request request_ = wish(1);
   std::vector<Fit> fits_{Fit::memory_held, Fit::busy};
-  std::vector<Occupancy> occupancy_{2};
+  std::vector<Occupancy> occupancy_;
   std::vector<Claim> claims_;
   Claims records_ = shared->claims();
 };

@@ -229,7 +229,7 @@ std::vector<Decided> decide_all(const Scene& scene) {
 }
 
 void for_many_scenes(const std::function<void(const Scene&, const std::vector<Decided>&)>& test) {
-  for (unsigned seed = 1; seed <= 4000; ++seed) {
+  for (unsigned seed = 1; seed <= 1500; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     const Scene scene(seed);
     test(scene, decide_all(scene));
