@@ -79,6 +79,23 @@ std::string timeout_text(const Options& options) {
   return fmt::format("{} free within {:g} s (--timeout)", wanted, seconds);
 }
 
+/// Names in the request what it may not have, and where that cannot be done, what it may have.
+void name_devices(Request& request, const Snapshot& snapshot, const std::vector<Barred>& barred) {
+  std::vector<std::string> allowed;
+  bool all_barred_named = true;
+  bool all_allowed_named = true;
+  for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+    const std::string& uuid = snapshot.devices[i].uuid;
+    const bool is_barred = barred[i] != Barred::no;
+    if (uuid.empty()) {
+      (is_barred ? all_barred_named : all_allowed_named) = false;
+    } else {
+      (is_barred ? request.barred : allowed).push_back(uuid);
+    }
+  }
+  if (!all_barred_named && all_allowed_named) request.allowed = std::move(allowed);
+}
+
 /// Turns the options into a request for the machine as it is; refuses at once what it can never
 /// meet.
 class RequestMaker {
@@ -120,10 +137,7 @@ class RequestMaker {
     }
     const Result<std::vector<Barred>> barred = bar_devices(selection_, snapshot);
     if (!barred) return fail(barred.error());
-    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
-      const std::string& uuid = snapshot.devices[i].uuid;
-      if ((*barred)[i] != Barred::no && !uuid.empty()) request.barred.push_back(uuid);
-    }
+    name_devices(request, snapshot, *barred);
     const int possible = could_ever_count(snapshot, *barred, request);
     if (possible < request.criteria.count) {
       std::string text = impossible_text(snapshot, *barred, request, possible);

@@ -144,6 +144,7 @@ std::string to_json(const WaiterRecord& record) {
     json["max_util_pct"] = *record.request.criteria.max_util_pct;
   if (record.request.criteria.nice) json["nice"] = true;
   json["barred"] = record.request.barred;
+  if (record.request.allowed) json["allowed"] = *record.request.allowed;
   return dump(json);
 }
 
@@ -172,6 +173,10 @@ std::optional<WaiterRecord> parse_waiter(std::string_view text, uid_t owner) {
   record.owner = std::move(*who);
   record.request.criteria.count = static_cast<int>(*count);
   record.request.barred = std::move(*barred);
+  if (json.contains("allowed")) {
+    record.request.allowed = uuids(json, "allowed");
+    if (!record.request.allowed) return std::nullopt;
+  }
   record.request.criteria.nice = flag(json, "nice");
   if (json.contains("min_free_mib")) {
     record.request.criteria.min_free_mib =

@@ -36,6 +36,13 @@ TEST(Record, AWaiterComesBackAsItWasWritten) {
   EXPECT_EQ(read->request.barred, record.request.barred);
 }
 
+TEST(Record, AWaiterSaysWhatItMayHaveWhereItSaysSo) {
+  WaiterRecord record{somebody(), {}};
+  EXPECT_FALSE(parse_waiter(to_json(record), 1000)->request.allowed);
+  record.request.allowed = {"GPU-1"};
+  EXPECT_EQ(parse_waiter(to_json(record), 1000)->request.allowed, record.request.allowed);
+}
+
 TEST(Record, AWaiterSaysWhetherItIsNice) {
   WaiterRecord record{somebody(), {}};
   EXPECT_FALSE(parse_waiter(to_json(record), 1000)->request.criteria.nice);

@@ -411,7 +411,7 @@ class Waiter {
   Status stand_in_line(MutexGuard& guard, Ticket last_ticket, const Look& look) {
     const Request& request = look.request;
     const WaiterRecord record{.owner = options_.owner, .request = request};
-    const bool changed = request.barred != barred_;
+    const bool changed = request.barred != barred_ || request.allowed != allowed_;
     if (!place_) {
       if (Status ready = make_ready(look); !ready) return ready;
       // In the order of turns it may come to stand ahead of others, for whom the leader decides.
@@ -423,6 +423,7 @@ class Waiter {
       if (!place) return fail(place.error());
       place_ = std::move(*place);
       barred_ = request.barred;
+      allowed_ = request.allowed;
       waited_ = true;
       return {};
     }
@@ -432,6 +433,7 @@ class Waiter {
       return lacks_room(written.error()) ? Status() : written;
     }
     barred_ = request.barred;
+    allowed_ = request.allowed;
     // What it does not keep any more may be for one behind.
     if (follower() != nullptr) line_.ring_bell(follower()->leader());
     return {};
@@ -646,7 +648,8 @@ class Waiter {
   std::optional<OwnPlace> place_;
   std::vector<UniqueFd> reserved_;  // for what make_ready says, given back when it is needed
   std::variant<Follower, Leader> role_;
-  std::vector<std::string> barred_;  // in the record of the place
+  std::vector<std::string> barred_;                  // in the record of the place
+  std::optional<std::vector<std::string>> allowed_;  // likewise
   // Of the last scan, whatever the role was then: a change that is not seen is a wake-up lost.
   Ticket predecessor_ticket_ = 0;
   UniqueFd predecessor_end_;

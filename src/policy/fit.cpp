@@ -23,6 +23,13 @@ std::int64_t graphics_mib(const Device& device) {
   return mib;
 }
 
+bool is_barred(const Device& device, const Request& request) {
+  const auto names_it = [&](const std::vector<std::string>& uuids) {
+    return std::find(uuids.begin(), uuids.end(), device.uuid) != uuids.end();
+  };
+  return names_it(request.barred) || (request.allowed && !names_it(*request.allowed));
+}
+
 /// With neither memory nor utilisation asked for, nobody else may be on the device. Inside a claim
 /// the device is the job's own, so what runs there already is no stranger.
 Fit idle_fit(const Device& device, const Request& request) {
@@ -76,10 +83,7 @@ std::optional<std::int64_t> most_mib(const Device& device, const Request& reques
 
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy) {
   const Criteria& criteria = request.criteria;
-  if (std::find(request.barred.begin(), request.barred.end(), device.uuid) !=
-      request.barred.end()) {
-    return Fit::not_allowed;
-  }
+  if (is_barred(device, request)) return Fit::not_allowed;
   if (device.health == Health::mig) return Fit::mig;
   const auto most = most_mib(device, request);
   if (most && memory_asked_mib(criteria) > *most) return Fit::too_small;

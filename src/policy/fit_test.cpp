@@ -21,6 +21,14 @@ TEST(Fit, ACardThatIsNotAllowedNeverWillBe) {
   EXPECT_EQ(fit(machine.devices[1], request, {}), Fit::usable);
 }
 
+TEST(Fit, WhereAllAllowedCardsAreNamedNoOtherWillDo) {
+  const Snapshot machine = idle_machine(2);
+  Request request;
+  request.allowed = {"GPU-1"};
+  EXPECT_EQ(fit(machine.devices[0], request, {}), Fit::not_allowed);
+  EXPECT_EQ(fit(machine.devices[1], request, {}), Fit::usable);
+}
+
 TEST(Fit, AClaimKeepsACardAwayWhateverElseIsAskedFor) {
   const Snapshot machine = idle_machine(1);
   Request request = wish(1);

@@ -18,6 +18,9 @@ struct Request {
   // UUIDs of the devices it may not have. (Not of those that it may: one that is lost as it asks
   // has no UUID, and is to be kept for it when it returns.)
   std::vector<std::string> barred;
+  // UUIDs of all that it may have, where a device that it may not have has none at the moment: when
+  // that one returns it is not to be taken for one more.
+  std::optional<std::vector<std::string>> allowed = std::nullopt;
   Ticket within = 0;  // the claim inside which it asks; 0: not inside one
   std::optional<std::int64_t> outer_share_mib =
       std::nullopt;  // where that is a share, all there is to have

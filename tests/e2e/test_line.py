@@ -589,3 +589,21 @@ def test_no_release_is_missed_by_a_single_waiter(box):
         holder.signal(signal.SIGKILL)
         assert waiter.finish(10) == 0
         holder.wait()
+
+
+def test_a_lost_card_that_returns_is_not_taken_for_one_that_a_waiter_ahead_may_have(make_box):
+    box = make_box(cards=2)
+    holder = box.hold("--only", 1)
+    box.set(0, lost=1)
+    first = box.wait_in_line("--only", 1, *NEVER)
+    second = box.start("run", *NEVER, "--", "printenv", "GPU_GATE_INDICES")
+    second.wait_for("2nd in line")
+    first.stop()
+    box.set(0, lost=None)
+    began = time.monotonic()
+    box.ring(1)
+    assert second.finish() == 0 and second.out == "0\n"
+    assert time.monotonic() - began < 3 + lateness(), "it has not waited until the one ahead is passed over"
+    first.signal(signal.SIGCONT)
+    holder.kill()
+    assert first.finish() == 0
