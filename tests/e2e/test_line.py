@@ -403,7 +403,7 @@ def test_a_card_that_returns_is_kept_for_whoever_joined_while_it_was_lost(make_b
     box.hold("--only", 0)
     box.hold("--only", 1)
     box.set(2, lost=1)
-    box.wait_in_line(*NEVER, "--only", 0, user=ALICE)
+    box.wait_in_line(*NEVER, "--only", 0)
     restricted = box.wait_in_line(*NEVER, "--exclude", 0, user=ALICE)
     box.set(2, lost=None)
     assert box.run("run", "--timeout", 0, "--exclude", 0, "--", "true", user=BOB).status == 124
