@@ -125,15 +125,15 @@ class RequestMaker {
  private:
   Result<Request> make(const Surroundings& around) {
     const Snapshot& snapshot = around.snapshot;
-    const int most = around.policy.max_per_user.value_or(kEveryDevice);
     Request request{.criteria = options_.criteria, .barred = {}};
     Criteria& criteria = request.criteria;
     if (around.claim != nullptr) {
       request.outer_share_mib = around.claim->share_mib;
       // A part that does not say how much takes all that there is.
       if (!criteria.share_mib) criteria.share_mib = around.claim->share_mib;
-    } else if (amount_of(criteria, card_sizes(snapshot, {})) > kWholeGpu * Amount{most}) {
-      return fail(ErrorKind::impossible, limit_text(criteria, most));
+    } else if (const std::optional<int> most = around.policy.max_per_user;
+               most && amount_of(criteria, card_sizes(snapshot, {})) > kWholeGpu * Amount{*most}) {
+      return fail(ErrorKind::impossible, limit_text(criteria, *most));
     }
     const Result<std::vector<Barred>> barred = bar_devices(selection_, snapshot);
     if (!barred) return fail(barred.error());

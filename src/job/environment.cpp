@@ -54,9 +54,9 @@ std::vector<std::pair<std::string, std::string>> job_variables(const char* const
 }
 
 std::vector<std::string> untrue_variables(const char* const* environment, const JobDevices& job) {
+  const auto variables = job_variables(environment, job);
   std::vector<std::string> names;
   for (const char* name : {env::kShareMb, env::kShareFraction}) {
-    const auto variables = job_variables(environment, job);
     const bool set = std::any_of(variables.begin(), variables.end(),
                                  [&](const auto& variable) { return variable.first == name; });
     if (!set && env_variable(environment, name)) names.emplace_back(name);

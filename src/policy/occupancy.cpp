@@ -6,14 +6,6 @@
 namespace gpu_gate {
 namespace {
 
-/// The claims on one device.
-std::vector<Claim> claims_on(const Device& device, const std::vector<Claim>& claims) {
-  std::vector<Claim> on;
-  std::copy_if(claims.begin(), claims.end(), std::back_inserter(on),
-               [&](const Claim& claim) { return occupies(claim, device); });
-  return on;
-}
-
 /// The claim inside which a request asks, of those on one device; null: none of them.
 const Claim* outer_of(const std::vector<Claim>& on, Ticket within) {
   const auto outer = std::find_if(on.begin(), on.end(), [&](const Claim& claim) {
@@ -76,6 +68,13 @@ Occupancy unshared(const Device& device, const std::vector<Claim>& claims, Ticke
 
 bool occupies(const Claim& claim, const Device& device) {
   return claim.uuid == device.uuid || (!device.card_uuid.empty() && claim.uuid == device.card_uuid);
+}
+
+std::vector<Claim> claims_on(const Device& device, const std::vector<Claim>& claims) {
+  std::vector<Claim> on;
+  std::copy_if(claims.begin(), claims.end(), std::back_inserter(on),
+               [&](const Claim& claim) { return occupies(claim, device); });
+  return on;
 }
 
 bool is_outer_of(const Claim& outer, const Claim& claim) {

@@ -37,6 +37,9 @@ using Jobs = std::map<pid_t, Job>;
 /// that the device is an instance of.
 bool occupies(const Claim& claim, const Device& device);
 
+/// The claims that have this device, or a part of it, in the same order.
+std::vector<Claim> claims_on(const Device& device, const std::vector<Claim>& claims);
+
 /// Was the claim made inside this one, on the same device, by its own user?
 bool is_outer_of(const Claim& outer, const Claim& claim);
 
@@ -64,8 +67,8 @@ std::int64_t room_mib(const Device& device, const Occupancy& occupancy);
 /// One more claim takes so much of the device as these criteria say.
 void take(const Device& device, Occupancy& occupancy, const Criteria& criteria);
 
-/// Was a claim on this device let go, of those that there were `before`? Both lists are sorted by
-/// ticket. Those up to `within` do not count.
+/// Was a claim on this device let go, of those that there were `before`? Those up to `within` do
+/// not count.
 bool was_released(const Device& device, const std::vector<Claim>& before,
                   const std::vector<Claim>& now, Ticket within);
 

@@ -45,11 +45,9 @@ std::vector<Claim> nested(const std::vector<Claim>& on) {
   return list;
 }
 
-std::vector<BoardClaim> claims_on(const Device& device, const Claims& claims,
-                                  const std::vector<Claim>& live, const Jobs& jobs) {
-  std::vector<Claim> on;
-  std::copy_if(live.begin(), live.end(), std::back_inserter(on),
-               [&](const Claim& claim) { return occupies(claim, device); });
+std::vector<BoardClaim> board_claims(const Device& device, const Claims& claims,
+                                     const std::vector<Claim>& live, const Jobs& jobs) {
+  const std::vector<Claim> on = claims_on(device, live);
   std::vector<BoardClaim> entries;
   for (const Claim& claim : nested(on)) {
     BoardClaim entry{.ticket = claim.ticket, .claimant = claimant_of(claims, claim), .devices = {}};
@@ -148,7 +146,7 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
   const Snapshot shown = snapshot ? *snapshot : claimed_devices(scan->live, snapshot.error());
   const Jobs jobs = jobs_on_shared(shown, claims, scan->live);
   for (const Device& device : shown.devices) {
-    board.rows.push_back(make_row(device, claims_on(device, claims, scan->live, jobs)));
+    board.rows.push_back(make_row(device, board_claims(device, claims, scan->live, jobs)));
   }
   board.policy = read_line_policy(dir);
   const CardSizes sizes = card_sizes(shown, scan->live);
