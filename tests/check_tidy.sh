@@ -4,8 +4,8 @@
 # they share headers. What was clean is not looked at again until it, a header, or how it is looked at changes.
 #
 # Most of the time goes into the headers of libraries, so the checks look at the unity files of the build.
-# Each source is also compiled alone, whether it includes all that it needs, with the one check that the
-# includes of a unity file would mislead.
+# Each source is also read alone by the compiler, whether it includes all that it needs. (The one check that the
+# includes of a unity file would mislead, of a source that includes a source, is a search for such a line.)
 set -eu
 tidy=$1
 build=$2
@@ -14,24 +14,30 @@ jobs=2
 [ -z "$fix" ] || jobs=1
 clean=$build/tidy
 mkdir -p "$clean"
-alone=bugprone-suspicious-include
+included=bugprone-suspicious-include
 common=$({ "$tidy" --version; cat .clang-tidy "$0" "$build/compile_commands.json"
   find src sim bench -name '*.h' | sort | xargs cat; } | sha256sum)
-export tidy build fix clean alone common
+export tidy build fix clean included common
 
 # Not those that the folder keeps from a build of more files.
 unity=$(sed -n 's|^ *"file": "\(.*/gate_core\.dir/Unity/.*\)".*|\1|p' "$build/compile_commands.json" | sort)
 export unity
 sources=$(find src sim bench -name '*.cpp' ! -name '*_test.cpp' | sort)
+# shellcheck disable=SC2086
+if grep -n '^#include ".*\.cpp"' $sources; then exit 1; fi
 # shellcheck disable=SC2086,SC2016  # words; for the inner shell
 printf '%s\n' $unity $sources | xargs -n 1 -P "$jobs" sh -euc '
   in_unity() { cat $unity | grep -q "/$1\""; }
   case $0 in
-    *.cxx) parts=$(sed -n "s/^#include \"\(.*\)\"/\1/p" "$0"); checks=-$alone ;;
-    *) parts=$0; checks=; ! in_unity "$0" || checks=-*,$alone ;;
+    *.cxx) parts=$(sed -n "s/^#include \"\(.*\)\"/\1/p" "$0"); how=-$included ;;
+    *) parts=$0; how=; ! in_unity "$0" || how=compile ;;
   esac
   key=$({ echo "$common $0"; cat $parts; } | sha256sum)
   stamp=$clean/$(echo "$0" | tr / _)
   [ "$(cat "$stamp" 2>/dev/null)" != "$key" ] || exit 0
-  "$tidy" --quiet -p "$build" --checks="$checks" $fix "$0" || exit 1
+  if [ "$how" = compile ]; then
+    python3 tests/syntax_only.py "$build/compile_commands.json" "$0"
+  else
+    "$tidy" --quiet -p "$build" --checks="$how" $fix "$0"
+  fi || exit 1
   echo "$key" >"$stamp"'
