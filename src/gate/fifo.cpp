@@ -213,6 +213,7 @@ Heard answer_bell(int bell) {
   for (std::size_t done = 0; done < kMostPending;) {
     const ssize_t got = ::read(bell, bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
+    if (got <= 0 && done == 0) return Heard::nothing;
     if (got < static_cast<ssize_t>(bytes.size())) {
       if (done != 0 || got != 1 || (bytes[0] != kAsk && bytes[0] != kNext)) return Heard::ring;
       // Asked when it has been read: until then a ring may have relied on it, if it was older.

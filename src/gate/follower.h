@@ -25,7 +25,7 @@ class Follower {
 
   /// It is next by turns: it sleeps on the claims as well, until it has looked. Result and errors
   /// as above.
-  Result<bool> is_next(const Post& post);
+  Result<bool> is_next(const Post& post, Ticket counted);
 
   void add_to(WaitSet& set);
 

@@ -79,7 +79,7 @@ class NextTest : public FollowerTest {
     follower_.stand_behind(box_.line.ahead_of(place_).value());
     looked({card(0)});
   }
-  bool is_next() { return follower_.is_next(post()).value(); }
+  bool is_next() { return follower_.is_next(post(), 0).value(); }
   /// What it does when a claim ends.
   Wake after_end_of(NewClaim& claim) {
     WaitSet set;

@@ -93,31 +93,42 @@ Result<bool> Line::is_passed_over(const Place& place) const {
 Result<Ahead> Line::ahead_of(const Place& place) const {
   const Result<QueueNames> found = scan_names(dir_.queue());
   if (!found) return fail(found.error());
-  const bool newcomer = place.ticket == 0;
-  Ahead ahead;
-  ahead.last_ticket = found->last_ticket;
-  std::vector<Place> places;  // of this line, ahead
+  std::vector<Place> line;
+  std::vector<Place> dead;
   for (const Place& other : found->places) {
     if (other.within == place.within) {
-      ahead.line.push_back(other);
-      if (newcomer || other.ticket < place.ticket) places.push_back(other);
-    } else if (newcomer) {
+      line.push_back(other);
+    } else if (place.ticket == 0) {
       // Nobody may ever come again to a line inside a claim, so it is looked at by any newcomer.
       const Result<std::optional<uid_t>> inside = holder(other);
       if (!inside) return fail(inside.error());
-      if (!*inside) ahead.dead.push_back(other);
+      if (!*inside) dead.push_back(other);
     }
   }
+  Result<Ahead> ahead = ahead_of(place, std::move(line));
+  if (!ahead) return fail(ahead.error());
+  ahead->last_ticket = found->last_ticket;
+  ahead->dead.insert(ahead->dead.end(), dead.begin(), dead.end());
+  return ahead;
+}
+
+Result<Ahead> Line::ahead_of(const Place& place, std::vector<Place> line) const {
+  const auto behind = std::find_if(line.begin(), line.end(), [&](const Place& other) {
+    return place.ticket != 0 && other.ticket >= place.ticket;
+  });
+  const std::vector<Place> places(line.begin(), behind);
+  Ahead ahead;
+  ahead.line = std::move(line);
   ahead.length = places.size();
   Result<Predecessor> predecessor = find_predecessor(places);
   if (!predecessor) return fail(predecessor.error());
-  const Result<Front> front = find_front(places);
+  Result<Front> front = find_front(places);
   if (!front) return fail(front.error());
   ahead.predecessor = predecessor->place;
   ahead.predecessor_end = std::move(predecessor->end);
   // A place that somebody brings back to life between the two scans has no watch on it.
   if (ahead.predecessor) ahead.leader = front->leader;
-  ahead.dead.insert(ahead.dead.end(), front->dead.begin(), front->dead.end());
+  ahead.dead = std::move(front->dead);
   return ahead;
 }
 

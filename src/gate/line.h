@@ -60,6 +60,8 @@ class Line {
 
   /// Who is ahead of `place` (ticket 0: of a newcomer). Changes nothing.
   Result<Ahead> ahead_of(const Place& place) const;
+  /// The same by what is known of the line; `last_ticket` is not told.
+  Result<Ahead> ahead_of(const Place& place, std::vector<Place> line) const;
 
   /// Removes the dead places that a scan found, as far as this user may.
   void clear(const MutexGuard& guard, const Ahead& ahead) const;

@@ -37,7 +37,10 @@ constexpr seconds kRungJustNow{4};
 constexpr milliseconds kBetweenRings{20};
 /// A leader that is not next by turns looks so much later at the end of a claim than the one that
 /// is: both would only wait for each other.
-constexpr milliseconds kHeadStart{1};
+constexpr milliseconds kHeadStart{2};
+/// A follower tells its user where it stands now so much later than the line has changed: to count
+/// those ahead takes a millisecond of CPU time, just when a job is about to start.
+constexpr milliseconds kTellPosition{5};
 /// A look because devices have settled comes no sooner than this after the last look.
 constexpr milliseconds kBetweenSettleLooks{100};
 

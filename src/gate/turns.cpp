@@ -23,11 +23,12 @@ std::vector<Queued> with(const Roster& roster, const Oneself* oneself) {
 
 }  // namespace
 
-Status Roster::read(const Line& line, Ticket within) {
+Status Roster::read(const Line& line, Ticket within, Ticket counted) {
   const Result<std::vector<Place>> places = line.places(within);
   if (!places) return fail(places.error());
   take_over(line, *places);
-  known_ = 0;  // somebody may have come meanwhile
+  // A ticket is counted before its place can be seen, and no two at a time (Line::join).
+  known_ = counted > 0 ? counted - 1 : 0;
   read_last_turns(line);
   return {};
 }
@@ -66,6 +67,7 @@ void Roster::take_over(const Line& line, const std::vector<Place>& places) {
 }
 
 void Roster::probe(const Line& line, Ticket within, Ticket counted) {
+  std::erase_if(places_, [&](const Queued& queued) { return queued.ticket > known_; });
   for (Ticket ticket = known_ + 1; ticket <= counted; ++ticket) {
     if (const auto owner = line.owner({.ticket = ticket, .within = within})) {
       places_.push_back({.ticket = ticket, .uid = *owner});

@@ -15,8 +15,9 @@ namespace gpu_gate {
 /// is given out twice, and whoever comes new has a higher one; so only those are asked for.
 class Roster {
  public:
-  /// Reads all anew. Errors: lock_file, system.
-  Status read(const Line& line, Ticket within);
+  /// Reads all anew. `counted`: the tickets that were counted before (ClaimMark), 0 if unknown.
+  /// Errors: lock_file, system.
+  Status read(const Line& line, Ticket within, Ticket counted);
 
   /// Learns of all that have come. Under the mutex nobody comes meanwhile, and all that have come
   /// are counted (Counters). `places`: the line, where it was read in the same critical section.
@@ -29,6 +30,8 @@ class Roster {
 
   const std::vector<Queued>& places() const { return places_; }
   bool contains(Ticket ticket) const;
+  /// Is it known up to which ticket all are among them? Then little is left to catch up with.
+  bool is_complete() const { return known_ != 0; }
   const LastTurns& last_turns() const { return last_turns_; }
 
  private:

@@ -25,7 +25,7 @@ class TurnsTest : public testing::Test {
     places_.remove_if([&](const OwnPlace& own) { return own.place.ticket == ticket; });
   }
   Tickets order(const Holdings& held = {}, const Oneself* oneself = nullptr) {
-    EXPECT_TRUE(roster_.read(box_.line, 0));
+    EXPECT_TRUE(roster_.read(box_.line, 0, 0));
     Turns turns(box_.line, roster_, 0, {.order = LineOrder::turns, .held = held}, oneself,
                 records_);
     Tickets tickets;
@@ -41,7 +41,7 @@ class TurnsTest : public testing::Test {
     return tickets;
   }
   Standing standing(Ticket ticket, uid_t user, const Holdings& held = {}) {
-    EXPECT_TRUE(roster_.read(box_.line, 0));
+    EXPECT_TRUE(roster_.read(box_.line, 0, 0));
     return standing_of({.ticket = ticket, .uid = user, .criteria = {}}, box_.line, roster_, 0,
                        {.order = LineOrder::turns, .held = held})
         .value();
@@ -56,7 +56,7 @@ TEST_F(TurnsTest, WhoCameBeforeAReadingIsKnownOnce) {
   join(kBob);
   ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
   join(kAlice);
-  ASSERT_TRUE(roster_.read(box_.line, 0));
+  ASSERT_TRUE(roster_.read(box_.line, 0, 0));
   join(kBob);
   ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
   EXPECT_EQ(known().size(), 3U);
@@ -71,6 +71,29 @@ TEST_F(TurnsTest, CatchesUpWithThoseThatHaveComeSince) {
   EXPECT_FALSE(roster_.contains(second));
   ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
   EXPECT_EQ(known(), (Tickets{first, second, third}));
+}
+
+TEST_F(TurnsTest, CatchesUpWithThoseThatCameWhileItWasRead) {
+  const Ticket first = join(kBob);
+  const Ticket coming = join(kBob);
+  const std::string name = box_.queue_path(place_name({.ticket = coming, .within = 0}));
+  ASSERT_EQ(::rename(name.c_str(), (name + ".hidden").c_str()), 0);  // counted, and not yet there
+  ASSERT_TRUE(roster_.read(box_.line, 0, coming));
+  EXPECT_TRUE(roster_.is_complete());
+  EXPECT_EQ(known(), Tickets{first});
+  ASSERT_EQ(::rename((name + ".hidden").c_str(), name.c_str()), 0);
+  const Ticket last = join(kAlice);
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  EXPECT_EQ(known(), (Tickets{first, coming, last}));
+}
+
+TEST_F(TurnsTest, NobodyIsKnownTwice) {
+  const Ticket first = join(kBob);
+  const Ticket counted = join(kBob);
+  const Ticket last = join(kAlice);
+  ASSERT_TRUE(roster_.read(box_.line, 0, counted));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  EXPECT_EQ(known(), (Tickets{first, counted, last}));
 }
 
 TEST_F(TurnsTest, CatchesUpAlsoWhereMuchHasHappened) {
@@ -113,7 +136,7 @@ TEST_F(TurnsTest, OneThatHasLeftIsDroppedWhenItIsMet) {
 }
 
 TEST_F(TurnsTest, OneselfIsThereAlsoBeforeTheRosterKnows) {
-  ASSERT_TRUE(roster_.read(box_.line, 0));
+  ASSERT_TRUE(roster_.read(box_.line, 0, 0));
   const Ticket own = join(kBob);
   const Oneself me{.ticket = own, .uid = kBob, .criteria = {}};
   Turns turns(box_.line, roster_, 0, {}, &me, records_);

@@ -284,7 +284,7 @@ class Waiter {
     // Nobody gets a lower ticket than the leader but a waiter that was passed over, and that one is
     // its predecessor.
     if (leader() != nullptr && place_ && !predecessor_end_) return LineFound{};
-    Result<Ahead> ahead = line_.ahead_of(place_ ? place_->place : Place{.within = within_});
+    Result<Ahead> ahead = who_is_ahead(guard);
     if (!ahead) return fail(ahead.error());
     if (guard != nullptr) line_.clear(*guard, *ahead);
     const Ticket predecessor = ahead->predecessor ? ahead->predecessor->ticket : 0;
@@ -301,6 +301,19 @@ class Waiter {
       follower()->stand_behind(*ahead);
     }
     return LineFound{.last_ticket = ahead->last_ticket, .places = std::move(ahead->line)};
+  }
+
+  /// To read all names takes long in a long line: one that knows who stands in it need not.
+  Result<Ahead> who_is_ahead(const MutexGuard* guard) {
+    if (guard == nullptr || !place_ || !roster_.is_complete()) {
+      return line_.ahead_of(place_ ? place_->place : Place{.within = within_});
+    }
+    if (Status known = roster_.catch_up(*guard, line_, within_); !known) return fail(known.error());
+    std::vector<Place> line;
+    for (const Queued& queued : roster_.places()) {
+      line.push_back({.ticket = queued.ticket, .within = within_});
+    }
+    return line_.ahead_of(place_->place, std::move(line));
   }
 
   /// Our turn by the line's rule. The line is read only if there is anything to be had, and the
@@ -483,9 +496,10 @@ class Waiter {
   }
 
   void report_position() {
+    position_due_.reset();
     if (!observer_.wants_position() || !place_) return;
     const Result<ClaimScan> scan = claims_.scan();
-    if (!scan || !seen_.read(line_, within_)) return;
+    if (!scan || !seen_.read(line_, within_, 0)) return;
     const Result<Standing> standing = standing_of(oneself(), line_, seen_, within_,
                                                   turn_rule(scan->live, read_line_policy(dir_)));
     if (!standing) return;
@@ -533,6 +547,7 @@ class Waiter {
     calls_.add_to(set);
     if (deadline_) set.until(*deadline_);
     if (observer_.tick().count() > 0) set.until(next_tick_);
+    if (position_due_) set.until(*position_due_);
     return ids;
   }
 
@@ -547,11 +562,8 @@ class Waiter {
 
   /// Is it time to look at the devices?
   Result<bool> woke(const WaitSet& set, const Descriptors& ids) {
-    const Result<bool> rung = set.fired(ids.bell) ? hear_bell() : Result<bool>(false);
-    if (!rung) return fail(rung.error());
-    bool look = *rung;
     const auto now = Clock::now();
-    look = calls_.woke(now, line_, place_->place) || look;
+    bool look = calls_.woke(now, line_, place_->place);
     bool line_changed = set.fired(ids.predecessor);
     if (leader() != nullptr) {
       look = leader()->woke(set, now) || look;
@@ -560,11 +572,17 @@ class Waiter {
       look = look || wake == Follower::Wake::look;
       line_changed = line_changed || wake == Follower::Wake::check_line;
     }
+    if (look || set.fired(ids.bell)) {
+      const Result<bool> rung = hear_bell(look);
+      if (!rung) return fail(rung.error());
+      look = look || *rung;
+    }
     if (line_changed) {
       const Result<bool> leads = check_line(set.fired(ids.predecessor));
       if (!leads) return fail(leads.error());
       look = look || *leads;
     }
+    if (!look && position_due_ && now >= *position_due_) report_position();
     if (!look && observer_.tick().count() > 0 && now >= next_tick_) {
       next_tick_ = now + observer_.tick();
       observer_.ticked();
@@ -573,15 +591,16 @@ class Waiter {
   }
 
   /// Empties the bell, before the look: a ring during the look is heard after it. Is it for a look?
-  Result<bool> hear_bell() {
+  /// `looks`: there will be one anyway.
+  Result<bool> hear_bell(bool looks) {
     const nanoseconds since_look = Clock::now() - last_look_;
-    if (since_look < timing::kBetweenRings && may_be_rung(place_->bell.get())) {
+    if (!looks && since_look < timing::kBetweenRings && may_be_rung(place_->bell.get())) {
       pause_for(timing::kBetweenRings - since_look);
     }
     const Heard heard = answer_bell(place_->bell.get());
     if (heard == Heard::ring && leader() != nullptr) leader()->rung();
     if (heard != Heard::next || follower() == nullptr) return heard == Heard::ring;
-    const Result<bool> watched = follower()->is_next(post());
+    const Result<bool> watched = follower()->is_next(post(), mutex_.peek().last_ticket);
     if (!watched) return fail(watched.error());
     return !*watched;
   }
@@ -591,7 +610,9 @@ class Waiter {
     if (const auto found = find_place(nullptr); !found) return fail(found.error());
     if (leader() != nullptr) return true;
     const bool near = length_ahead_ < timing::kLineCheckSpread;
-    if (changed || near || ++checks_ % kChecksPerPosition == 0) report_position();
+    if (changed || near || ++checks_ % kChecksPerPosition == 0) {
+      if (!position_due_) position_due_ = Clock::now() + timing::kTellPosition;
+    }
     const Result<bool> watched = follower()->checked_line(post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;
@@ -641,9 +662,10 @@ class Waiter {
   const std::optional<Clock::time_point> deadline_;
   Clock::time_point last_look_;
   Clock::time_point next_tick_;
-  std::size_t length_ahead_ = 0;  // of the line, at the last scan
-  Roster seen_;                   // as the last position was told by
-  unsigned checks_ = 0;           // of the line, without that
+  std::size_t length_ahead_ = 0;                   // of the line, at the last scan
+  Roster seen_;                                    // as the last position was told by
+  unsigned checks_ = 0;                            // of the line, without that
+  std::optional<Clock::time_point> position_due_;  // when it is to be told again
 
   std::optional<OwnPlace> place_;
   std::vector<UniqueFd> reserved_;  // for what make_ready says, given back when it is needed

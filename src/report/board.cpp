@@ -82,7 +82,7 @@ BoardRow make_row(const Device& device, std::vector<BoardClaim> claims) {
 Status add_waiters(const Line& line, Ticket within, const TurnRule& turn_rule, LineRule* rule,
                    std::vector<BoardWaiter>& waiters) {
   Roster roster;
-  if (Status read = roster.read(line, within); !read) return read;
+  if (Status read = roster.read(line, within, 0); !read) return read;
   WaiterRecords records;
   Turns turns(line, roster, within, turn_rule, nullptr, records);
   for (;;) {
