@@ -90,9 +90,11 @@ for card in "$@"; do
     file=$JUDGE/$kind/$group$card
     eval "exec $fd>>$file"
     if ! flock -n$mode $fd; then
-        mapfile -t holders <"$file.holders"
-        say busy $number $card "${holders[@]}"
-        flock -w 0.2 -$mode $fd || say overlap $number $card "${holders[@]}"
+        taken=$EPOCHREALTIME overlap=
+        flock -w 0.2 -$mode $fd || overlap=yes
+        mapfile -t holders <"$file.holders"  # only now has whoever had just taken it said so
+        say busy $number $card "${holders[@]}" @$taken
+        [ -z "$overlap" ] || say overlap $number $card "${holders[@]}"
     fi
     if [ $mode = x ]; then echo $number >"$file.holders"; else echo $number >>"$file.holders"; fi
     [ -z "$CLOSES" ] || alone="$alone $fd>&-"  # what outlives such a job has no claim, and no lock
@@ -965,7 +967,9 @@ def check_what_judges_said(run, said):
             too_much = (job.parts[int(words[1])] or 0) > (job.share or USABLE_MIB)
             if words[2] != ("3" if too_much else "0") and not (job.killed or words[2] == "5" and full):
                 run.failures.append(f"a part of it ended with {words[2]} {job.errors!r}: {job}")
-        elif what in ("busy", "overlap"):
+        elif what == "busy":
+            check_lock(run, what, words[:-1], float(words[-1].removeprefix("@")))
+        elif what == "overlap":
             check_lock(run, what, words, when)
 
 
@@ -984,8 +988,10 @@ def check_lock(run, what, words, when):
         run.figures["locks that outlived their claim"] += 1
         return
     since = "at" if what == "busy" else "until"
+    near = [line for line in run.log.read_text().splitlines() if abs(float(line.split()[-1]) - when) < 0.5]
     run.failures.append(f"two {'parts of a job' if '.' in name else 'jobs'} on card {card} {since} {when:.6f}: {name}, {job} "
-                        f"and {', '.join(f'{name}, {holder}' for name, holder in zip(names, holders))}")
+                        f"and {', '.join(f'{name}, {holder}' for name, holder in zip(names, holders))}; "
+                        f"what all said then: {'; '.join(near)}")
 
 
 def check_shares(run):
