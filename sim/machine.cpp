@@ -150,6 +150,14 @@ bool parse_pci(Text text, PciAddress& pci) {
          take_hex(text, '.', 0x1F, pci.device) && take_hex(text, '\0', 7, pci.function);
 }
 
+// "8.9"
+bool parse_capability(Text text, Gpu& gpu) {
+  const size_t dot = text.find('.');
+  return dot != Text::npos &&
+         parse_number(text.substr(0, dot), uint32_t{99}, gpu.capability_major) &&
+         parse_number(text.substr(dot + 1), uint32_t{99}, gpu.capability_minor);
+}
+
 bool parse_compute_mode(Text text, uint32_t& mode) {
   if (text == "default") {
     mode = 0;
@@ -224,6 +232,9 @@ void set_defaults(int index, Gpu& gpu) {
   set_default_uuid(index, gpu.uuid);
   gpu.pci.bus = static_cast<uint32_t>(index) + 1;
   gpu.minor = kNoMinor;
+  gpu.capability_major = 8;
+  gpu.capability_minor = 9;
+  gpu.numa_node = kNoNode;
   gpu.memory_mib = 46068;
   gpu.reserved_mib = 600;
   gpu.persistence = true;
@@ -232,6 +243,25 @@ void set_defaults(int index, Gpu& gpu) {
 enum class Assigned { yes, bad_value, unknown_key };
 
 Assigned assigned(bool good) { return good ? Assigned::yes : Assigned::bad_value; }
+
+// What is wrong with it.
+Assigned assign_fault(Gpu& gpu, Text key, Text value) {
+  if (key == "recovery") return assigned(parse_number(value, uint32_t{99}, gpu.recovery_action));
+  if (key == "remap_pending") return assigned(parse_flag(value, gpu.remap_pending));
+  if (key == "remap_failed") return assigned(parse_flag(value, gpu.remap_failed));
+  if (key == "retire_pending") return assigned(parse_flag(value, gpu.retire_pending));
+  if (key == "lost") return assigned(parse_flag(value, gpu.lost));
+  if (key == "handle_error") return assigned(parse_error_code(value, gpu.handle_error));
+  if (key == "memory_error") return assigned(parse_error_code(value, gpu.memory_error));
+  if (key == "memory_v2_error") return assigned(parse_error_code(value, gpu.memory_v2_error));
+  if (key == "util_error") return assigned(parse_error_code(value, gpu.util_error));
+  if (key == "process_error") return assigned(parse_error_code(value, gpu.process_error));
+  if (key == "process_memory") {
+    gpu.process_memory_unknown = value == "unknown";
+    return assigned(gpu.process_memory_unknown || value == "known");
+  }
+  return Assigned::unknown_key;
+}
 
 Assigned assign(Gpu& gpu, Text key, Text value) {
   if (key == "name") return assigned(copy_text(value, gpu.name));
@@ -246,19 +276,9 @@ Assigned assign(Gpu& gpu, Text key, Text value) {
   if (key == "mode") return assigned(parse_compute_mode(value, gpu.compute_mode));
   if (key == "mig") return assigned(parse_mig(value, gpu.mig));
   if (key == "persistence") return assigned(parse_flag(value, gpu.persistence));
-  if (key == "recovery") return assigned(parse_number(value, uint32_t{99}, gpu.recovery_action));
-  if (key == "remap_pending") return assigned(parse_flag(value, gpu.remap_pending));
-  if (key == "lost") return assigned(parse_flag(value, gpu.lost));
-  if (key == "handle_error") return assigned(parse_error_code(value, gpu.handle_error));
-  if (key == "memory_error") return assigned(parse_error_code(value, gpu.memory_error));
-  if (key == "memory_v2_error") return assigned(parse_error_code(value, gpu.memory_v2_error));
-  if (key == "util_error") return assigned(parse_error_code(value, gpu.util_error));
-  if (key == "process_error") return assigned(parse_error_code(value, gpu.process_error));
-  if (key == "process_memory") {
-    gpu.process_memory_unknown = value == "unknown";
-    return assigned(gpu.process_memory_unknown || value == "known");
-  }
-  return Assigned::unknown_key;
+  if (key == "capability") return assigned(parse_capability(value, gpu));
+  if (key == "numa_node") return assigned(parse_number(value, uint32_t{1023}, gpu.numa_node));
+  return assign_fault(gpu, key, value);
 }
 
 Assigned assign(StaticProcess& process, Text key, Text value) {

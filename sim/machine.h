@@ -26,6 +26,7 @@ struct PciAddress {
 enum class Mig { unsupported, disabled, enabled };
 
 inline constexpr uint32_t kNoMinor = UINT32_MAX;
+inline constexpr uint32_t kNoNode = UINT32_MAX;
 
 // The list that a process is in. A client of an MPS server may be in that of compute processes,
 // too.
@@ -53,6 +54,11 @@ struct Gpu {
   Mig mig;
   bool persistence;
   bool remap_pending;
+  bool remap_failed;
+  bool retire_pending;
+  uint32_t capability_major;  // compute capability
+  uint32_t capability_minor;
+  uint32_t numa_node;  // of its memory; kNoNode: the kernel does not manage that
   bool reserved_in_used;
   bool lost;
   bool process_memory_unknown;

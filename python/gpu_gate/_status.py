@@ -52,6 +52,7 @@ class Gpu:
     claim: GpuClaim | None  # the first of `claims`
     claims: tuple[GpuClaim, ...]  # several where they share it, or where jobs have parts with claims of their own
     health: str  # "ok", "lost", "reset_required", "prohibited", "mig", "unreadable"
+    repair: str | None  # failed memory that it works without: "remap_pending", "retire_pending", "remap_failed"
     error: str | None  # why it cannot be read
 
 

@@ -362,8 +362,13 @@ Return read_field(const sim::Gpu& gpu, uint32_t field, uint32_t& value) {
   switch (field) {
     case kFieldRemappedCorrectable:
     case kFieldRemappedUncorrectable:
-    case kFieldRemappedFailure:
       value = 0;
+      return kSuccess;
+    case kFieldRemappedFailure:
+      value = gpu.remap_failed ? 1 : 0;
+      return kSuccess;
+    case kFieldRetirePending:
+      value = gpu.retire_pending ? 1 : 0;
       return kSuccess;
     case kFieldRemappedPending:
       value = gpu.remap_pending ? 1 : 0;
@@ -585,6 +590,15 @@ Return nvmlDeviceGetPersistenceMode(nvml_sim::Device device, uint32_t* mode) {
   });
 }
 
+Return nvmlDeviceGetCudaComputeCapability(nvml_sim::Device device, int* major, int* minor) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (major == nullptr || minor == nullptr) return nvml_sim::kInvalidArgument;
+    *major = static_cast<int>(gpu.capability_major);
+    *minor = static_cast<int>(gpu.capability_minor);
+    return nvml_sim::kSuccess;
+  });
+}
+
 Return nvmlDeviceGetComputeRunningProcesses(nvml_sim::Device device, uint32_t* count,
                                             nvml_sim::ProcessV1* processes) {
   return nvml_sim::get_processes(__func__, device, sim::ProcessKind::compute, count, processes);
@@ -682,7 +696,7 @@ Return nvmlDeviceGetRemappedRows(nvml_sim::Device device, uint32_t* correctable,
     *correctable = 0;
     *uncorrectable = gpu.remap_pending ? 1 : 0;
     *is_pending = gpu.remap_pending ? 1 : 0;
-    *failure_occurred = 0;
+    *failure_occurred = gpu.remap_failed ? 1 : 0;
     return nvml_sim::kSuccess;
   });
 }
@@ -700,6 +714,15 @@ Return nvmlDeviceGetConfComputeMemSizeInfo(nvml_sim::Device device,
 #endif
 
 #if NVML_SIM_RELEASE > 535
+
+Return nvmlDeviceGetNumaNodeId(nvml_sim::Device device, uint32_t* node) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (node == nullptr) return nvml_sim::kInvalidArgument;
+    if (gpu.numa_node == sim::kNoNode) return nvml_sim::kNotSupported;
+    *node = gpu.numa_node;
+    return nvml_sim::kSuccess;
+  });
+}
 
 Return nvmlDeviceGetRunningProcessDetailList(nvml_sim::Device device,
                                              nvml_sim::ProcessDetailList* list) {

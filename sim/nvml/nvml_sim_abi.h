@@ -32,6 +32,7 @@ enum Return : int {
 enum ValueType : int { kValueUnsignedInt = 1 };
 
 enum Field : uint32_t {
+  kFieldRetirePending = 31,
   kFieldRemappedCorrectable = 142,
   kFieldRemappedUncorrectable = 143,
   kFieldRemappedPending = 144,
@@ -159,6 +160,8 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetUtilizationRates(nvml_sim::Device 
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetPersistenceMode(nvml_sim::Device device,
                                                               uint32_t* mode);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetCudaComputeCapability(nvml_sim::Device device,
+                                                                    int* major, int* minor);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeRunningProcesses(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGraphicsRunningProcesses(
@@ -193,6 +196,7 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetConfComputeMemSizeInfo(
 #endif
 
 #if NVML_SIM_RELEASE > 535
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetNumaNodeId(nvml_sim::Device device, uint32_t* node);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetRunningProcessDetailList(
     nvml_sim::Device device, nvml_sim::ProcessDetailList* list);
 #endif

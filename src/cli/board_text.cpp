@@ -54,6 +54,9 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
   if (told && device.health != Health::ok) {
     lines.push_back({.before = "", .command = health_text(device), .after = ""});
   }
+  if (device.repair != Repair::none) {
+    lines.push_back({.before = "", .command = repair_text(device), .after = ""});
+  }
   for (const BoardClaim& claim : row.claims) {
     Said said = claimant_said(claim.claimant, now, claim.used_mib);
     if (claim.inside) said.before.insert(0, "  inside it, ");

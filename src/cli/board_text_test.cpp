@@ -240,6 +240,17 @@ TEST(BoardText, SaysWhyAGpuCannotBeUsedAheadOfWhoIsOnIt) {
   }
 }
 
+TEST(BoardText, SaysWhatAGpuWaitsForAheadOfWhoIsOnIt) {
+  Device device = card(0);
+  for (const Repair repair :
+       {Repair::remap_pending, Repair::retire_pending, Repair::remap_failed}) {
+    device.repair = repair;
+    const Texts users =
+        users_of(board_row(device, {board_claim(5, claimant("alice", job(1, "x", kNow)))}));
+    EXPECT_EQ(users, (Texts{repair_text(device), "alice: x (pid 1, 0s)"}));
+  }
+}
+
 TEST(BoardText, ShowsTheDriversOwnWordsForALostGpu) {
   const Texts users = users_of(board_row(unhealthy(Health::lost, "GPU is lost (15)")));
   ASSERT_EQ(users.size(), 1U);

@@ -30,6 +30,20 @@ const char* health_word(Health health) {
   return "";
 }
 
+Json repair_json(Repair repair) {
+  switch (repair) {
+    case Repair::none:
+      break;
+    case Repair::remap_pending:
+      return "remap_pending";
+    case Repair::retire_pending:
+      return "retire_pending";
+    case Repair::remap_failed:
+      return "remap_failed";
+  }
+  return nullptr;
+}
+
 Json claim_json(const BoardClaim& claim) {
   Json json{{"user", claim.claimant.user}, {"uid", claim.claimant.uid}, {"pid", nullptr},
             {"command", nullptr},          {"since", nullptr},          {"devices", claim.devices},
@@ -78,6 +92,7 @@ std::string status_json(const Board& board) {
               {"claim", nullptr},
               {"claims", Json::array()},
               {"health", health_word(device.health)},
+              {"repair", repair_json(device.repair)},
               {"accessible", device.accessible}};
     if (device.memory_reserved_mib) json["memory_reserved_mb"] = *device.memory_reserved_mib;
     if (device.index < 0) json["index"] = json["accessible"] = nullptr;

@@ -49,11 +49,24 @@ TEST(StatusJson, HasAnObjectForEachGpuInOrder) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(list[static_cast<std::size_t>(i)]["index"], i);
 }
 
+TEST(StatusJson, TellsWhatAGpuWaitsFor) {
+  Device device = card(0);
+  EXPECT_EQ(status_of(board_row(device))["repair"], nullptr);
+  const std::pair<Repair, const char*> words[] = {{Repair::remap_pending, "remap_pending"},
+                                                  {Repair::retire_pending, "retire_pending"},
+                                                  {Repair::remap_failed, "remap_failed"}};
+  for (const auto& [repair, word] : words) {
+    device.repair = repair;
+    EXPECT_EQ(status_of(board_row(device))["repair"], word);
+    EXPECT_EQ(status_of(board_row(device))["health"], "ok");
+  }
+}
+
 TEST(StatusJson, HasEveryKeyWhateverIsKnown) {
   EXPECT_EQ(keys_of(status_of(board_row(Device{}))),
             (std::set<std::string>{"index", "name", "uuid", "memory_total_mb", "memory_used_mb",
                                    "memory_free_mb", "memory_reserved_mb", "utilization_pct",
-                                   "pci_bus_id", "processes", "claim", "claims", "health",
+                                   "pci_bus_id", "processes", "claim", "claims", "health", "repair",
                                    "accessible"}));
 }
 

@@ -148,6 +148,20 @@ std::string health_text(const Device& device) {
   return "";
 }
 
+std::string repair_text(const Device& device) {
+  switch (device.repair) {
+    case Repair::none:
+      return "";
+    case Repair::remap_pending:
+      return "failed memory is replaced at the next reset (nvidia-smi -r)";
+    case Repair::retire_pending:
+      return "failed memory is retired at the next reset (nvidia-smi -r)";
+    case Repair::remap_failed:
+      return "failed memory could not be replaced: the GPU should be exchanged";
+  }
+  return "";
+}
+
 std::string unknown_size_text(const Device& device) {
   const std::string health = device.health == Health::ok ? "" : health_text(device) + "; ";
   return health + "how much memory it has is not known";
@@ -188,6 +202,7 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
     case Fit::not_allowed:
     case Fit::mig:
     case Fit::too_small:
+    case Fit::size_unknown:
       return "";  // never_reason has said it
     case Fit::unhealthy:
       return health_text(device);
@@ -260,6 +275,9 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
       break;
   }
   if (fit == Fit::mig) return health_text(device);
+  if (fit == Fit::size_unknown) {
+    return "how much memory it has cannot be told; ask for it without --min-free-mb and --share";
+  }
   if (fit == Fit::too_small) {
     return fmt::format("{} MiB in {}, {} MiB asked for", most_mib(device, request).value_or(0),
                        request.outer_share_mib ? "the share of this job" : "all",

@@ -76,6 +76,9 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
 /// Why a device is unhealthy, in words.
 std::string health_text(const Device& device);
 
+/// "failed memory is replaced at the next reset"; "" where none has failed.
+std::string repair_text(const Device& device);
+
 /// Why a device is not hoped for where memory is asked for that no device of known size has.
 std::string unknown_size_text(const Device& device);
 

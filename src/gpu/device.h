@@ -33,6 +33,14 @@ enum class Health {
   unreadable,      // its state cannot be read; `error` says why
 };
 
+/// What a device that works waits for, since memory of it has failed.
+enum class Repair {
+  none,
+  remap_pending,   // rows are replaced at its next reset
+  retire_pending,  // likewise pages, on older devices
+  remap_failed,    // no rows are left to replace those: it is to be exchanged
+};
+
 /// A GPU, or an instance of one, as it was at one moment. Plain values, which the other folders
 /// decide on.
 struct Device {
@@ -52,6 +60,7 @@ struct Device {
   bool accessible = true;  // this user may open its device node, as far as can be told
   bool exclusive = false;  // compute mode EXCLUSIVE_PROCESS: a second process cannot compute on it
   Health health = Health::ok;
+  Repair repair = Repair::none;
   std::string error;  // why it is unreadable or lost, in words
 };
 

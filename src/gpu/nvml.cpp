@@ -53,6 +53,8 @@ struct Api {
   nvml::NumberFn* persistence_mode = nullptr;
   nvml::MigModeFn* mig_mode = nullptr;
   nvml::FieldsFn* fields = nullptr;
+  nvml::CapabilityFn* compute_capability = nullptr;
+  nvml::NumberFn* numa_node = nullptr;
   ProcessList compute_processes;
   ProcessList mps_processes;  // the clients of an MPS server
   ProcessList graphics_processes;
@@ -64,6 +66,8 @@ struct Card {
   Device identity;
   std::uint64_t pci_order = 0;
   unsigned nvml_index = 0;
+  bool integrated = false;  // in one chip with the CPU
+  bool numa_node = false;   // the kernel manages its memory (GH200, GB200)
 };
 
 template <class Function>
@@ -122,6 +126,8 @@ const char* load_api(void* library, Api& api) {
   load(library, api.persistence_mode, {"nvmlDeviceGetPersistenceMode"});
   load(library, api.mig_mode, {"nvmlDeviceGetMigMode"});
   load(library, api.fields, {"nvmlDeviceGetFieldValues"});
+  load(library, api.compute_capability, {"nvmlDeviceGetCudaComputeCapability"});
+  load(library, api.numa_node, {"nvmlDeviceGetNumaNodeId"});
   api.compute_processes = load_process_list(library, "nvmlDeviceGetComputeRunningProcesses");
   api.mps_processes = load_process_list(library, "nvmlDeviceGetMPSComputeRunningProcesses");
   api.graphics_processes = load_process_list(library, "nvmlDeviceGetGraphicsRunningProcesses");
@@ -304,6 +310,10 @@ class NvmlSource final : public GpuSource {
       device.error = "nvmlDeviceGetUUID: '" + device.uuid + "' is not a UUID";
       device.uuid.clear();
     }
+    card.integrated = is_integrated(card.handle);
+    unsigned node = 0;
+    card.numa_node =
+        api_.numa_node != nullptr && api_.numa_node(card.handle, &node) == nvml::kSuccess;
     unsigned minor = 0;
     if (api_.minor != nullptr && api_.minor(card.handle, &minor) == nvml::kSuccess) {
       device.accessible = node_accessible(paths_.devices, minor);
@@ -311,12 +321,27 @@ class NvmlSource final : public GpuSource {
     return card;
   }
 
+  /// Those of Jetson Orin (8.7), Jetson Thor (11.0) and GB10 (12.1) are parts of a system on a
+  /// chip. (The table of compute capabilities in the CUDA C++ Programming Guide; NVML has no such
+  /// query.)
+  bool is_integrated(nvml::DeviceHandle handle) const {
+    int major = 0;
+    int minor = 0;
+    if (api_.compute_capability == nullptr ||
+        api_.compute_capability(handle, &major, &minor) != nvml::kSuccess) {
+      return false;
+    }
+    constexpr std::array kIntegrated{std::pair(8, 7), std::pair(11, 0), std::pair(12, 1)};
+    return std::find(kIntegrated.begin(), kIntegrated.end(), std::pair(major, minor)) !=
+           kIntegrated.end();
+  }
+
   /// One card's state. Every failure ends in the Device, never in an Error.
   Device read_card(const Card& card) {
     Device device = card.identity;
     if (card.handle == nullptr || device.uuid.empty()) return device;
     if (is_mig_on(card.handle)) device.health = Health::mig;
-    if (!read_memory(card.handle, device)) return device;
+    if (!read_memory(card, device)) return device;
     read_processes(card.handle, device);
     nvml::Utilization utilization{};
     if (api_.utilization != nullptr &&
@@ -335,7 +360,28 @@ class NvmlSource final : public GpuSource {
   }
 
   /// False if the card failed so badly that nothing more need be asked.
-  bool read_memory(nvml::DeviceHandle handle, Device& device) {
+  bool read_memory(const Card& card, Device& device) {
+    const nvml::Return code = ask_memory(card.handle, device);
+    if (code != nvml::kSuccess && code != nvml::kNotSupported) {
+      return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
+    }
+    // A card that shares the system's memory (GB10, Jetson) has none of its own to report, or
+    // reports that of the system, where what is free is only what nothing is kept in.
+    device.shares_system_memory = card.numa_node;
+    if (code == nvml::kSuccess && !card.integrated) return true;
+    const std::int64_t system_mib = meminfo_mib(paths_.meminfo, "MemTotal");
+    if (code == nvml::kSuccess &&
+        std::abs(device.memory_total_mib - system_mib) > system_mib / 100) {
+      return true;
+    }
+    device.shares_system_memory = true;
+    device.memory_reserved_mib.reset();
+    set_memory(device, system_mib, meminfo_mib(paths_.meminfo, "MemAvailable"));
+    return true;
+  }
+
+  /// The memory as NVML tells it. kNotSupported: it says that there is none.
+  nvml::Return ask_memory(nvml::DeviceHandle handle, Device& device) {
     nvml::MemoryV2 v2{};
     v2.version = nvml::kMemoryV2Version;
     // The v2 query exists but fails on some drivers (13 on 510.39, 999 on WSL): any failure but a
@@ -345,24 +391,16 @@ class NvmlSource final : public GpuSource {
       if (code == nvml::kSuccess && v2.total > 0) {
         device.memory_reserved_mib = to_mib(v2.reserved);
         set_memory(device, to_mib(v2.total), to_mib(v2.free));
-        return true;
+        return code;
       }
-      if (code == nvml::kGpuIsLost) return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
+      if (code == nvml::kGpuIsLost) return code;
     }
     nvml::Memory v1{};
     const nvml::Return code = api_.memory(handle, &v1);
-    if (code == nvml::kSuccess && v1.total > 0) {
-      set_memory(device, to_mib(v1.total), to_mib(v1.free));
-      return true;
-    }
-    if (code != nvml::kSuccess && code != nvml::kNotSupported) {
-      return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
-    }
-    // A card that shares the system's memory (GB10, Jetson) has no memory of its own to report.
-    device.shares_system_memory = true;
-    set_memory(device, meminfo_mib(paths_.meminfo, "MemTotal"),
-               meminfo_mib(paths_.meminfo, "MemAvailable"));
-    return true;
+    if (code != nvml::kSuccess) return code;
+    if (v1.total == 0) return nvml::kNotSupported;
+    set_memory(device, to_mib(v1.total), to_mib(v1.free));
+    return code;
   }
 
   /// What is in use is the rest: nvml.h has two opinions on whether its own `used` includes what
@@ -430,13 +468,28 @@ class NvmlSource final : public GpuSource {
       }
       device.exclusive = mode == nvml::kComputeModeExclusive;
     }
-    nvml::FieldValue field{};
-    field.field = nvml::kFieldRecoveryAction;
-    // Any action but 0 (none) asks for a reset, a drain or a reboot; newer drivers add more.
-    if (api_.fields != nullptr && api_.fields(handle, 1, &field) == nvml::kSuccess &&
-        field.status == nvml::kSuccess && field.value.u32 != 0) {
-      device.health = Health::reset_required;
+    read_fields(handle, device);
+  }
+
+  void read_fields(nvml::DeviceHandle handle, Device& device) {
+    std::array<nvml::FieldValue, 4> fields{};
+    fields[0].field = nvml::kFieldRecoveryAction;
+    fields[1].field = nvml::kFieldRemapFailure;
+    fields[2].field = nvml::kFieldRemapPending;
+    fields[3].field = nvml::kFieldRetirePending;
+    if (api_.fields == nullptr ||
+        api_.fields(handle, std::ssize(fields), fields.data()) != nvml::kSuccess) {
+      return;
     }
+    const auto is_set = [](const nvml::FieldValue& field) {
+      return field.status == nvml::kSuccess && field.value.u32 != 0;
+    };
+    // Any action but 0 (none) asks for a reset, a drain or a reboot; newer drivers add more.
+    if (is_set(fields[0])) device.health = Health::reset_required;
+    device.repair = is_set(fields[1])   ? Repair::remap_failed
+                    : is_set(fields[2]) ? Repair::remap_pending
+                    : is_set(fields[3]) ? Repair::retire_pending
+                                        : Repair::none;
   }
 
   std::string text(nvml::TextFn* query, nvml::DeviceHandle handle, unsigned size) {

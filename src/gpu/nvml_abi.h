@@ -24,6 +24,9 @@ constexpr unsigned kComputeModeExclusive = 3;    // EXCLUSIVE_PROCESS
 constexpr unsigned kPersistenceOff = 0;          // NVML_FEATURE_DISABLED
 constexpr unsigned kUuidSize = 96;               // NVML_DEVICE_UUID_V2_BUFFER_SIZE
 constexpr unsigned kNameSize = 96;               // NVML_DEVICE_NAME_V2_BUFFER_SIZE
+constexpr unsigned kFieldRetirePending = 31;     // NVML_FI_DEV_RETIRED_PENDING
+constexpr unsigned kFieldRemapPending = 144;     // NVML_FI_DEV_REMAPPED_PENDING (R450+)
+constexpr unsigned kFieldRemapFailure = 145;     // NVML_FI_DEV_REMAPPED_FAILURE (R450+)
 constexpr unsigned kFieldRecoveryAction = 230;   // NVML_FI_DEV_GET_GPU_RECOVERY_ACTION (R565+)
 constexpr std::uint64_t kUnknownMemory = ~0ULL;  // NVML_VALUE_NOT_AVAILABLE
 
@@ -90,6 +93,7 @@ using MemoryV2Fn = Return(DeviceHandle, MemoryV2*);
 using UtilizationFn = Return(DeviceHandle, Utilization*);
 using ProcessesFn = Return(DeviceHandle, unsigned*, void*);
 using MigModeFn = Return(DeviceHandle, unsigned*, unsigned*);
+using CapabilityFn = Return(DeviceHandle, int*, int*);
 using FieldsFn = Return(DeviceHandle, int, FieldValue*);
 
 }  // namespace gpu_gate::nvml

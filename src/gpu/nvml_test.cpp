@@ -186,6 +186,37 @@ TEST_F(Nvml, ACardThatSharesTheSystemsMemoryIsMeasuredByThat) {
   EXPECT_TRUE(found.shares_system_memory);
 }
 
+TEST_F(Nvml, AnIntegratedGpuThatReportsTheSystemsMemoryIsMeasuredByThat) {
+  folder_.write("meminfo", "MemTotal: 131072000 kB\nMemAvailable: 65536000 kB\n");
+  for (const char* capability : {"8.7", "11.0", "12.1"}) {
+    for (const char* memory : {"128000", "127000", "129000"}) {
+      const Device found = device(std::string("gpu used=120000 reserved=500 memory=") + memory +
+                                  " capability=" + capability + "\n");
+      EXPECT_EQ(found.memory_total_mib, 128000) << capability;
+      EXPECT_EQ(found.memory_free_mib, 64000) << memory;
+      EXPECT_FALSE(found.memory_reserved_mib);
+      EXPECT_TRUE(found.shares_system_memory);
+    }
+  }
+}
+
+TEST_F(Nvml, ACardAsLargeAsTheSystemsMemoryHasItsOwn) {
+  folder_.write("meminfo", "MemTotal: 47172632 kB\nMemAvailable: 1024 kB\n");  // 46067 MiB
+  const Device found = device("gpu\n");
+  EXPECT_EQ(found.memory_total_mib, 46068);
+  EXPECT_EQ(found.memory_free_mib, 46068 - 600);
+  EXPECT_FALSE(found.shares_system_memory);
+  EXPECT_FALSE(device("gpu memory=24000 capability=12.1\n").shares_system_memory);
+}
+
+TEST_F(Nvml, MemoryThatIsANumaNodeIsReportedAsItIsAndTheSystemsToo) {
+  const Device found = device("gpu used=7000 numa_node=1\n");
+  EXPECT_EQ(found.memory_total_mib, 46068);
+  EXPECT_EQ(found.memory_used_mib, 7000);
+  EXPECT_EQ(found.memory_reserved_mib, 600);
+  EXPECT_TRUE(found.shares_system_memory);
+}
+
 TEST_F(Nvml, SharedMemoryThatCannotBeReadIsOfUnknownSize) {
   const Device without_file = device("gpu memory=0 reserved=0\n");
   EXPECT_EQ(without_file.health, Health::ok);
@@ -406,8 +437,24 @@ TEST_F(Nvml, ADriverThatDoesNotKnowRecoveryActionsAsksForNone) {
   }
 }
 
-TEST_F(Nvml, ARowRemappingThatIsPendingAsksForNoReset) {
-  EXPECT_EQ(device("gpu remap_pending=1\n").health, Health::ok);
+TEST_F(Nvml, FailedMemoryThatWaitsForARepairIsToldAndIsNoIllness) {
+  const std::pair<const char*, Repair> repairs[] = {
+      {"remap_pending=1", Repair::remap_pending},
+      {"retire_pending=1", Repair::retire_pending},
+      {"remap_failed=1", Repair::remap_failed},
+      {"remap_failed=1 remap_pending=1 retire_pending=1", Repair::remap_failed},
+      {"util=3", Repair::none},
+  };
+  for (const auto& [keys, repair] : repairs) {
+    const Device found = device(std::string("gpu ") + keys + "\n");
+    EXPECT_EQ(found.repair, repair) << keys;
+    EXPECT_EQ(found.health, Health::ok) << keys;
+  }
+}
+
+TEST_F(Nvml, ADriverWithoutRecoveryActionsTellsOfRepairs) {
+  paths_.driver_library = driver("r535");
+  EXPECT_EQ(device("gpu remap_pending=1\n").repair, Repair::remap_pending);
 }
 
 TEST_P(EveryNvml, OnlyTheProhibitedComputeModeKeepsEverybodyOff) {

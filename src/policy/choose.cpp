@@ -12,7 +12,7 @@ auto rank(const Choice& choice, std::size_t position) {
   const Device& device = choice.snapshot.devices[position];
   const Occupancy& occupancy = choice.occupancy[position];
   const bool share = choice.criteria.share_mib.has_value();
-  return std::make_tuple(share && !occupancy.shared,
+  return std::make_tuple(device.repair != Repair::none, share && !occupancy.shared,
                          share ? room_mib(device, occupancy) : -device.memory_free_mib,
                          device.utilization_pct.value_or(kUnknown), device.index);
 }

@@ -17,7 +17,8 @@ struct Choice {
 };
 
 /// The best devices of the candidates (positions in the snapshot), as many as the criteria count,
-/// of at least as many candidates; in ascending order. For whole devices: most free memory first,
+/// of at least as many candidates; in ascending order. Those that wait for a repair come after
+/// all others. For whole devices: most free memory first,
 /// then lowest utilisation (an unknown one after all known ones), then lowest index. For shares:
 /// those that have shares already, then least room left (large room stays for large requests), then
 /// utilisation and index as above. Pure.

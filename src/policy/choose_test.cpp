@@ -40,6 +40,18 @@ TEST(Choose, MostFreeMemoryThenLeastBusyThenLowestIndex) {
   }
 }
 
+TEST(Choose, CardsThatWaitForARepairComeAfterAllOthers) {
+  Snapshot machine = alike(3);
+  machine.devices[0].memory_free_mib = 9000;
+  for (const Repair repair :
+       {Repair::remap_pending, Repair::retire_pending, Repair::remap_failed}) {
+    machine.devices[0].repair = repair;
+    EXPECT_EQ(choose({0, 1, 2}, 1, machine), Positions{1});
+    EXPECT_EQ(choose({0, 1, 2}, 2, machine), (Positions{1, 2}));
+    EXPECT_EQ(choose({0, 1}, 2, machine), (Positions{0, 1}));
+  }
+}
+
 TEST(Choose, TakesNothingButCandidates) {
   Snapshot machine = alike(4);
   machine.devices[0].memory_free_mib = 9000;

@@ -54,6 +54,7 @@ std::vector<GpuProcess> occupants(const Device& device) {
 }
 
 bool has_unowned_memory(const Device& device) {
+  if (device.shares_system_memory) return false;
   std::int64_t unowned = device.memory_used_mib;
   for (const GpuProcess& process : device.processes) {
     if (!process.memory_mib) return false;
@@ -63,7 +64,8 @@ bool has_unowned_memory(const Device& device) {
 }
 
 bool could_ever(Fit fit) {
-  return fit != Fit::not_allowed && fit != Fit::mig && fit != Fit::too_small;
+  return fit != Fit::not_allowed && fit != Fit::mig && fit != Fit::too_small &&
+         fit != Fit::size_unknown;
 }
 
 bool needs_time(Fit fit) {
@@ -88,6 +90,7 @@ Fit fit(const Device& device, const Request& request, const Occupancy& occupancy
   const auto most = most_mib(device, request);
   if (most && memory_asked_mib(criteria) > *most) return Fit::too_small;
   if (device.health != Health::ok) return Fit::unhealthy;
+  if (!most && memory_asked_mib(criteria) > 0) return Fit::size_unknown;
   if (occupancy.whole || (occupancy.shared && (!criteria.share_mib || device.exclusive))) {
     return Fit::claimed;
   }

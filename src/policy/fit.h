@@ -13,9 +13,10 @@ namespace gpu_gate {
 enum class Fit {
   usable,
   // Never on this machine:
-  not_allowed,  // in Request::barred
-  mig,          // MIG is on
-  too_small,    // less memory in all than asked for
+  not_allowed,   // in Request::barred
+  mig,           // MIG is on
+  too_small,     // less memory in all than asked for
+  size_unknown,  // memory is asked for, and how much it has cannot be told
   // Not as it is now:
   unhealthy,    // Device::health says why
   claimed,      // a live claim has it
@@ -50,7 +51,7 @@ constexpr std::int64_t kDesktopMemoryMib = 2048;
 std::vector<GpuProcess> occupants(const Device& device);
 
 /// Is more memory in use on the device than the processes have that the driver shows, besides what
-/// it reserves? No where it does not tell how much each has.
+/// it reserves? No where it does not tell how much each has, or the system uses it as well.
 bool has_unowned_memory(const Device& device);
 
 /// Is this device eligible for this request, with nobody else in line?

@@ -60,6 +60,33 @@ TEST(Fit, OnlyProcessesOccupyACardThatSharesTheSystemsMemory) {
   EXPECT_EQ(fit(machine.devices[0], wish(1), {}), Fit::occupied);
 }
 
+TEST(Fit, WhatTheSystemUsesOfItIsNobodysMemory) {
+  Snapshot machine = idle_machine(1);
+  machine.devices[0].memory_used_mib = 30000;
+  EXPECT_TRUE(has_unowned_memory(machine.devices[0]));
+  machine.devices[0].shares_system_memory = true;
+  EXPECT_FALSE(has_unowned_memory(machine.devices[0]));
+}
+
+TEST(Fit, MemoryOfACardThatCannotTellHowMuchItHasIsNeverThere) {
+  Snapshot machine = idle_machine(1);
+  machine.devices[0].memory_total_mib = machine.devices[0].memory_free_mib = 0;
+  machine.devices[0].memory_reserved_mib.reset();
+  machine.devices[0].shares_system_memory = true;
+  EXPECT_EQ(fit(machine.devices[0], wish(1), {}), Fit::usable);
+  Request request = wish(1);
+  request.criteria.min_free_mib = 1;
+  EXPECT_EQ(fit(machine.devices[0], request, {}), Fit::size_unknown);
+  request.criteria.min_free_mib = 0;
+  EXPECT_EQ(fit(machine.devices[0], request, {}), Fit::usable);
+  request = wish(1);
+  request.criteria.share_mib = 100;
+  EXPECT_EQ(fit(machine.devices[0], request, {}), Fit::size_unknown);
+  EXPECT_FALSE(could_ever(Fit::size_unknown));
+  machine.devices[0].health = Health::lost;  // it may tell when it is back
+  EXPECT_EQ(fit(machine.devices[0], request, {}), Fit::unhealthy);
+}
+
 TEST(Fit, WhatTheDriverReservesDoesNotCountAlsoWhereItDoesNotTell) {
   Snapshot machine = idle_machine(1);
   machine.devices[0].memory_reserved_mib.reset();

@@ -177,6 +177,54 @@ def test_a_card_that_asks_for_a_recovery_is_not_granted(make_box):
         assert box.status()[0]["health"] == "reset_required", action
 
 
+def test_a_card_with_failed_memory_is_taken_last_and_said_so(make_box):
+    box = make_box(cards=2)
+    for key, words in (("remap_pending", "failed memory is replaced at the next reset"),
+                       ("retire_pending", "failed memory is retired at the next reset"),
+                       ("remap_failed", "failed memory could not be replaced")):
+        box.set(0, **{key: 1})
+        assert granted(box) == "1", key
+        assert granted(box, "-n", "2") == "0,1", key
+        assert granted(box, "--only", "0") == "0", key
+        first, second = box.status()
+        assert (first["repair"], first["health"], second["repair"]) == (key, "ok", None)
+        assert words in box.run("status").out
+        box.set(0, **{key: 0})
+    assert "failed memory" not in box.run("status").out
+
+
+def meminfo_mib(field):
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    [kib] = [int(line.split()[1]) for line in lines if line.startswith(f"{field}:")]
+    return kib // 1024
+
+
+@pytest.mark.parametrize("keys", [{"memory_error": 3, "memory_v2_error": 3}, {"memory": 0, "reserved": 0},
+                                  {"memory": meminfo_mib("MemTotal"), "reserved": 0, "capability": "12.1"}],
+                         ids=["not supported", "none", "the system's"])
+def test_a_gpu_that_shares_the_systems_memory_is_measured_by_that(box, keys):
+    box.set(0, **keys, used=0)
+    total = meminfo_mib("MemTotal")
+    gpu, = box.status()
+    assert gpu["memory_total_mb"] == total
+    assert abs(gpu["memory_free_mb"] - meminfo_mib("MemAvailable")) < total / 10
+    assert granted(box) == "0"  # whatever the system uses of it
+    assert granted(box, "--min-free-mb", str(gpu["memory_free_mb"] // 2)) == "0"
+    assert granted(box, "--min-free-mb", str(total)) is None
+    assert box.run("run", "--min-free-mb", str(total + 1), "--", "true").status == 3
+    box.list_processes(f"gpu=0 pid={os.getpid()} memory=10")
+    assert granted(box) is None
+
+
+def test_memory_that_is_a_numa_node_does_not_make_a_gpu_busy_but_processes_do(box):
+    box.set(0, numa_node=1, used=9000)
+    assert granted(box) == "0"
+    assert granted(box, "--min-free-mb", "40000") is None
+    assert "no visible process" not in box.run("status").out
+    box.list_processes(f"gpu=0 pid={os.getpid()} memory=9000")
+    assert granted(box) is None
+
+
 def test_a_prohibited_card_is_not_granted_and_an_exclusive_one_is(make_box):
     box = make_box(cards=2)
     box.set(0, mode="prohibited")

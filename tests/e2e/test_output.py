@@ -266,7 +266,7 @@ def test_of_a_waiter_the_table_shows_the_command_that_it_waits_for(box):
 
 KEYS = {"index": int, "name": str, "uuid": str, "memory_total_mb": int, "memory_used_mb": int, "memory_free_mb": int,
         "memory_reserved_mb": int, "utilization_pct": int, "pci_bus_id": str, "processes": list, "claim": dict, "health": str,
-        "accessible": bool}
+        "repair": type(None), "accessible": bool}
 
 
 def test_the_json_has_every_key_with_its_type(box):

@@ -284,7 +284,7 @@ def test_what_it_waits_for_is_said_on_sys_stderr(box):
 
 def test_status_is_typed(make_box):
     box = make_box(cards=3)
-    box.set(1, util=97)
+    box.set(1, util=97, remap_pending=1)
     box.set(2, lost=1)
     box.list_processes(f"gpu=1 pid={os.getpid()} memory=300 type=compute")
     with gpu_gate.claim(only=0, count=1) as gpus:
@@ -295,6 +295,7 @@ def test_status_is_typed(make_box):
     assert one.claim is None and one.utilization_pct == 97
     process, = one.processes
     assert (process.pid, process.memory_mb, process.type, process.claimed) == (os.getpid(), 300, "compute", False)
+    assert (zero.repair, one.repair) == (None, "remap_pending")
     assert two.health == "lost"
     with pytest.raises(AttributeError):
         zero.index = 5
