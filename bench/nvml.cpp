@@ -63,6 +63,11 @@ nvml_sim::Device identify(void* library, uint32_t index) {
   char text[96];
   FIND(nvmlDeviceGetName)(device, text, sizeof text);
   FIND(nvmlDeviceGetUUID)(device, text, sizeof text);
+  int major = 0;
+  int minor = 0;
+  FIND(nvmlDeviceGetCudaComputeCapability)(device, &major, &minor);
+  uint32_t node = 0;
+  FIND(nvmlDeviceGetNumaNodeId)(device, &node);
   uint32_t minor_number = 0;
   FIND(nvmlDeviceGetMinorNumber)(device, &minor_number);
   return device;
@@ -86,9 +91,12 @@ void look(void* library, nvml_sim::Device device) {
   FIND(nvmlDeviceGetUtilizationRates)(device, &utilization);
   uint32_t compute_mode = 0;
   FIND(nvmlDeviceGetComputeMode)(device, &compute_mode);
-  nvml_sim::FieldValue field{};
-  field.field_id = nvml_sim::kFieldRecoveryAction;
-  FIND(nvmlDeviceGetFieldValues)(device, 1, &field);
+  nvml_sim::FieldValue fields[4]{};
+  fields[0].field_id = nvml_sim::kFieldRecoveryAction;
+  fields[1].field_id = nvml_sim::kFieldRemappedFailure;
+  fields[2].field_id = nvml_sim::kFieldRemappedPending;
+  fields[3].field_id = nvml_sim::kFieldRetirePending;
+  FIND(nvmlDeviceGetFieldValues)(device, 4, fields);
 }
 
 void load_look_unload(const char* path) {
