@@ -10,6 +10,7 @@ namespace env {
 // The user's settings.
 constexpr const char* kLockDir = "GPU_GATE_LOCK_DIR";
 constexpr const char* kNvml = "GPU_GATE_NVML";
+constexpr const char* kHistory = "GPU_GATE_HISTORY";
 constexpr const char* kNoColor = "NO_COLOR";  // no-color.org: counts if it is not empty
 constexpr const char* kTerm = "TERM";
 constexpr const char* kPath = "PATH";
@@ -22,6 +23,9 @@ constexpr const char* kShareFraction = "GPU_GATE_SHARE_FRACTION";
 // CUDA C++ Programming Guide, "CUDA Environment Variables".
 constexpr const char* kCudaVisibleDevices = "CUDA_VISIBLE_DEVICES";
 constexpr const char* kCudaDeviceOrder = "CUDA_DEVICE_ORDER";
+// Set by Slurm in each of its jobs (srun(1)), by podman and systemd-nspawn in each container.
+constexpr const char* kSlurmJob = "SLURM_JOB_ID";
+constexpr const char* kContainer = "container";
 // nvml.h: with it NVML lists an MPS server's parts of the GPUs, under other UUIDs.
 constexpr const char* kMpsEnumeration = "NVML_MPS_DEVICE_ENUMERATION";
 }  // namespace env

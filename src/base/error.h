@@ -16,8 +16,15 @@ enum class ErrorKind {
   system,      // the machine gives the program itself too little: descriptors, memory, processes
   output,      // standard output cannot be written
   timed_out,   // the wait took too long
+  unhealthy,   // doctor has found faults, and has told of them
   not_executable,
   not_found,
+};
+
+/// What `text` says, in two parts for a list of troubles.
+struct Diagnosis {
+  std::string what;
+  std::string remedy;  // a line to paste into a shell; "" where none helps
 };
 
 /// Why something failed. `text` is one or more lines for the user, without the program's name; only
@@ -25,7 +32,8 @@ enum class ErrorKind {
 struct Error {
   ErrorKind kind = ErrorKind::usage;
   std::string text;
-  int errnum = 0;  // the errno behind it, 0 if none
+  int errnum = 0;            // the errno behind it, 0 if none
+  Diagnosis diagnosis = {};  // of what the machine lacks (gpu_state, lock_dir); else empty
 };
 
 /// "call(path): strerror", the one form in which a failed system call is reported. An errno that

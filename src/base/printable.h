@@ -10,4 +10,8 @@ namespace gpu_gate {
 /// shown as escapes.
 std::string printable(std::string_view text);
 
+/// Printable text as a user types it into a shell to mean one word, with quotes where it needs
+/// them.
+std::string shell_word(std::string_view text);
+
 }  // namespace gpu_gate

@@ -127,5 +127,12 @@ TEST(Printable, NeverLeavesAByteThatMovesTheCursor) {
   }
 }
 
+TEST(ShellWord, IsOneWordToAShell) {
+  EXPECT_EQ(shell_word("/run/gpu-gate"), "/run/gpu-gate");
+  EXPECT_EQ(shell_word(""), "''");
+  EXPECT_EQ(shell_word("a b;c$d"), "'a b;c$d'");
+  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -37,6 +37,8 @@ Status dispatch(const std::vector<std::string>& words) {
       return hold_command(*options);
     case Verb::status:
       return status_command(*options);
+    case Verb::doctor:
+      return doctor_command(*options);
     case Verb::help:
       return print(help_text(options->help_topic));
     case Verb::version:

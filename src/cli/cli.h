@@ -16,6 +16,7 @@ Status run_command(const Options& options);
 Status wait_command(const Options& options);
 Status hold_command(const Options& options);
 Status status_command(const Options& options);
+Status doctor_command(const Options& options);
 
 /// The result of wait and hold on stdout, as the options ask for it.
 Status print_devices(const Options& options, const Granted& granted);

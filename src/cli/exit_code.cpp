@@ -4,6 +4,8 @@ namespace gpu_gate {
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
+    case ErrorKind::unhealthy:
+      return 1;
     case ErrorKind::usage:
       return 2;
     case ErrorKind::impossible:

@@ -108,6 +108,18 @@ std::string status_json(const Board& board) {
   return text_of(list, 2);
 }
 
+std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& lock) {
+  Json json{{"lock_directory", nullptr}, {"findings", Json::array()}};
+  if (!lock.path.empty()) json["lock_directory"] = lock.path;
+  for (const Finding& finding : findings) {
+    json["findings"].push_back({{"level", finding.level == Level::fault ? "fault" : "note"},
+                                {"subject", finding.subject},
+                                {"what", finding.what},
+                                {"remedy", finding.remedy}});
+  }
+  return text_of(json, 2);
+}
+
 std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
                          Ticket claim, std::optional<std::int64_t> share_mib) {
   Json json{

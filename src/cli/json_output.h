@@ -4,11 +4,15 @@
 #include <vector>
 
 #include "report/board.h"
+#include "report/doctor.h"
 
 namespace gpu_gate {
 
 /// What status --json prints: a list with an object for each GPU. Keys are only ever added.
 std::string status_json(const Board& board);
+
+/// What doctor --json prints: {"lock_directory": PATH or null, "findings": [...]}.
+std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& lock);
 
 /// What wait --json and hold --json print. `visible`: the value for CUDA_VISIBLE_DEVICES; `claim`:
 /// its ticket, 0 if nothing is held.

@@ -277,5 +277,18 @@ TEST(DevicesJson, IsPlainAscii) {
   EXPECT_EQ(json["uuids"][0], json["cuda_visible_devices"]);
 }
 
+TEST(DoctorJson, IsTheLockDirectoryAndTheFindings) {
+  LockPlace place{.path = "/run/gpu-gate", .paths = {}};
+  EXPECT_EQ(doctor_json({}, place),
+            "{\n  \"lock_directory\": \"/run/gpu-gate\",\n  \"findings\": []\n}\n");
+  place.path = "";
+  const Finding finding{
+      .level = Level::fault, .subject = "GPU 0", .what = "lost", .remedy = "sudo reboot"};
+  EXPECT_EQ(doctor_json({finding}, place),
+            "{\n  \"lock_directory\": null,\n  \"findings\": [\n    {\n"
+            "      \"level\": \"fault\",\n      \"subject\": \"GPU 0\",\n"
+            "      \"what\": \"lost\",\n      \"remedy\": \"sudo reboot\"\n    }\n  ]\n}\n");
+}
+
 }  // namespace
 }  // namespace gpu_gate

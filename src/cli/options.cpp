@@ -211,7 +211,7 @@ Status read_values(const std::vector<Given>& given, const std::string& verb, Opt
   return {};
 }
 
-/// "run, wait, hold or status".
+/// "run, wait, hold, status or doctor".
 std::string subcommands() {
   std::vector<std::string> names;
   for (const VerbRow& verb : verb_rows()) {

@@ -14,7 +14,7 @@
 
 namespace gpu_gate {
 
-enum class Verb { run, wait, hold, status, help, version };
+enum class Verb { run, wait, hold, status, doctor, help, version };
 
 /// What the user asked for, in values.
 struct Options {

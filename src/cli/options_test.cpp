@@ -190,7 +190,8 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
       {{"--cuont", "2"},
        "run: there is no option '--cuont'; did you mean --count? (see gpu-gate run --help)"},
       {{"-x"}, "run: there is no option '-x' (see gpu-gate run --help)"},
-      {{"--json"}, "run: '--json' is an option of wait, hold and status (see gpu-gate run --help)"},
+      {{"--json"},
+       "run: '--json' is an option of wait, hold, status and doctor (see gpu-gate run --help)"},
       {{"true"},
        std::string("run: 'true' is not an option; the command comes after `--`: ") + kRightForm},
   };
@@ -367,7 +368,7 @@ TEST(Refusals, OfAnUnknownSubcommandNameTheNearest) {
   for (const char* word : {"exec", "nvidia-smi", "", "-", "a\nb", "true"}) {
     const std::string text = refusal({word, "--", "true"});
     EXPECT_TRUE(has(text, "there is no subcommand '") && !has(text, "did you mean")) << text;
-    EXPECT_TRUE(has(text, "(run, wait, hold or status; see gpu-gate --help)")) << text;
+    EXPECT_TRUE(has(text, "(run, wait, hold, status or doctor; see gpu-gate --help)")) << text;
   }
 }
 

@@ -53,6 +53,16 @@ In a script, write || exit behind it. There gpu-gate run hands out the GPUs of t
 "no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list
 with an object for each GPU.
 )"},
+    {.verb = Verb::doctor,
+     .name = "doctor",
+     .synopsis = "[--json]",
+     .purpose = "what is wrong with this machine, and what helps",
+     .help = "Tells what makes gpu-gate or GPU jobs fail on this machine, and what helps.",
+     .details = R"(
+Below each fault or note stands a line that you can paste into a shell. It changes nothing
+itself. Exit status 1: there are faults. With --json it prints an object with
+lock_directory and findings, a list of level, subject, what, remedy.
+)"},
     {.verb = Verb::help,
      .name = "help",
      .synopsis = "[SUBCOMMAND]",
@@ -252,7 +262,7 @@ constexpr OptionRow kOptions[] = {
      .summary = "how the GPUs are named",
      .details = " in CUDA_VISIBLE_DEVICES and in what is printed"},
     {.name = "--json",
-     .verbs = verb_set({Verb::wait, Verb::hold, Verb::status}),
+     .verbs = verb_set({Verb::wait, Verb::hold, Verb::status, Verb::doctor}),
      .group = Group::result,
      .read =
          [](Options& options, const std::string&) {
@@ -262,7 +272,8 @@ constexpr OptionRow kOptions[] = {
      .summary = "print JSON",
      .manual = "*wait* and *hold* print {\"indices\":[0,2],\"uuids\":[...],"
                "\"cuda_visible_devices\":\"0,2\"}; *status* prints a list with an object for each "
-               "GPU. Keys are only ever added."},
+               "GPU; *doctor* prints {\"lock_directory\":...,\"findings\":[...]}. Keys are only "
+               "ever added."},
     {.name = "--export",
      .verbs = verb_set({Verb::hold}),
      .group = Group::result,
@@ -287,7 +298,7 @@ constexpr OptionRow kOptions[] = {
      .summary = "no notices, only errors"},
     {.name = "--help",
      .letter = 'h',
-     .verbs = kWaiters | verb_set({Verb::status}),
+     .verbs = kWaiters | verb_set({Verb::status, Verb::doctor}),
      .group = Group::other,
      .summary = "show help on this subcommand"},
 };

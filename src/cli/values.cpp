@@ -140,17 +140,7 @@ std::optional<std::string> shell_line(std::span<const std::string> words) {
   for (const std::string& word : words) {
     if (printable(word) != word || line.size() + word.size() > kMaxBytes) return std::nullopt;
     if (!line.empty()) line += ' ';
-    const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-      return std::isalnum(c) != 0 ||
-             std::string_view("_-./=:,@%+").find(static_cast<char>(c)) != std::string_view::npos;
-    });
-    if (plain) {
-      line += word;
-      continue;
-    }
-    line += '\'';
-    for (const char c : word) line += c == '\'' ? "'\\''" : std::string(1, c);
-    line += '\'';
+    line += shell_word(word);
   }
   return line;
 }

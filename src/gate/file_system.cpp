@@ -59,25 +59,32 @@ bool is_local_fuse(const std::string& name) {
 }
 
 // "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw": the device is the third field,
-// the type comes behind the first " - " (spaces within a field are written as \040).
-std::string mounted_type(dev_t device, const std::string& mountinfo) {
+// the type comes behind the first " - ", its own options at the end (spaces within a field are
+// written as \040).
+MountedAs mounted_as(dev_t device, const std::string& mountinfo) {
   std::FILE* file = std::fopen(mountinfo.c_str(), "re");
-  if (file == nullptr) return "";
+  if (file == nullptr) return {};
   std::array<char, 64> wanted{};
   std::snprintf(wanted.data(), wanted.size(), "%u:%u", major(device), minor(device));
-  std::string type;
+  MountedAs mounted;
   char* line = nullptr;
   std::size_t room = 0;
-  while (type.empty() && ::getline(&line, &room, file) > 0) {
+  while (mounted.type.empty() && ::getline(&line, &room, file) > 0) {
     std::array<char, 64> found{};
     if (std::sscanf(line, "%*d %*d %63s", found.data()) != 1 || wanted != found) continue;
     const std::string text = line;
     const std::size_t end = text.find(" - ");
-    if (end != std::string::npos) type = text.substr(end + 3, text.find(' ', end + 3) - end - 3);
+    std::array<char, 256> type{};
+    std::array<char, 256> options{};
+    if (end == std::string::npos ||
+        std::sscanf(text.c_str() + end, " - %255s %*s %255s", type.data(), options.data()) < 1) {
+      continue;
+    }
+    mounted = {.type = type.data(), .options = options.data()};
   }
   std::free(line);
   std::fclose(file);
-  return type;
+  return mounted;
 }
 
 Result<std::optional<std::string>> network_file_system(int fd, const std::string& mountinfo) {
@@ -90,7 +97,7 @@ Result<std::optional<std::string>> network_file_system(int fd, const std::string
   if (number != kFuse) return std::nullopt;
   struct stat file{};
   if (::fstat(fd, &file) != 0) return fail(system_error(ErrorKind::lock_file, "fstat", ".", errno));
-  const std::string type = mounted_type(file.st_dev, mountinfo);
+  const std::string type = mounted_as(file.st_dev, mountinfo).type;
   if (is_local_fuse(type)) return std::nullopt;
   return "a FUSE file system" + (type.empty() ? "" : " (" + printable(type) + ")") +
          " that may be a network file system";

@@ -24,8 +24,13 @@ bool is_network_type(std::uint32_t type);
 /// By the name that a FUSE file system has in mountinfo: "fuse.sshfs". Pure.
 bool is_local_fuse(const std::string& name);
 
-/// The name of the type of the mounted file system with this device number (st_dev); "" where
-/// mountinfo tells of none.
-std::string mounted_type(dev_t device, const std::string& mountinfo);
+/// A mounted file system.
+struct MountedAs {
+  std::string type;     // "tmpfs"; "" where mountinfo tells of none
+  std::string options;  // of the file system itself: "rw,hidepid=invisible"
+};
+
+/// How the file system with this device number (st_dev) is mounted.
+MountedAs mounted_as(dev_t device, const std::string& mountinfo = "/proc/self/mountinfo");
 
 }  // namespace gpu_gate

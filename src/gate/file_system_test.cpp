@@ -19,7 +19,7 @@ constexpr const char* kMountinfo =
 class MountedType : public testing::Test {
  protected:
   std::string type(unsigned number, unsigned part) const {
-    return mounted_type(makedev(number, part), mountinfo_);
+    return mounted_as(makedev(number, part), mountinfo_).type;
   }
   TestFolder folder_;
   std::string mountinfo_ = folder_.write("mountinfo", kMountinfo);
@@ -35,13 +35,18 @@ TEST_F(MountedType, IsThatOfTheMountWithTheDeviceNumber) {
 TEST_F(MountedType, IsUnknownWhereNoWholeLineTellsIt) {
   EXPECT_EQ(type(0, 2), "");
   EXPECT_EQ(type(0, 27), "");
-  EXPECT_EQ(mounted_type(makedev(0, 25), folder_ / "gone"), "");
+  EXPECT_EQ(mounted_as(makedev(0, 25), folder_ / "gone").type, "");
+}
+
+TEST_F(MountedType, ComesWithTheOptionsOfTheFileSystem) {
+  EXPECT_EQ(mounted_as(makedev(0, 25), mountinfo_).options, "rw,mode=755");
+  EXPECT_EQ(mounted_as(makedev(0, 2), mountinfo_).options, "");
 }
 
 TEST_F(MountedType, OfAFileHereIsInTheKernelsOwnTable) {
   struct stat proc{};
   ASSERT_EQ(::stat("/proc", &proc), 0);
-  EXPECT_EQ(mounted_type(proc.st_dev, "/proc/self/mountinfo"), "proc");
+  EXPECT_EQ(mounted_as(proc.st_dev).type, "proc");
 }
 
 TEST(LocalFuse, IsOnlyWhatIsKnownToBelongToOneMachine) {

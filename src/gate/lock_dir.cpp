@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,34 +21,53 @@ namespace {
 constexpr mode_t kDirMode = 01777;
 constexpr const char* kClaims = "claims";
 
-constexpr const char* kOwnDir = "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
-
-/// Where this user was refused: opening it to all helps where it is there and not open.
-std::string remedy_for_denied(const std::string& denied) {
-  struct stat info{};
-  if (::stat(denied.c_str(), &info) != 0) return std::string("; ") + kOwnDir;
-  std::string text = "; it belongs to " + user_name(info.st_uid) + "; ";
-  if ((info.st_mode & kDirMode) != kDirMode) {
-    text += "its owner can open it to all users (`chmod 1777`), or ";
-  }
-  return text + kOwnDir;
+/// The directory that it is in: "/a" of "/a/b/".
+std::string parent_of_path(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  path.resize(std::max<std::size_t>(path.rfind('/'), 1));
+  return path;
 }
 
-/// What helps. `denied`: what this user may not use.
-std::string remedy(int errnum, const std::string& denied) {
+constexpr const char* kOwnDir = "set GPU_GATE_LOCK_DIR to a local directory that you may write to";
+
+/// What helps, in words and as a line to paste ("": another directory).
+struct Remedy {
+  std::string words;
+  std::string line = {};
+};
+
+/// Where this user was refused: opening it to all helps where it is there and not open.
+Remedy remedy_for_denied(const std::string& denied) {
+  struct stat info{};
+  if (::stat(denied.c_str(), &info) != 0) return {.words = std::string("; ") + kOwnDir};
+  Remedy remedy{.words = "; it belongs to " + user_name(info.st_uid) + "; "};
+  if ((info.st_mode & kDirMode) != kDirMode) {
+    remedy.words += "its owner can open it to all users (`chmod 1777`), or ";
+    remedy.line = "sudo chmod 1777 " + shell_word(printable(denied));
+  }
+  remedy.words += kOwnDir;
+  return remedy;
+}
+
+/// `path`: of the lock directory. `denied`: what this user may not use.
+Remedy remedy_for(int errnum, const std::string& path, const std::string& denied) {
   switch (errnum) {
     case EACCES:
     case EPERM:
       return remedy_for_denied(denied);
     case EROFS:
-      return std::string("; it is mounted read-only: mount it to be written to, or ") + kOwnDir;
+      return {.words = std::string("; it is mounted read-only: mount it to be written to, or ") +
+                       kOwnDir,
+              .line = "sudo mount -o remount,rw \"$(findmnt -no TARGET -T " +
+                      shell_word(printable(path)) + ")\""};
     case ENOSPC:
     case EDQUOT:
-      return std::string("; free some space, or ") + kOwnDir;
+      return {.words = std::string("; free some space, or ") + kOwnDir};
     case ENOENT:
-      return "; make its parent directory first";
+      return {.words = "; make its parent directory first",
+              .line = "mkdir -p " + shell_word(printable(parent_of_path(path)))};
     default:
-      return std::string("; ") + kOwnDir;
+      return {.words = std::string("; ") + kOwnDir};
   }
 }
 
@@ -55,9 +75,10 @@ constexpr const char* kUnusable = "cannot use the lock directory";
 
 /// Says which directory an error is about and what helps.
 Error explained(Error error, const std::string& path, const std::string& denied) {
+  Remedy remedy = remedy_for(error.errnum, path, denied);
   error.kind = ErrorKind::lock_dir;
-  error.text = std::string(kUnusable) + " " + printable(path) + ": " + error.text +
-               remedy(error.errnum, denied);
+  error.diagnosis = {.what = error.text, .remedy = std::move(remedy.line)};
+  error.text = std::string(kUnusable) + " " + printable(path) + ": " + error.text + remedy.words;
   return error;
 }
 
@@ -109,10 +130,11 @@ Result<LockDir> LockDir::open_at(const std::string& path, bool make, bool follow
   const Result<std::optional<std::string>> network = network_file_system(dir.root_.get());
   if (!network) return fail(explain_lock_error(network.error(), path));
   if (*network) {
-    return fail(ErrorKind::lock_dir, std::string(kUnusable) + " " + printable(path) +
-                                         ": it is on " + **network +
-                                         ", which other machines share; set GPU_GATE_LOCK_DIR to "
-                                         "a local directory");
+    const std::string what = "it is on " + **network + ", which other machines share";
+    return fail({.kind = ErrorKind::lock_dir,
+                 .text = std::string(kUnusable) + " " + printable(path) + ": " + what +
+                         "; set GPU_GATE_LOCK_DIR to a local directory",
+                 .diagnosis = {.what = what, .remedy = ""}});
   }
   for (auto [part, name] : {std::pair(&dir.queue_, "queue"), std::pair(&dir.claims_, kClaims)}) {
     Result<UniqueFd> opened = open_part(dir.root_.get(), path, name, make);
@@ -160,9 +182,11 @@ Result<Candidate> choose(const LockDirPaths& paths) {
     if (!writable_by_all(parent)) continue;
     return Candidate{.path = in_shared(parent), .last_resort = parent == paths.shared.back()};
   }
-  return fail(ErrorKind::lock_dir,
-              std::string(kUnusable) + ": there is no " + paths.administered +
-                  ", and no other directory that all users may write to; set GPU_GATE_LOCK_DIR");
+  const std::string what =
+      "there is no " + paths.administered + ", and no other directory that all users may write to";
+  return fail({.kind = ErrorKind::lock_dir,
+               .text = std::string(kUnusable) + ": " + what + "; set GPU_GATE_LOCK_DIR",
+               .diagnosis = {.what = what, .remedy = ""}});
 }
 
 }  // namespace
@@ -179,6 +203,12 @@ Result<LockDir> LockDir::open_chosen(const LockDirPaths& paths, bool make) {
   std::copy_if(places.begin(), places.end(), std::back_inserter(dir->other_places_),
                [&](const std::string& place) { return place != candidate->path; });
   return dir;
+}
+
+Result<std::string> LockDir::chosen_path(const LockDirPaths& paths) {
+  const Result<Candidate> candidate = choose(paths);
+  if (!candidate) return fail(candidate.error());
+  return candidate->path;
 }
 
 Result<LockDir> LockDir::open_existing(const LockDirPaths& paths) {
@@ -216,6 +246,38 @@ void LockDir::take_over(int part, mode_t mode) const {
     return;
   }
   if (::fchown(part, 0, 0) == 0) ::fchmod(part, mode);
+}
+
+namespace {
+
+/// Is there room for one more file? tmpfs without a limit tells of no blocks at all.
+bool is_full(int fd) {
+  struct statvfs info{};
+  if (::fstatvfs(fd, &info) != 0) return false;
+  const bool root = ::geteuid() == 0;  // who may use what is kept back, too
+  return (info.f_blocks > 0 && (root ? info.f_bfree : info.f_bavail) == 0) ||
+         (info.f_files > 0 && (root ? info.f_ffree : info.f_favail) == 0);
+}
+
+}  // namespace
+
+Status LockDir::check_usable() const {
+  if (root_.get() < 0) {
+    struct stat link{};
+    if (::lstat(path_.c_str(), &link) == 0) return unusable("open", path_, ENOENT);
+    if (::access(parent_of_path(path_).c_str(), W_OK | X_OK) != 0) {
+      return unusable("mkdir", path_, errno);
+    }
+    return {};
+  }
+  for (const auto& [part, name] : {std::pair(queue(), "queue"), std::pair(claims(), kClaims)}) {
+    const std::string inside = part < 0 ? "" : std::string("/") + name;
+    if (::access((path_ + inside).c_str(), W_OK | X_OK) != 0) {
+      return unusable(part < 0 ? "mkdir" : "access", path_, errno, inside);
+    }
+  }
+  if (is_full(root_.get())) return unusable("mkfifo", path_, ENOSPC);
+  return {};
 }
 
 bool LockDir::is_current() const {

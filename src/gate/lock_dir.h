@@ -30,6 +30,9 @@ class LockDir {
   /// usage where the chosen path is not absolute.
   static Result<LockDir> open(const LockDirPaths& paths);
 
+  /// Which one it is; opens nothing. Errors: lock_dir where there is no place for one, usage.
+  static Result<std::string> chosen_path(const LockDirPaths& paths);
+
   /// The same without making anything: what is missing has no descriptor (-1), and nothing in it.
   static Result<LockDir> open_existing(const LockDirPaths& paths);
 
@@ -48,11 +51,16 @@ class LockDir {
   /// lock directory there, or none that can be read, is local and another than this one. Nothing in
   /// it is to be changed. Errors: system.
   Result<UniqueFd> open_other_claims(std::size_t place) const;
+  const std::string& other_place(std::size_t place) const { return other_places_[place]; }
 
   /// Where this is a directory of root's and root runs the program: gives root a part that an
   /// ordinary user made, with its proper mode, so that nobody else can remove what others have in
   /// it. Where that fails it stays as it is.
   void take_over(int part, mode_t mode) const;
+
+  /// Could this user claim and stand in line here? Makes nothing; what is missing must be possible
+  /// to make. Errors: as those of open.
+  Status check_usable() const;
 
   /// Is this still the directory to use? False after somebody removed or replaced it, or root made
   /// one in a place that comes before.

@@ -31,6 +31,14 @@ tl::unexpected<Error> failed(const char* call, int errnum) {
   return fail(system_error(ErrorKind::lock_file, call, kName, errnum));
 }
 
+constexpr int kOpenFlags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+
+Status check_regular(const struct stat& file) {
+  if (S_ISREG(file.st_mode)) return {};
+  return fail(ErrorKind::lock_file, "its `mutex` is not a regular file; it belongs to " +
+                                        user_name(file.st_uid) + ", who can remove it");
+}
+
 /// The process that took the flock on this file, from /proc/locks (proc(5)):
 /// "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF"; READ for a shared one, which keeps us out as
 /// well.
@@ -121,6 +129,18 @@ std::size_t turn_slot(uid_t user) { return user % kTurnsUsers * kTurnDigits; }
 
 }  // namespace
 
+Status check_mutex(const LockDir& dir) {
+  if (dir.root() < 0) return {};
+  const UniqueFd fd(::openat(dir.root(), kName, kOpenFlags));
+  struct stat file{};
+  if (!fd && errno == ENOENT) {
+    return ::faccessat(dir.root(), ".", W_OK, 0) == 0 ? Status() : failed("open", errno);
+  }
+  if (!fd) return failed("open", errno);
+  if (::fstat(fd.get(), &file) != 0) return failed("fstat", errno);
+  return check_regular(file);
+}
+
 LastTurns read_last_turns(const LockDir& dir, const std::set<uid_t>& users) {
   const UniqueFd file(
       ::openat(dir.root(), kName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
@@ -200,22 +220,18 @@ const ClaimLog& MutexGuard::log() const {
 /// with O_CREAT the kernel refuses another user's file in a sticky directory (fs.protected_regular,
 /// proc(5)).
 Status Mutex::open() {
-  constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
   constexpr int kMaxTries = 100;  // it may be removed and made again by others at the same time
   for (int tries = 0; tries < kMaxTries; ++tries) {
-    UniqueFd fd(::openat(dir_.root(), kName, kFlags));
+    UniqueFd fd(::openat(dir_.root(), kName, kOpenFlags));
     if (!fd && errno == ENOENT) {
       const NoUmask exact_mode;
-      fd = UniqueFd(::openat(dir_.root(), kName, kFlags | O_CREAT | O_EXCL, kMode));
+      fd = UniqueFd(::openat(dir_.root(), kName, kOpenFlags | O_CREAT | O_EXCL, kMode));
       if (!fd && errno == EEXIST) continue;
       if (!fd && errno == ENOENT) return fail(ErrorKind::replaced, "");
     }
     if (!fd) return failed("open", errno);
     if (::fstat(fd.get(), &opened_) != 0) return failed("fstat", errno);
-    if (!S_ISREG(opened_.st_mode)) {
-      return fail(ErrorKind::lock_file, "its `mutex` is not a regular file; it belongs to " +
-                                            user_name(opened_.st_uid) + ", who can remove it");
-    }
+    if (Status regular = check_regular(opened_); !regular) return regular;
     dir_.take_over(fd.get(), kMode);
     file_ = std::move(fd);
     return {};

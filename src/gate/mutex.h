@@ -71,6 +71,10 @@ class MutexGuard {
 /// it, and users whose numbers are equal modulo 128 share one. Needs no mutex.
 LastTurns read_last_turns(const LockDir& dir, const std::set<uid_t>& users);
 
+/// Could this user lock it, or make it where there is none? Makes nothing. Errors (lock_file,
+/// system).
+Status check_mutex(const LockDir& dir);
+
 /// Hears which process keeps others waiting at the mutex, as far as the kernel tells (/proc/locks).
 using MutexDelay = std::function<void(std::optional<pid_t> holder)>;
 

@@ -20,13 +20,25 @@ bool counts(const struct stat& file, const LockDir& dir) {
   return file.st_uid == 0 || (::fstat(dir.root(), &root) == 0 && file.st_uid == root.st_uid);
 }
 
-}  // namespace
-
-LinePolicy read_line_policy(const LockDir& dir) {
+/// The file if it counts.
+UniqueFd open_policy(const LockDir& dir) {
   constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-  const UniqueFd fd(::openat(dir.root(), kPolicyName, kFlags));
+  UniqueFd fd(::openat(dir.root(), kPolicyName, kFlags));
   struct stat file{};
   if (!fd || ::fstat(fd.get(), &file) != 0 || !counts(file, dir)) return {};
+  return fd;
+}
+
+}  // namespace
+
+bool is_policy_ignored(const LockDir& dir) {
+  struct stat file{};
+  return ::fstatat(dir.root(), kPolicyName, &file, AT_SYMLINK_NOFOLLOW) == 0 && !open_policy(dir);
+}
+
+LinePolicy read_line_policy(const LockDir& dir) {
+  const UniqueFd fd = open_policy(dir);
+  if (!fd) return {};
   std::string text;
   std::array<char, 4096> part{};
   while (text.size() < kMaxPolicyBytes) {

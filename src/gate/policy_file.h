@@ -10,4 +10,7 @@ namespace gpu_gate {
 /// Without one, or where it cannot be read, nothing is wished. Never blocks.
 LinePolicy read_line_policy(const LockDir& dir);
 
+/// Is there something of that name that does not count?
+bool is_policy_ignored(const LockDir& dir);
+
 }  // namespace gpu_gate

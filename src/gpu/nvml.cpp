@@ -245,24 +245,25 @@ class NvmlSource final : public GpuSource {
     library_ = ::dlopen(paths_.driver_library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) {
       const char* reason = ::dlerror();
-      return fail(ErrorKind::gpu_state,
-                  "cannot load the NVIDIA driver's library: " +
-                      printable(reason != nullptr ? reason : paths_.driver_library) +
-                      "; install the NVIDIA driver, or name its library in GPU_GATE_NVML");
+      return no_driver("cannot load the NVIDIA driver's library: " +
+                           printable(reason != nullptr ? reason : paths_.driver_library),
+                       "; install the NVIDIA driver, or name its library in GPU_GATE_NVML",
+                       "sudo apt install nvidia-driver  # Ubuntu: sudo ubuntu-drivers install");
     }
     api_ = Api{};
     if (const char* missing = load_api(library_, api_); missing != nullptr) {
-      return fail(ErrorKind::gpu_state, printable(paths_.driver_library) + " has no " + missing +
-                                            ": it is not the NVIDIA driver's library, or is "
-                                            "older than any that gpu-gate knows");
+      return no_driver(printable(paths_.driver_library) + " has no " + missing +
+                           ": it is not the NVIDIA driver's library, or is older than any that "
+                           "gpu-gate knows",
+                       "", "sudo apt install nvidia-driver  # Ubuntu: sudo ubuntu-drivers install");
     }
     if (const nvml::Return code = api_.init(); code != nvml::kSuccess) {
-      return fail(ErrorKind::gpu_state, "nvmlInit: " + describe(code) + remedy(code));
+      return failed("nvmlInit", code);
     }
     initialised_ = true;
     unsigned count = 0;
     if (const nvml::Return code = api_.count(&count); code != nvml::kSuccess) {
-      return fail(ErrorKind::gpu_state, "nvmlDeviceGetCount: " + describe(code) + remedy(code));
+      return failed("nvmlDeviceGetCount", code);
     }
     if (count > kMaxDevices) {
       return fail(ErrorKind::gpu_state,
@@ -519,18 +520,62 @@ class NvmlSource final : public GpuSource {
     return result + " (NVML " + std::to_string(code) + ")";
   }
 
-  static std::string remedy(nvml::Return code) {
+  /// `remedy`: a line to paste; where the user has named the library, another one helps first.
+  tl::unexpected<Error> no_driver(const std::string& what, const std::string& advice,
+                                  const std::string& remedy) const {
+    const bool named = paths_.driver_library != NvmlPaths().driver_library;
+    return fail({.kind = ErrorKind::gpu_state,
+                 .text = what + advice,
+                 .diagnosis = {.what = what, .remedy = named ? "unset GPU_GATE_NVML" : remedy}});
+  }
+
+  tl::unexpected<Error> failed(const char* call, nvml::Return code) const {
+    const std::string said = std::string(call) + ": " + describe(code);
+    // The CUDA toolkit brings a library of the driver's name to link with, in a folder `stubs`.
+    if (Dl_info file{}; ::dladdr(reinterpret_cast<void*>(api_.init), &file) != 0 &&
+                        std::strstr(file.dli_fname, "/stubs/") != nullptr) {
+      const std::string what =
+          printable(file.dli_fname) + " is a stub of the CUDA toolkit, not the driver's library";
+      const bool named = paths_.driver_library.find('/') != std::string::npos;
+      return fail({.kind = ErrorKind::gpu_state,
+                   .text = said + ": " + what + "; take it out of " +
+                           (named ? env::kNvml : "LD_LIBRARY_PATH"),
+                   .diagnosis = {.what = what,
+                                 .remedy = std::string("unset ") +
+                                           (named ? env::kNvml : "LD_LIBRARY_PATH")}});
+    }
+    const Help help = help_for(code);
+    return fail(
+        {.kind = ErrorKind::gpu_state,
+         .text = said + ": " + help.meaning + help.advice,
+         .diagnosis = {.what = *help.meaning == '\0' ? said : help.meaning + (" (" + said + ")"),
+                       .remedy = help.line}});
+  }
+
+  /// What a code of nvmlInit means, and what helps: in words, and as a line to paste.
+  struct Help {
+    const char* meaning;
+    const char* advice;
+    const char* line;
+  };
+
+  static Help help_for(nvml::Return code) {
     switch (code) {
       case nvml::kDriverNotLoaded:
-        return ": the NVIDIA kernel module is not loaded; `sudo modprobe nvidia` loads it";
+        return {.meaning = "the NVIDIA kernel module is not loaded",
+                .advice = "; `sudo modprobe nvidia` loads it",
+                .line = "sudo modprobe nvidia"};
       case nvml::kLibRmVersionMismatch:
-        return ": the driver was updated, but its old kernel module is still loaded; reboot, or "
-               "reload the module";
+        return {.meaning = "the driver was updated, but its old kernel module is still loaded",
+                .advice = "; reboot, or reload the module",
+                .line = "sudo reboot"};
       case nvml::kNoPermission:
       case nvml::kOperatingSystem:
-        return ": this user or container may not open /dev/nvidiactl";
+        return {.meaning = "this user or container may not open /dev/nvidiactl",
+                .advice = "",
+                .line = "sudo chmod 666 /dev/nvidiactl"};
       default:
-        return ": `nvidia-smi` should say more";
+        return {.meaning = "", .advice = "`nvidia-smi` should say more", .line = "nvidia-smi"};
     }
   }
 

@@ -1,0 +1,41 @@
+#include "report/doctor.h"
+
+#define FMT_HEADER_ONLY
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/printable.h"
+#include "cli/acquire.h"
+#include "cli/cli.h"
+#include "cli/columns.h"
+#include "cli/console.h"
+#include "cli/doctor_text.h"
+#include "cli/json_output.h"
+
+namespace gpu_gate {
+
+Status doctor_command(const Options& options) {
+  Result<LockPlace> lock = look_at_lock_dir(lock_dir_paths());
+  if (!lock) return fail(lock.error());
+  const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
+  Examination examination{
+      .snapshot = source->read(), .lock = std::move(*lock), .host = look_at_host(environ)};
+  examination.persistence_off = source->needs_open();
+  const std::vector<Finding> findings = diagnose(examination);
+  std::optional<std::size_t> width;
+  if (::isatty(STDOUT_FILENO) == 1) width = terminal_width(STDOUT_FILENO);
+  const std::string text = doctor_text(findings, examination.lock, width);
+  Status printed = print(options.json              ? doctor_json(findings, examination.lock)
+                         : use_locale_characters() ? text
+                                                   : in_ascii(text));
+  if (!printed) return printed;
+  const bool healthy = std::none_of(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.level == Level::fault;
+  });
+  if (!healthy) return fail(ErrorKind::unhealthy, "");
+  return {};
+}
+
+}  // namespace gpu_gate

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gpu_gate {
+
+// What there is around gpu-gate on this machine, and in its environment, that may get in its way.
+
+/// A device file that every GPU program needs and that this user may not open.
+struct ClosedNode {
+  std::string path;
+  std::string
+      group;  // the file's, where it is open to that one and this user is not in it; else ""
+};
+
+/// Plain values.
+struct Host {
+  std::vector<ClosedNode> closed_nodes;
+  bool hides_processes = false;    // /proc is mounted with hidepid=
+  bool own_pid_namespace = false;  // not that of the whole machine: a container, mostly
+  bool is_container = false;
+  bool has_slurmd = false;                     // the daemon of a Slurm node runs here
+  bool in_job = false;                         // of gpu-gate's or Slurm's, which set variables
+  std::optional<std::string> visible_devices;  // CUDA_VISIBLE_DEVICES
+  std::optional<std::string> device_order;     // CUDA_DEVICE_ORDER
+  std::string closed_history;  // the directory for the history, where it cannot be written
+};
+
+/// Where to look, so that a test can point elsewhere.
+struct HostPaths {
+  std::string devices = "/dev";
+  std::string proc = "/proc";
+  std::string mountinfo = "/proc/self/mountinfo";
+  std::string root;                           // before /.dockerenv and /run/.containerenv
+  std::string history = "/var/lib/gpu-gate";  // unless the environment names another
+};
+
+/// Looks. Opens device files, makes nothing. `environment`: environ(7).
+Host look_at_host(const char* const* environment, const HostPaths& paths = {});
+
+}  // namespace gpu_gate
