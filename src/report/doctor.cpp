@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 
 #include "base/env.h"
 #include "base/printable.h"
@@ -24,16 +25,19 @@ class Findings {
   void note(std::string subject, std::string what, std::string remedy) {
     add({Level::note, std::move(subject), std::move(what), std::move(remedy)});
   }
-  std::vector<Finding> sorted() && {
-    std::stable_sort(list_.begin(), list_.end(),
-                     [](const Finding& a, const Finding& b) { return a.level < b.level; });
-    return std::move(list_);
+  /// The faults first.
+  std::vector<Finding> all() && {
+    std::move(notes_.begin(), notes_.end(), std::back_inserter(faults_));
+    return std::move(faults_);
   }
 
  private:
-  void add(Finding finding) { list_.push_back(std::move(finding)); }
+  void add(Finding finding) {
+    (finding.level == Level::fault ? faults_ : notes_).push_back(std::move(finding));
+  }
 
-  std::vector<Finding> list_;
+  std::vector<Finding> faults_;
+  std::vector<Finding> notes_;
 };
 
 std::string octal(mode_t mode) {
@@ -92,6 +96,27 @@ void examine_health(const Device& device, Findings& findings) {
   }
 }
 
+void examine_repair(const Device& device, Findings& findings) {
+  const std::string name = device_name(device);
+  const std::string reset = "sudo nvidia-smi -r -i " + std::to_string(device.index);
+  switch (device.repair) {
+    case Repair::none:
+      break;
+    case Repair::remap_pending:
+      findings.note(name, "failed memory is replaced at the next reset; jobs may meet it again",
+                    reset);
+      break;
+    case Repair::retire_pending:
+      findings.note(name, "failed memory is retired at the next reset; jobs may meet it again",
+                    reset);
+      break;
+    case Repair::remap_failed:
+      findings.fault(name, "failed memory could not be replaced: the GPU should be exchanged",
+                     "nvidia-smi -q -d ROW_REMAPPER -i " + std::to_string(device.index));
+      break;
+  }
+}
+
 void examine_device(const Device& device, const Host& host, Findings& findings) {
   const std::string name = device_name(device);
   const std::string number = std::to_string(device.index);
@@ -102,6 +127,7 @@ void examine_device(const Device& device, const Host& host, Findings& findings) 
                    node != host.closed_nodes.end() ? opening(*node) : "ls -l /dev/nvidia*");
   }
   examine_health(device, findings);
+  examine_repair(device, findings);
   if (device.exclusive) {
     findings.note(name, "compute mode EXCLUSIVE_PROCESS: one process at a time",
                   "sudo nvidia-smi -i " + number + " -c DEFAULT");
@@ -248,7 +274,7 @@ std::vector<Finding> diagnose(const Examination& examination) {
   examine_driver(examination, findings);
   examine_lock(examination.lock, examination.host, findings);
   examine_surroundings(examination, findings);
-  return std::move(findings).sorted();
+  return std::move(findings).all();
 }
 
 std::string why_this_one(const LockPlace& lock) {

@@ -84,6 +84,19 @@ TEST(Doctor, TellsWhyAGpuCannotBeUsed) {
             Lines{"note GPU 3: compute mode EXCLUSIVE_PROCESS: one process at a time"});
 }
 
+TEST(Doctor, TellsOfFailedMemory) {
+  const std::pair<Repair, std::string> cases[] = {
+      {Repair::remap_pending,
+       "note GPU 3: failed memory is replaced at the next reset; jobs may meet it again"},
+      {Repair::retire_pending,
+       "note GPU 3: failed memory is retired at the next reset; jobs may meet it again"},
+      {Repair::remap_failed,
+       "fault GPU 3: failed memory could not be replaced: the GPU should be exchanged"}};
+  for (const auto& [repair, line] : cases) {
+    EXPECT_EQ(told_of(gpu(3, [&](Device& device) { device.repair = repair; })), Lines{line});
+  }
+}
+
 TEST(Doctor, TellsOfMemoryThatBelongsToNoProcess) {
   Device device = gpu_in_use(9000);
   EXPECT_EQ(told_of(device), Lines{"fault GPU 3: 9000 MiB in use by no visible process"});
