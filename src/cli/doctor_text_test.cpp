@@ -5,27 +5,30 @@
 namespace gpu_gate {
 namespace {
 
-const LockPlace kPlace{.path = "/run/gpu-gate",
-                       .paths = {},
-                       .exists = true,
-                       .owner = "root",
-                       .mode = 01777,
-                       .file_system = "tmpfs"};
+const LockPlace sound_place = [] {
+  LockPlace place;
+  place.path = "/run/gpu-gate";
+  place.exists = true;
+  place.owner = "root";
+  place.mode = 01777;
+  place.file_system = "tmpfs";
+  return place;
+}();
 constexpr const char* kPlaceText =
     "lock directory: /run/gpu-gate, made for all users (root, 1777, tmpfs)\n";
 
-const Finding kFault{.level = Level::fault,
-                     .subject = "GPU 2",
-                     .what = "it is lost",
-                     .remedy = "sudo reboot  # and wait for it to come up again"};
-const Finding kNote{.level = Level::note, .subject = "x", .what = "y", .remedy = "z"};
+const Finding a_lost_gpu{.level = Level::fault,
+                         .subject = "GPU 2",
+                         .what = "it is lost",
+                         .remedy = "sudo reboot  # and wait for it to come up again"};
+const Finding a_remark{.level = Level::note, .subject = "x", .what = "y", .remedy = "z"};
 
 TEST(DoctorText, IsOneLineWhereNothingIsWrong) {
-  EXPECT_EQ(doctor_text({}, kPlace, {}), std::string("nothing wrong; ") + kPlaceText);
+  EXPECT_EQ(doctor_text({}, sound_place, {}), std::string("nothing wrong; ") + kPlaceText);
 }
 
 TEST(DoctorText, IsALineForEachFindingAndTheRemedyBelow) {
-  EXPECT_EQ(doctor_text({kFault, kNote}, kPlace, {}),
+  EXPECT_EQ(doctor_text({a_lost_gpu, a_remark}, sound_place, {}),
             std::string("fault  GPU 2: it is lost\n"
                         "         sudo reboot  # and wait for it to come up again\n"
                         "note   x: y\n"
@@ -36,18 +39,18 @@ TEST(DoctorText, IsALineForEachFindingAndTheRemedyBelow) {
 
 TEST(DoctorText, CountsFaultsAndNotes) {
   const auto summary = [](const std::vector<Finding>& findings) {
-    const std::string text = doctor_text(findings, kPlace, {});
+    const std::string text = doctor_text(findings, sound_place, {});
     const std::size_t last = text.rfind('\n', text.size() - 2);
     return text.substr(last + 1, text.find(';', last) - last - 1);
   };
-  EXPECT_EQ(summary({kFault}), "1 fault");
-  EXPECT_EQ(summary({kFault, kFault}), "2 faults");
-  EXPECT_EQ(summary({kNote}), "no faults, 1 note");
-  EXPECT_EQ(summary({kFault, kNote, kNote}), "1 fault, 2 notes");
+  EXPECT_EQ(summary({a_lost_gpu}), "1 fault");
+  EXPECT_EQ(summary({a_lost_gpu, a_lost_gpu}), "2 faults");
+  EXPECT_EQ(summary({a_remark}), "no faults, 1 note");
+  EXPECT_EQ(summary({a_lost_gpu, a_remark, a_remark}), "1 fault, 2 notes");
 }
 
 TEST(DoctorText, BreaksWhatIsSaidToFitATerminalAndNeverARemedy) {
-  EXPECT_EQ(doctor_text({kFault}, kPlace, 20),
+  EXPECT_EQ(doctor_text({a_lost_gpu}, sound_place, 20),
             "fault  GPU 2: it is lost\n"
             "         sudo reboot  # and wait for it to come up again\n"
             "1 fault; lock directory:\n"
@@ -56,7 +59,8 @@ TEST(DoctorText, BreaksWhatIsSaidToFitATerminalAndNeverARemedy) {
 }
 
 TEST(DoctorText, SaysWhetherThereIsALockDirectoryYet) {
-  LockPlace place{.path = "/tmp/\x1b[2J/x", .paths = {}};
+  LockPlace place;
+  place.path = "/tmp/\x1b[2J/x";
   place.paths.chosen = place.path;
   EXPECT_EQ(
       doctor_text({}, place, {}),

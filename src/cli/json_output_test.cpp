@@ -278,7 +278,8 @@ TEST(DevicesJson, IsPlainAscii) {
 }
 
 TEST(DoctorJson, IsTheLockDirectoryAndTheFindings) {
-  LockPlace place{.path = "/run/gpu-gate", .paths = {}};
+  LockPlace place;
+  place.path = "/run/gpu-gate";
   EXPECT_EQ(doctor_json({}, place),
             "{\n  \"lock_directory\": \"/run/gpu-gate\",\n  \"findings\": []\n}\n");
   place.path = "";

@@ -33,14 +33,14 @@ constexpr const char* kOwnDir = "set GPU_GATE_LOCK_DIR to a local directory that
 /// What helps, in words and as a line to paste ("": another directory).
 struct Remedy {
   std::string words;
-  std::string line = {};
+  std::string line;
 };
 
 /// Where this user was refused: opening it to all helps where it is there and not open.
 Remedy remedy_for_denied(const std::string& denied) {
   struct stat info{};
-  if (::stat(denied.c_str(), &info) != 0) return {.words = std::string("; ") + kOwnDir};
-  Remedy remedy{.words = "; it belongs to " + user_name(info.st_uid) + "; "};
+  if (::stat(denied.c_str(), &info) != 0) return {.words = std::string("; ") + kOwnDir, .line = ""};
+  Remedy remedy{.words = "; it belongs to " + user_name(info.st_uid) + "; ", .line = ""};
   if ((info.st_mode & kDirMode) != kDirMode) {
     remedy.words += "its owner can open it to all users (`chmod 1777`), or ";
     remedy.line = "sudo chmod 1777 " + shell_word(printable(denied));
@@ -62,12 +62,12 @@ Remedy remedy_for(int errnum, const std::string& path, const std::string& denied
                       shell_word(printable(path)) + ")\""};
     case ENOSPC:
     case EDQUOT:
-      return {.words = std::string("; free some space, or ") + kOwnDir};
+      return {.words = std::string("; free some space, or ") + kOwnDir, .line = ""};
     case ENOENT:
       return {.words = "; make its parent directory first",
               .line = "mkdir -p " + shell_word(printable(parent_of_path(path)))};
     default:
-      return {.words = std::string("; ") + kOwnDir};
+      return {.words = std::string("; ") + kOwnDir, .line = ""};
   }
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <iterator>
+#include <utility>
 
 #include "base/env.h"
 #include "base/printable.h"
@@ -20,22 +21,24 @@ constexpr const char* kLockDirectory = "lock directory";
 class Findings {
  public:
   void fault(std::string subject, std::string what, std::string remedy) {
-    add({Level::fault, std::move(subject), std::move(what), std::move(remedy)});
+    faults_.push_back({.level = Level::fault,
+                       .subject = std::move(subject),
+                       .what = std::move(what),
+                       .remedy = std::move(remedy)});
   }
   void note(std::string subject, std::string what, std::string remedy) {
-    add({Level::note, std::move(subject), std::move(what), std::move(remedy)});
+    notes_.push_back({.level = Level::note,
+                      .subject = std::move(subject),
+                      .what = std::move(what),
+                      .remedy = std::move(remedy)});
   }
-  /// The faults first.
+  /// All, faults first.
   std::vector<Finding> all() && {
     std::move(notes_.begin(), notes_.end(), std::back_inserter(faults_));
     return std::move(faults_);
   }
 
  private:
-  void add(Finding finding) {
-    (finding.level == Level::fault ? faults_ : notes_).push_back(std::move(finding));
-  }
-
   std::vector<Finding> faults_;
   std::vector<Finding> notes_;
 };
@@ -98,21 +101,21 @@ void examine_health(const Device& device, Findings& findings) {
 
 void examine_repair(const Device& device, Findings& findings) {
   const std::string name = device_name(device);
-  const std::string reset = "sudo nvidia-smi -r -i " + std::to_string(device.index);
+  const std::string number = std::to_string(device.index);
   switch (device.repair) {
     case Repair::none:
       break;
     case Repair::remap_pending:
-      findings.note(name, "failed memory is replaced at the next reset; jobs may meet it again",
-                    reset);
+      findings.note(name, "failed memory is replaced at the next reset",
+                    "sudo nvidia-smi -r -i " + number);
       break;
     case Repair::retire_pending:
-      findings.note(name, "failed memory is retired at the next reset; jobs may meet it again",
-                    reset);
+      findings.note(name, "failed memory is retired at the next reset",
+                    "sudo nvidia-smi -r -i " + number);
       break;
     case Repair::remap_failed:
       findings.fault(name, "failed memory could not be replaced: the GPU should be exchanged",
-                     "nvidia-smi -q -d ROW_REMAPPER -i " + std::to_string(device.index));
+                     "nvidia-smi -q -i " + number + " -d ROW_REMAPPER");
       break;
   }
 }

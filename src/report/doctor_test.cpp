@@ -31,16 +31,22 @@ GpuProcess user_of(std::optional<std::int64_t> memory_mib) {
   return {.pid = 7, .graphics = false, .memory_mib = memory_mib};
 }
 
+/// A lock directory that root made for all.
+LockPlace sound_place() {
+  LockPlace place;
+  place.path = "/run/gpu-gate";
+  place.exists = true;
+  place.owner = "root";
+  place.mode = 01777;
+  place.file_system = "tmpfs";
+  return place;
+}
+
 /// A machine on which nothing is wrong.
 Examination well(std::vector<Device> devices = {gpu(0)}) {
   return {.snapshot = Snapshot{std::move(devices)},
           .persistence_off = false,
-          .lock = {.path = "/run/gpu-gate",
-                   .paths = {},
-                   .exists = true,
-                   .owner = "root",
-                   .mode = 01777,
-                   .file_system = "tmpfs"},
+          .lock = sound_place(),
           .host = {}};
 }
 
@@ -86,10 +92,8 @@ TEST(Doctor, TellsWhyAGpuCannotBeUsed) {
 
 TEST(Doctor, TellsOfFailedMemory) {
   const std::pair<Repair, std::string> cases[] = {
-      {Repair::remap_pending,
-       "note GPU 3: failed memory is replaced at the next reset; jobs may meet it again"},
-      {Repair::retire_pending,
-       "note GPU 3: failed memory is retired at the next reset; jobs may meet it again"},
+      {Repair::remap_pending, "note GPU 3: failed memory is replaced at the next reset"},
+      {Repair::retire_pending, "note GPU 3: failed memory is retired at the next reset"},
       {Repair::remap_failed,
        "fault GPU 3: failed memory could not be replaced: the GPU should be exchanged"}};
   for (const auto& [repair, line] : cases) {
@@ -218,7 +222,7 @@ TEST(Doctor, TellsOfAVariableThatLeavesNoGpu) {
 }
 
 TEST(WhyThisOne, IsTheRuleThatChoseIt) {
-  LockPlace place{.path = "/run/gpu-gate", .paths = {}};
+  LockPlace place = sound_place();
   EXPECT_EQ(why_this_one(place), "made for all users");
   place.path = "/run/lock/gpu-gate";
   EXPECT_EQ(why_this_one(place), "since there is no /run/gpu-gate");

@@ -68,7 +68,9 @@ Status usable(const Result<LockDir>& dir) {
 }  // namespace
 
 Result<LockPlace> look_at_lock_dir(const LockDirPaths& paths) {
-  LockPlace place{.path = LockDir::chosen_path(paths).value_or(""), .paths = paths};
+  LockPlace place;
+  place.path = LockDir::chosen_path(paths).value_or("");
+  place.paths = paths;
   if (!place.path.empty()) look_at_file(place);
   const Result<LockDir> dir = LockDir::open_existing(paths);
   place.usable = usable(dir);

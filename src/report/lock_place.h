@@ -23,15 +23,15 @@ struct LockPlace {
   std::string path;  // "" where there is no place for one
   LockDirPaths paths;
   bool exists = false;
-  std::string owner = {};        // where it exists
-  mode_t mode = 0;               // likewise, with the sticky bit
-  std::string file_system = {};  // its type: "tmpfs"; "" if unknown
-  bool on_root = false;          // on the file system of /, or would be
-  Status usable = {};            // why this user cannot use it (lock_dir, usage)
+  std::string owner;        // where it exists
+  mode_t mode = 0;          // likewise, with the sticky bit
+  std::string file_system;  // its type: "tmpfs"; "" if unknown
+  bool on_root = false;     // on the file system of /, or would be
+  Status usable = {};       // why this user cannot use it (lock_dir, usage)
   bool last_resort = false;
   bool policy_ignored = false;  // its policy file does not count
   LinePolicy policy = {};
-  std::vector<ClaimElsewhere> elsewhere = {};  // the oldest of each other default place
+  std::vector<ClaimElsewhere> elsewhere;  // the oldest of each other default place
 };
 
 /// Looks, and makes nothing. Errors: system.

@@ -184,9 +184,9 @@ def test_what_is_wrong_with_a_gpu_is_told_of_that_gpu(make_box):
         ({"recovery": 1}, "fault", "it must be reset", "sudo nvidia-smi -r -i 1  # if that fails: sudo reboot"),
         ({"mode": "prohibited"}, "fault", "PROHIBITED", "sudo nvidia-smi -i 1 -c DEFAULT"),
         ({"mode": "exclusive"}, "note", "EXCLUSIVE_PROCESS", "sudo nvidia-smi -i 1 -c DEFAULT"),
+        ({"remap_failed": 1}, "fault", "failed memory could not be replaced", "nvidia-smi -q -i 1 -d ROW_REMAPPER"),
         ({"remap_pending": 1}, "note", "failed memory is replaced at the next reset", "sudo nvidia-smi -r -i 1"),
         ({"retire_pending": 1}, "note", "failed memory is retired at the next reset", "sudo nvidia-smi -r -i 1"),
-        ({"remap_failed": 1}, "fault", "failed memory could not be replaced", "nvidia-smi -q -d ROW_REMAPPER -i 1"),
         ({"memory_error": 999, "memory_v2_error": 999}, "fault", "its state cannot be read", "nvidia-smi -q -i 1"),
     ], check)
 
