@@ -24,14 +24,15 @@ namespace {
 
 constexpr const char* kVisibleDevices = variables_of(Vendor::nvidia).visible_devices;
 
-/// $GPU_GATE_CLAIM as a ticket, 0 where it is none; empty where it is not set.
-std::optional<Ticket> outer_claim() {
-  const std::optional<std::string> variable = env_variable(environ, env::kClaim);
+/// An environment variable as a number, 0 where it is none; empty where it is not set.
+template <class Number>
+std::optional<Number> number_of(const char* name) {
+  const std::optional<std::string> variable = env_variable(environ, name);
   if (!variable) return std::nullopt;
   const std::string& text = *variable;
-  Ticket ticket = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), ticket);
-  return problem == std::errc{} && end == text.data() + text.size() ? ticket : 0;
+  Number number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return problem == std::errc{} && end == text.data() + text.size() ? number : 0;
 }
 
 /// "but only 1 of the 8 here can ever be used".
@@ -176,7 +177,10 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
   Notices notices(options.quiet, is_one_try(options), options.criteria);
   wait.poll = options.poll;
   wait.timeout = options.timeout;
-  wait.within = outer_claim();
+  wait.within = number_of<Ticket>(env::kClaim);
+  if (const auto mib = number_of<std::int64_t>(env::kShareMb); mib && *mib > 0) {
+    wait.within_share_mib = mib;
+  }
   Result<WaitEnd> end =
       wait_for_gpus(lock_dir_paths(), *source, RequestMaker(options, notices), wait, notices);
   notices.clear();

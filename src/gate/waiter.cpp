@@ -134,6 +134,7 @@ class Waiter {
     if (!std::exchange(knows_outer_, true)) {
       within_ = find_outer_claim(claims_, scan->live);
     }
+    complete_outer(scan->live);
     const OuterClaim outer = outer_claim(scan->live);
     reading.look.policy = read_line_policy(dir_);
 
@@ -155,6 +156,15 @@ class Waiter {
   Result<Snapshot> read_devices() {
     const InDriver mark(place_ ? place_->bell.get() : -1);
     return session_.read();
+  }
+
+  /// A claim that was made on a full disk has no record, and seems to be of whole devices. To its
+  /// own job it is what the job was told.
+  void complete_outer(std::vector<Claim>& claims) const {
+    if (within_ == 0 || !options_.within_share_mib) return;
+    for (Claim& claim : claims) {
+      if (claim.ticket == within_ && !claim.share_mib) claim.share_mib = options_.within_share_mib;
+    }
   }
 
   /// The claim that this job is a part of, if it lives and is this user's; else the job is like any
@@ -191,6 +201,7 @@ class Waiter {
     Result<ClaimScan> scan = claims_.scan();
     if (!scan) return fail(scan.error());
     claims_.clear(**guard, *scan);
+    complete_outer(scan->live);
     look.claims = scan->live;
     sizes_ = card_sizes(look.snapshot, look.claims);
     look.turns = turn_rule(look.claims, look.policy);

@@ -73,6 +73,8 @@ struct WaitOptions {
   Lifeline lifeline = {};
   std::optional<Ticket> within =
       0;  // the claim that it asks in, 0 for none; empty: to be found out
+  std::optional<std::int64_t> within_share_mib =
+      std::nullopt;  // what that is of each device, where it has no record to say so
 
   bool one_try() const { return timeout && timeout->count() == 0; }
 };

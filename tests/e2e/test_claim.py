@@ -230,7 +230,7 @@ def test_what_outlives_the_job_with_its_descriptors_keeps_all_cards(make_box):
     script = '"$GATE" run -- sh -c \'echo part $$; exec >/dev/null 2>&1; exec sleep 1000\' & sleep 1000'
     job = box.start("run", "-n", 2, "--", "sh", "-c", script, user=ALICE, env={"GATE": box.gate})
     pid = int(job.wait_for(r"^part (\d+)$", stdout=True).group(1))
-    sleeper = children_of(job.pid)[-1]
+    [sleeper] = wait_until(lambda: [child for child in children_of(job.pid) if child != pid], "its own sleep")
     job.kill()
     kill(sleeper)
     assert box.claimed() == [0, 1]

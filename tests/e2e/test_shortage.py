@@ -189,6 +189,24 @@ def test_a_full_lock_directory_costs_a_waiter_neither_its_turn_nor_its_claim(box
 
 
 @needs_mounts
+def test_a_share_without_a_record_is_one_to_its_own_job(box):
+    """Seen: its parts got the whole GPU, and together more than the share."""
+    full = FullLockDirectory(box, 8)
+    full.run(box.gate, "run", "--", "true")
+    full.run(box.gate, "wait")
+    full.fill()
+    parts = f"""echo runs; while [ -e {box.lock}/filler ]; do sleep 0.05; done
+{box.gate} run -q -- sh -c 'echo all of $GPU_GATE_SHARE_MB; {box.gate} run -q --share 2001 -- true; echo more: $?'
+{box.gate} run -q --share 1500 -- sh -c 'unset GPU_GATE_SHARE_MB; GPU_GATE_CLAIM='$GPU_GATE_CLAIM' GPU_GATE_SHARE_MB=2000 \
+    {box.gate} run -q --timeout 0 --share 501 -- true; echo beside: $?'"""
+    job = full.start("run", *NEVER, "--share", "2000", "--", "sh", "-c", parts)
+    job.wait_for("^runs$", stdout=True)
+    full.run("rm", f"{box.lock}/filler")
+    for line in ("all of 2000", "more: 3", "beside: 124"):
+        job.wait_for(f"^{line}$", stdout=True)
+
+
+@needs_mounts
 def test_a_claim_needs_no_room_but_that_of_its_fifo(box):
     full = FullLockDirectory(box, 8)
     full.run(box.gate, "run", "--", "true")  # makes the directory and the mutex,
