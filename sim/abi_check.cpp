@@ -35,6 +35,9 @@ static_assert(offsetof(PciInfo, pci_device_id) == 28);
 static_assert(offsetof(PciInfo, pci_subsystem_id) == 32);
 static_assert(offsetof(PciInfo, bus_id) == 36);
 
+// nvmlGpuTopologyLevel_t is an enum, and the caller has room for an int.
+static_assert(sizeof(TopologyLevel) == 4);
+
 static_assert(sizeof(ProcessV1) == 16);
 static_assert(offsetof(ProcessV1, pid) == 0);
 static_assert(offsetof(ProcessV1, used_gpu_memory) == 8);

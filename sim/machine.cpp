@@ -158,6 +158,22 @@ bool parse_capability(Text text, Gpu& gpu) {
          parse_number(text.substr(dot + 1), uint32_t{99}, gpu.capability_minor);
 }
 
+// up to four numbers: socket/host bridge/bridge/switch
+bool parse_path(Text text, PciPath& path) {
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  path = PciPath{};
+  while (path.steps < kPathSteps) {
+    const char* stop = begin;
+    while (stop != end && *stop != '/') ++stop;
+    if (!parse_number(between(begin, stop), uint32_t{255}, path.numbers[path.steps])) return false;
+    ++path.steps;
+    if (stop == end) return true;
+    begin = stop + 1;
+  }
+  return false;
+}
+
 bool parse_compute_mode(Text text, uint32_t& mode) {
   if (text == "default") {
     mode = 0;
@@ -244,6 +260,14 @@ enum class Assigned { yes, bad_value, unknown_key };
 
 Assigned assigned(bool good) { return good ? Assigned::yes : Assigned::bad_value; }
 
+// What it hangs on.
+Assigned assign_links(Gpu& gpu, Text key, Text value) {
+  if (key == "path") return assigned(parse_path(value, gpu.path));
+  if (key == "nvswitch") return assigned(parse_number(value, kMaxLinks, gpu.switch_links));
+  if (key == "open_links") return assigned(parse_number(value, kMaxLinks, gpu.open_links));
+  return Assigned::unknown_key;
+}
+
 // What is wrong with it.
 Assigned assign_fault(Gpu& gpu, Text key, Text value) {
   if (key == "recovery") return assigned(parse_number(value, uint32_t{99}, gpu.recovery_action));
@@ -278,21 +302,31 @@ Assigned assign(Gpu& gpu, Text key, Text value) {
   if (key == "persistence") return assigned(parse_flag(value, gpu.persistence));
   if (key == "capability") return assigned(parse_capability(value, gpu));
   if (key == "numa_node") return assigned(parse_number(value, uint32_t{1023}, gpu.numa_node));
-  return assign_fault(gpu, key, value);
+  const Assigned links = assign_links(gpu, key, value);
+  return links != Assigned::unknown_key ? links : assign_fault(gpu, key, value);
+}
+
+bool parse_gpu_number(Text text, int& gpu) {
+  uint32_t number = 0;
+  if (!parse_number(text, uint32_t{kMaxGpus - 1}, number)) return false;
+  gpu = static_cast<int>(number);
+  return true;
 }
 
 Assigned assign(StaticProcess& process, Text key, Text value) {
-  if (key == "gpu") {
-    uint32_t gpu = 0;
-    if (!parse_number(value, uint32_t{kMaxGpus - 1}, gpu)) return Assigned::bad_value;
-    process.gpu = static_cast<int>(gpu);
-    return Assigned::yes;
-  }
+  if (key == "gpu") return assigned(parse_gpu_number(value, process.gpu));
   if (key == "pid") return assigned(parse_number(value, uint32_t{0x7FFFFFFF}, process.pid));
   if (key == "memory") {
     return assigned(parse_memory_or_unknown(value, process.memory_mib, process.memory_unknown));
   }
   if (key == "type") return assigned(parse_process_kind(value, process.kind));
+  return Assigned::unknown_key;
+}
+
+Assigned assign(LinkLine& link, Text key, Text value) {
+  if (key == "gpu") return assigned(parse_gpu_number(value, link.gpu));
+  if (key == "to") return assigned(parse_gpu_number(value, link.to));
+  if (key == "count") return assigned(parse_number(value, kMaxLinks, link.count));
   return Assigned::unknown_key;
 }
 
@@ -335,6 +369,16 @@ bool parse_process(Line& line, Machine& machine) {
   if (!parse_pairs(line, process)) return false;
   if (process.pid == 0) return line.fail("a process needs a pid");
   ++machine.process_count;
+  return true;
+}
+
+bool parse_link(Line& line, Machine& machine) {
+  if (machine.link_count == kMaxLinkLines) return line.fail("more than 512 link lines");
+  LinkLine& link = machine.links[machine.link_count];
+  link = LinkLine{.line = line.error->line, .gpu = 0, .to = 0, .count = 1};
+  if (!parse_pairs(line, link)) return false;
+  if (link.gpu == link.to) return line.fail("a link needs two cards");
+  ++machine.link_count;
   return true;
 }
 
@@ -382,6 +426,7 @@ bool parse_line(Line& line, Machine& machine) {
   const Text keyword = line.word();
   if (keyword == "gpu") return parse_gpu(line, machine);
   if (keyword == "process") return parse_process(line, machine);
+  if (keyword == "link") return parse_link(line, machine);
   if (keyword == "fails") return parse_failure(line, machine);
   return parse_setting(line, keyword, machine);
 }
@@ -393,6 +438,30 @@ bool every_process_has_a_device(const Machine& machine, MachineError& error) {
     error.line = process.line;
     snprintf(error.what, sizeof(error.what), "process on gpu %d, of %d gpu lines", process.gpu,
              machine.gpu_count);
+    return false;
+  }
+  return true;
+}
+
+bool every_link_has_two_devices(const Machine& machine, MachineError& error) {
+  for (int i = 0; i < machine.link_count; ++i) {
+    const LinkLine& link = machine.links[i];
+    const int last = link.gpu > link.to ? link.gpu : link.to;
+    if (last < machine.gpu_count) continue;
+    error.line = link.line;
+    snprintf(error.what, sizeof(error.what), "link of gpu %d, of %d gpu lines", last,
+             machine.gpu_count);
+    return false;
+  }
+  return true;
+}
+
+bool no_card_has_too_many_links(const Machine& machine, MachineError& error) {
+  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) {
+    if (links_of(machine, gpu) <= kMaxLinks) continue;
+    error.line = 0;
+    snprintf(error.what, sizeof(error.what), "more than %u NVLinks of gpu %d",
+             static_cast<unsigned>(kMaxLinks), gpu);
     return false;
   }
   return true;
@@ -430,6 +499,7 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
   machine.driver_error = 0;
   machine.gpu_count = 0;
   machine.process_count = 0;
+  machine.link_count = 0;
   error = MachineError{};
 
   const char* at = text;
@@ -442,7 +512,31 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
     if (!parse_line(line, machine)) return false;
     at = newline != nullptr ? newline + 1 : end;
   }
-  return every_process_has_a_device(machine, error);
+  return every_process_has_a_device(machine, error) && every_link_has_two_devices(machine, error) &&
+         no_card_has_too_many_links(machine, error);
+}
+
+uint32_t links_of(const Machine& machine, int gpu) {
+  uint32_t links = machine.gpus[gpu].open_links + machine.gpus[gpu].switch_links;
+  for (int i = 0; i < machine.link_count; ++i) {
+    const LinkLine& line = machine.links[i];
+    if (line.gpu == gpu || line.to == gpu) links += line.count;
+  }
+  return links;
+}
+
+FarEnd far_end(const Machine& machine, int gpu, uint32_t link, int& card) {
+  uint32_t before = machine.gpus[gpu].open_links;
+  if (link < before) return FarEnd::nothing;
+  for (int i = 0; i < machine.link_count; ++i) {
+    const LinkLine& line = machine.links[i];
+    if (line.gpu != gpu && line.to != gpu) continue;
+    before += line.count;
+    if (link >= before) continue;
+    card = line.gpu == gpu ? line.to : line.gpu;
+    return FarEnd::card;
+  }
+  return FarEnd::nvswitch;
 }
 
 uint64_t static_use_mib(const Machine& machine, int gpu) {

@@ -14,6 +14,9 @@ namespace sim {
 inline constexpr int kMaxGpus = 64;
 inline constexpr int kMaxProcesses = 1024;
 inline constexpr int kMaxFailures = 64;
+inline constexpr int kMaxLinkLines = 512;
+inline constexpr uint32_t kMaxLinks = 18;  // NVLinks of one card (NVML_NVLINK_MAX_LINKS until R580)
+inline constexpr int kPathSteps = 4;
 inline constexpr size_t kMaxMachineBytes = size_t{256} * 1024;
 
 struct PciAddress {
@@ -21,6 +24,13 @@ struct PciAddress {
   uint32_t bus;
   uint32_t device;
   uint32_t function;
+};
+
+// Where a card hangs in the tree of PCI express: its socket, and on the way down from there a host
+// bridge, a bridge, and a switch. Those that have a number in common share it.
+struct PciPath {
+  int steps;  // how many of these are given; 0: the library does not tell
+  uint32_t numbers[kPathSteps];
 };
 
 enum class Mig { unsupported, disabled, enabled };
@@ -44,7 +54,10 @@ struct Gpu {
   char name[96];
   char uuid[96];
   PciAddress pci;
-  uint32_t minor;  // of its device node; kNoMinor: it has none
+  PciPath path;
+  uint32_t switch_links;  // NVLinks to an NVSwitch
+  uint32_t open_links;    // NVLinks with nothing at their other end
+  uint32_t minor;         // of its device node; kNoMinor: it has none
   uint64_t memory_mib;
   uint64_t reserved_mib;
   uint64_t used_mib;
@@ -78,6 +91,14 @@ struct StaticProcess {
   ProcessKind kind;
 };
 
+// NVLinks between two cards.
+struct LinkLine {
+  int line;
+  int gpu;
+  int to;
+  uint32_t count;
+};
+
 // A function that returns `error` whatever it is asked.
 struct Failure {
   char function[64];
@@ -97,9 +118,11 @@ struct Machine {
   int driver_error;  // of every call
   int gpu_count;
   int process_count;
+  int link_count;
   Failure failures[kMaxFailures];
   Gpu gpus[kMaxGpus];
   StaticProcess processes[kMaxProcesses];
+  LinkLine links[kMaxLinkLines];
 };
 
 struct MachineError {
@@ -112,6 +135,14 @@ ptrdiff_t read_machine_text(const char* path, char* text, size_t capacity);
 
 // Fills `machine`; on false it is unusable and `error` says where and why.
 bool parse_machine(const char* text, size_t size, Machine& machine, MachineError& error);
+
+// NVLinks of a card, whatever is at their other end.
+uint32_t links_of(const Machine& machine, int gpu);
+
+// What is at the other end of one of them, which are numbered so: those that lead nowhere, those to
+// other cards in the order of the file, those to an NVSwitch.
+enum class FarEnd { nothing, card, nvswitch };
+FarEnd far_end(const Machine& machine, int gpu, uint32_t link, int& card);
 
 // The memory that the machine file itself says is allocated: `used=`, which covers the static
 // processes, or their sum where that is more.

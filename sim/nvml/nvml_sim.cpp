@@ -249,6 +249,34 @@ Return ask_live(const char* function, Device device, Answer answer) {
   return result;
 }
 
+// The same for what stays as it is, and is asked for each link and each pair of cards: no question
+// of this kind begins a look.
+template <typename Answer>
+Return ask_links(const char* function, Device device, Answer answer) {
+  const Locked locked;
+  if (library.init_count == 0) return kUninitialized;
+  if ((library.read_next || !library.usable) && !refresh_machine()) return kUnknown;
+  log_call(function);
+  if (const Return failure = failure_of(function); failure != kSuccess) return failure;
+  if (library.machine.driver_error != 0) return static_cast<Return>(library.machine.driver_error);
+  const int index = index_of(device);
+  if (index < 0) return kInvalidArgument;
+  if (index >= library.machine.gpu_count || library.machine.gpus[index].lost) return kGpuIsLost;
+  return answer(index, library.machine.gpus[index]);
+}
+
+// The same for one of a card's links.
+template <typename Answer>
+Return ask_link(const char* function, Device device, uint32_t link, Answer answer) {
+  return ask_links(function, device, [&](int index, const sim::Gpu&) {
+    if (link >= sim::kMaxLinks) return kInvalidArgument;
+    if (link >= sim::links_of(library.machine, index)) return kNotSupported;
+    int card = 0;
+    const sim::FarEnd end = sim::far_end(library.machine, index, link, card);
+    return answer(end, card);
+  });
+}
+
 Return copy_string(const char* from, char* to, uint32_t length) {
   if (to == nullptr) return kInvalidArgument;
   const size_t size = strlen(from) + 1;
@@ -325,6 +353,30 @@ void fill(const Process& process, ProcessV1& record) {
             .used_gpu_cc_protected_memory = 0};
 }
 
+void fill(const sim::PciAddress& address, PciInfo& pci) {
+  pci = {};
+  pci.domain = address.domain;
+  pci.bus = address.bus;
+  pci.device = address.device;
+  pci.pci_device_id = kPciDeviceId;
+  pci.pci_subsystem_id = kPciSubsystemId;
+  snprintf(pci.bus_id_legacy, sizeof(pci.bus_id_legacy), "%04X:%02X:%02X.%X",
+           address.domain & 0xFFFF, address.bus & 0xFF, address.device & 0x1F,
+           address.function & 0x7);
+  if (library.machine.old_layouts) return;
+  snprintf(pci.bus_id, sizeof(pci.bus_id), "%08X:%02X:%02X.%X", address.domain, address.bus,
+           address.device, address.function);
+}
+
+// By how much of their ways down from the sockets two cards share.
+TopologyLevel level_of(const sim::PciPath& a, const sim::PciPath& b) {
+  constexpr TopologyLevel kLevels[sim::kPathSteps + 1] = {
+      kTopologySystem, kTopologyNode, kTopologyHostbridge, kTopologyMultiple, kTopologySingle};
+  int shared = 0;
+  while (shared < a.steps && shared < b.steps && a.numbers[shared] == b.numbers[shared]) ++shared;
+  return kLevels[shared];
+}
+
 // NVML's protocol for lists: `count` says for how many entries there is room, and returns how many
 // there are. Where the room is too small, only the count is returned. Unless the machine file has
 // another protocol (sim::ProcessLists).
@@ -357,7 +409,6 @@ Return get_processes(const char* function, Device device, sim::ProcessKind kind,
   });
 }
 
-#if NVML_SIM_RELEASE >= 535
 Return read_field(const sim::Gpu& gpu, uint32_t field, uint32_t& value) {
   switch (field) {
     case kFieldRemappedCorrectable:
@@ -373,6 +424,9 @@ Return read_field(const sim::Gpu& gpu, uint32_t field, uint32_t& value) {
     case kFieldRemappedPending:
       value = gpu.remap_pending ? 1 : 0;
       return kSuccess;
+    case kFieldSwitchLinks:
+      value = gpu.switch_links;
+      return kSuccess;
     case kFieldRecoveryAction:
       if (NVML_SIM_RELEASE < 565) return kNotSupported;
       value = gpu.recovery_action;
@@ -381,7 +435,6 @@ Return read_field(const sim::Gpu& gpu, uint32_t field, uint32_t& value) {
       return kNotSupported;
   }
 }
-#endif
 
 Return init(const char* function) {
   const Locked locked;
@@ -525,18 +578,7 @@ Return nvmlDeviceGetName(nvml_sim::Device device, char* name, uint32_t length) {
 Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) {
   return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (pci == nullptr) return nvml_sim::kInvalidArgument;
-    *pci = {};
-    pci->domain = gpu.pci.domain;
-    pci->bus = gpu.pci.bus;
-    pci->device = gpu.pci.device;
-    pci->pci_device_id = nvml_sim::kPciDeviceId;
-    pci->pci_subsystem_id = nvml_sim::kPciSubsystemId;
-    snprintf(pci->bus_id_legacy, sizeof(pci->bus_id_legacy), "%04X:%02X:%02X.%X",
-             gpu.pci.domain & 0xFFFF, gpu.pci.bus & 0xFF, gpu.pci.device & 0x1F,
-             gpu.pci.function & 0x7);
-    if (nvml_sim::library.machine.old_layouts) return nvml_sim::kSuccess;
-    snprintf(pci->bus_id, sizeof(pci->bus_id), "%08X:%02X:%02X.%X", gpu.pci.domain, gpu.pci.bus,
-             gpu.pci.device, gpu.pci.function);
+    nvml_sim::fill(gpu.pci, *pci);
     return nvml_sim::kSuccess;
   });
 }
@@ -614,6 +656,59 @@ Return nvmlDeviceGetMPSComputeRunningProcesses(nvml_sim::Device device, uint32_t
   return nvml_sim::get_processes(__func__, device, sim::ProcessKind::mps, count, processes);
 }
 
+Return nvmlDeviceGetFieldValues(nvml_sim::Device device, int count, nvml_sim::FieldValue* values) {
+  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (count <= 0 || values == nullptr) return nvml_sim::kInvalidArgument;
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (int i = 0; i < count; ++i) {
+      nvml_sim::FieldValue& value = values[i];
+      value.timestamp_us = int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+      value.latency_us = 0;
+      value.value_type = nvml_sim::kValueUnsignedInt;
+      value.value.as_u64 = 0;
+      uint32_t number = 0;
+      value.status = nvml_sim::read_field(gpu, value.field_id, number);
+      value.value.as_u32 = number;
+    }
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetTopologyCommonAncestor(nvml_sim::Device device1, nvml_sim::Device device2,
+                                           nvml_sim::TopologyLevel* level) {
+  return nvml_sim::ask_links(__func__, device1, [&](int, const sim::Gpu& gpu) {
+    const int other = nvml_sim::index_of(device2);
+    const sim::Machine& machine = nvml_sim::library.machine;
+    if (level == nullptr || other < 0) return nvml_sim::kInvalidArgument;
+    if (other >= machine.gpu_count || machine.gpus[other].lost) return nvml_sim::kGpuIsLost;
+    const sim::PciPath& path = machine.gpus[other].path;
+    if (gpu.path.steps == 0 || path.steps == 0) return nvml_sim::kNotSupported;
+    *level = nvml_sim::level_of(gpu.path, path);
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetNvLinkState(nvml_sim::Device device, uint32_t link, uint32_t* state) {
+  return nvml_sim::ask_link(__func__, device, link, [&](sim::FarEnd end, int) {
+    if (state == nullptr) return nvml_sim::kInvalidArgument;
+    *state = end == sim::FarEnd::nothing ? nvml_sim::kLinkDisabled : nvml_sim::kLinkEnabled;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetNvLinkRemotePciInfo_v2(nvml_sim::Device device, uint32_t link,
+                                           nvml_sim::PciInfo* pci) {
+  return nvml_sim::ask_link(__func__, device, link, [&](sim::FarEnd end, int card) {
+    if (pci == nullptr) return nvml_sim::kInvalidArgument;
+    if (end == sim::FarEnd::nothing) return nvml_sim::kNotSupported;
+    constexpr sim::PciAddress kNvSwitch = {.domain = 0, .bus = 0xFD, .device = 0, .function = 0};
+    nvml_sim::fill(end == sim::FarEnd::card ? nvml_sim::library.machine.gpus[card].pci : kNvSwitch,
+                   *pci);
+    return nvml_sim::kSuccess;
+  });
+}
+
 #if NVML_SIM_RELEASE >= 535
 
 Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device, nvml_sim::MemoryV2* memory) {
@@ -662,25 +757,6 @@ Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current, uint32_t
     if (gpu.mig == sim::Mig::unsupported) return nvml_sim::kNotSupported;
     *current = gpu.mig == sim::Mig::enabled ? 1 : 0;
     *pending = *current;
-    return nvml_sim::kSuccess;
-  });
-}
-
-Return nvmlDeviceGetFieldValues(nvml_sim::Device device, int count, nvml_sim::FieldValue* values) {
-  return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
-    if (count <= 0 || values == nullptr) return nvml_sim::kInvalidArgument;
-    timespec now{};
-    clock_gettime(CLOCK_REALTIME, &now);
-    for (int i = 0; i < count; ++i) {
-      nvml_sim::FieldValue& value = values[i];
-      value.timestamp_us = int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
-      value.latency_us = 0;
-      value.value_type = nvml_sim::kValueUnsignedInt;
-      value.value.as_u64 = 0;
-      uint32_t number = 0;
-      value.status = nvml_sim::read_field(gpu, value.field_id, number);
-      value.value.as_u32 = number;
-    }
     return nvml_sim::kSuccess;
   });
 }

@@ -37,10 +37,24 @@ enum Field : uint32_t {
   kFieldRemappedUncorrectable = 143,
   kFieldRemappedPending = 144,
   kFieldRemappedFailure = 145,
+  kFieldSwitchLinks = 147,
   kFieldRecoveryAction = 230,
 };
 
 enum DetailMode : uint32_t { kDetailCompute = 0, kDetailGraphics = 1, kDetailMps = 2 };
+
+// How far apart two cards are: nvmlGpuTopologyLevel_t.
+enum TopologyLevel : int {
+  kTopologyInternal = 0,
+  kTopologySingle = 10,
+  kTopologyMultiple = 20,
+  kTopologyHostbridge = 30,
+  kTopologyNode = 40,
+  kTopologySystem = 50,
+};
+
+inline constexpr uint32_t kLinkDisabled = 0;  // nvmlEnableState_t
+inline constexpr uint32_t kLinkEnabled = 1;
 
 inline constexpr uint32_t kMemoryV2Version = 0x02000028;
 inline constexpr uint32_t kProcessDetailListVersion = 0x01000018;
@@ -168,6 +182,15 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGraphicsRunningProcesses(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMPSComputeRunningProcesses(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV1* processes);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetFieldValues(nvml_sim::Device device, int count,
+                                                          nvml_sim::FieldValue* values);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetTopologyCommonAncestor(
+    nvml_sim::Device device1, nvml_sim::Device device2, nvml_sim::TopologyLevel* level);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetNvLinkState(nvml_sim::Device device, uint32_t link,
+                                                          uint32_t* state);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetNvLinkRemotePciInfo_v2(nvml_sim::Device device,
+                                                                     uint32_t link,
+                                                                     nvml_sim::PciInfo* pci);
 
 #if NVML_SIM_RELEASE >= 535
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMemoryInfo_v2(nvml_sim::Device device,
@@ -184,8 +207,6 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMPSComputeRunningProcesses_v3(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV3* processes);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current,
                                                       uint32_t* pending);
-NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetFieldValues(nvml_sim::Device device, int count,
-                                                          nvml_sim::FieldValue* values);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetRemappedRows(nvml_sim::Device device,
                                                            uint32_t* correctable,
                                                            uint32_t* uncorrectable,
