@@ -34,6 +34,11 @@ Result<Snapshot> Session::read() {
   return unreadable(*last_, snapshot.error());
 }
 
+Links Session::links() {
+  const SignalsThrough through(ending_);
+  return source_.links();
+}
+
 void Session::close() {
   const SignalsThrough through(ending_);
   source_.close();

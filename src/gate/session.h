@@ -22,6 +22,9 @@ class Session {
   /// such failure and of its end.
   Result<Snapshot> read();
 
+  /// As the source's.
+  Links links();
+
   /// Gives back what an open library costs.
   void close();
 

@@ -19,14 +19,22 @@ class FakeSource : public GpuSource {
     if (error) return fail(*error);
     return machine;
   }
+  Links links() override {
+    ++link_reads;
+    if (on_links) on_links();
+    return known_links;
+  }
   bool needs_open() override { return must_stay_open; }
   void close() override { ++closed; }
 
   Snapshot machine = idle_machine(1);
   std::function<void()> on_read;
+  std::function<void()> on_links;
   std::optional<Error> error;
+  Links known_links;
   bool must_stay_open = false;
   int reads = 0;
+  int link_reads = 0;
   int closed = 0;
 };
 

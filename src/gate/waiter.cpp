@@ -22,6 +22,7 @@
 #include "gate/timing.h"
 #include "gate/turns.h"
 #include "gpu/visible_devices.h"
+#include "policy/choose.h"
 
 namespace gpu_gate {
 namespace {
@@ -150,6 +151,7 @@ class Waiter {
     reading.claims_before = std::move(scan->live);
     reading.look.snapshot = std::move(*snapshot);
     reading.look.request = std::move(*request);
+    read_links(reading);
     return reading;
   }
 
@@ -165,6 +167,17 @@ class Waiter {
     for (Claim& claim : claims) {
       if (claim.ticket == within_ && !claim.share_mib) claim.share_mib = options_.within_share_mib;
     }
+  }
+
+  /// How the devices are linked, where that may decide what is granted. (Those ahead may have a
+  /// choice where this one has none; what they take is then guessed by the ranking alone.)
+  void read_links(Reading& reading) {
+    Look& look = reading.look;
+    const std::vector<Occupancy> before =
+        gpu_gate::occupancy(look.snapshot, reading.claims_before, within_, reading.jobs);
+    if (!links_matter(look.snapshot, before, look.request)) return;
+    const InDriver mark(place_ ? place_->bell.get() : -1);
+    look.snapshot.links = session_.links();
   }
 
   /// The claim that this job is a part of, if it lives and is this user's; else the job is like any

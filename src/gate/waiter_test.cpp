@@ -87,6 +87,40 @@ TEST_F(WaiterTest, SeveralDevicesAreOneClaim) {
   EXPECT_EQ(live(), (Devices{"GPU-0", "GPU-1"}));
 }
 
+TEST_F(WaiterTest, LinksAreAskedForOnlyWhereTheyMatter) {
+  source_.machine = idle_machine(1);
+  wait<Granted>();
+  source_.machine = idle_machine(3);
+  request_ = wish(3);
+  wait<Granted>();
+  EXPECT_EQ(source_.link_reads, 0);
+  request_ = wish(2);
+  wait<Granted>();
+  EXPECT_EQ(source_.link_reads, 1);
+}
+
+TEST_F(WaiterTest, OfEqualDevicesThoseAreGrantedThatAreLinkedBest) {
+  source_.machine = idle_machine(4);
+  source_.known_links = Links(4);
+  source_.known_links.set_score(1, 3, 100);
+  request_ = wish(2);
+  const auto granted = wait<Granted>();
+  EXPECT_EQ(live(), (Devices{"GPU-1", "GPU-3"}));
+  request_ = wish(1);
+  EXPECT_EQ(wait<Granted>().devices.at(0).uuid, "GPU-0");
+}
+
+TEST_F(WaiterTest, LinksAreAskedForWithoutTheMutex) {
+  source_.machine = idle_machine(2);
+  source_.on_links = [&] {
+    const auto guard =
+        box_.mutex.lock(Clock::now() + milliseconds(kPatienceMs), sigset_t{}, nullptr);
+    EXPECT_TRUE(guard && *guard);
+  };
+  wait<Granted>();
+  EXPECT_EQ(source_.link_reads, 1);
+}
+
 TEST_F(WaiterTest, WhoOnlyWaitsClaimsNothing) {
   options_.keep_devices = false;
   const auto granted = wait<Granted>();

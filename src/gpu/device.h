@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gpu/links.h"
 #include "gpu/vendor.h"
 
 namespace gpu_gate {
@@ -67,6 +68,7 @@ struct Device {
 /// All devices of the machine at one moment, in ascending index.
 struct Snapshot {
   std::vector<Device> devices;
+  Links links = Links(0);  // between them, where they were asked for (GpuSource::links)
 };
 
 }  // namespace gpu_gate

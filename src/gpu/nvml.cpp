@@ -19,6 +19,7 @@
 #include "base/process.h"
 #include "base/unique_fd.h"
 #include "gpu/nvml_abi.h"
+#include "gpu/nvml_links.h"
 
 namespace gpu_gate {
 namespace {
@@ -64,6 +65,7 @@ struct Api {
 struct Card {
   nvml::DeviceHandle handle = nullptr;
   Device identity;
+  std::optional<std::uint64_t> pci = std::nullopt;  // its address, nvml::pci_number
   std::uint64_t pci_order = 0;
   unsigned nvml_index = 0;
   bool integrated = false;  // in one chip with the CPU
@@ -217,6 +219,17 @@ class NvmlSource final : public GpuSource {
     return snapshot;
   }
 
+  Links links() override {
+    if (library_ == nullptr) return {};
+    if (!links_) {
+      std::vector<LinkedCard> linked;
+      linked.reserve(cards_.size());
+      for (const Card& card : cards_) linked.push_back({.handle = card.handle, .pci = card.pci});
+      links_ = read_nvml_links(library_, linked);
+    }
+    return *links_;
+  }
+
   /// Without persistence mode the kernel module shuts a card down at the last close of its node
   /// (nv_stop_device in nv.c). A card that cannot tell is lost, or has no such mode (Jetson).
   bool needs_open() override {
@@ -231,6 +244,7 @@ class NvmlSource final : public GpuSource {
 
   void close() override {
     cards_.clear();
+    links_.reset();
     faulty_ = false;
     if (initialised_) api_.shutdown();
     initialised_ = false;
@@ -294,8 +308,8 @@ class NvmlSource final : public GpuSource {
     }
     nvml::PciInfo pci{};
     if (api_.pci(card.handle, &pci) == nvml::kSuccess) {
-      card.pci_order = (std::uint64_t{pci.domain} << 16) | (std::uint64_t{pci.bus & 0xFF} << 8) |
-                       (pci.device & 0xFF);
+      card.pci = nvml::pci_number(pci);
+      card.pci_order = *card.pci;
       device.pci_bus_id.assign(pci.bus_id, ::strnlen(pci.bus_id, sizeof pci.bus_id));
       if (device.pci_bus_id.empty()) {  // older layouts have the short address only
         device.pci_bus_id.assign(pci.bus_id_legacy,
@@ -587,6 +601,7 @@ class NvmlSource final : public GpuSource {
   std::size_t max_cards_ = 0;  // seen so far
   Api api_;
   std::vector<Card> cards_;
+  std::optional<Links> links_;  // between them, once asked for
   std::vector<std::byte> records_;
   nvml::Return last_text_error_ = nvml::kSuccess;
 };

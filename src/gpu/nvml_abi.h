@@ -10,6 +10,7 @@ using DeviceHandle = struct OpaqueDevice*;
 using Return = int;  // nvmlReturn_t
 
 constexpr Return kSuccess = 0;
+constexpr Return kInvalidArgument = 2;
 constexpr Return kNotSupported = 3;
 constexpr Return kNoPermission = 4;
 constexpr Return kInsufficientSize = 7;
@@ -28,6 +29,9 @@ constexpr unsigned kFieldRetirePending = 31;     // NVML_FI_DEV_RETIRED_PENDING
 constexpr unsigned kFieldRemapPending = 144;     // NVML_FI_DEV_REMAPPED_PENDING (R450+)
 constexpr unsigned kFieldRemapFailure = 145;     // NVML_FI_DEV_REMAPPED_FAILURE (R450+)
 constexpr unsigned kFieldRecoveryAction = 230;   // NVML_FI_DEV_GET_GPU_RECOVERY_ACTION (R565+)
+constexpr unsigned kFieldSwitchLinks = 147;      // NVML_FI_DEV_NVSWITCH_CONNECTED_LINK_COUNT
+constexpr unsigned kMaxLinks = 36;               // NVML_NVLINK_MAX_LINKS of 13.5; 18 before
+constexpr unsigned kLinkUp = 1;                  // NVML_FEATURE_ENABLED
 constexpr std::uint64_t kUnknownMemory = ~0ULL;  // NVML_VALUE_NOT_AVAILABLE
 
 struct Memory {  // nvmlMemory_t
@@ -47,6 +51,13 @@ struct PciInfo {  // nvmlPciInfo_t of nvmlDeviceGetPciInfo_v3
   std::uint32_t domain, bus, device, device_id, subsystem_id;
   char bus_id[32];
 };
+
+/// An address as a number, in the order of the bus.
+constexpr std::uint64_t pci_number(const PciInfo& pci) {
+  return (std::uint64_t{pci.domain} << 16) | (std::uint64_t{pci.bus & 0xFF} << 8) |
+         (pci.device & 0xFF);
+}
+
 // The three layouts of a process record; only the first two members are read.
 struct ProcessInfoV1 {  // unversioned nvmlDeviceGetComputeRunningProcesses
   std::uint32_t pid;
@@ -92,6 +103,9 @@ using MemoryFn = Return(DeviceHandle, Memory*);
 using MemoryV2Fn = Return(DeviceHandle, MemoryV2*);
 using UtilizationFn = Return(DeviceHandle, Utilization*);
 using ProcessesFn = Return(DeviceHandle, unsigned*, void*);
+using CommonAncestorFn = Return(DeviceHandle, DeviceHandle, unsigned*);  // nvmlGpuTopologyLevel_t
+using LinkStateFn = Return(DeviceHandle, unsigned link, unsigned*);
+using LinkRemotePciFn = Return(DeviceHandle, unsigned link, PciInfo*);
 using MigModeFn = Return(DeviceHandle, unsigned*, unsigned*);
 using CapabilityFn = Return(DeviceHandle, int*, int*);
 using FieldsFn = Return(DeviceHandle, int, FieldValue*);

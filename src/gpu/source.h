@@ -18,6 +18,10 @@ class GpuSource {
   /// an error; an Error (gpu_state) means that nothing can be told about any device.
   virtual Result<Snapshot> read() = 0;
 
+  /// How the devices of the last reading are linked. Asks the driver, and blocks as read() does,
+  /// but only once as long as the library is open. Nothing is known while it is closed.
+  virtual Links links() = 0;
+
   /// Must the library stay open between reads? Where a device would go to sleep if nobody had it
   /// open: to wake it takes 1-3 s. Asks the driver; false while the library is closed.
   virtual bool needs_open() = 0;

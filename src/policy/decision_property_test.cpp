@@ -34,6 +34,7 @@ class Scene {
   explicit Scene(unsigned seed) : random_(seed) {
     const int cards = pick(1, 8);
     for (int i = 0; i < cards; ++i) add_card(i);
+    if (seed % 2 == 0) add_links(std::mt19937(seed));
     for (std::size_t i = 0; i < machine.devices.size(); ++i) add_claims(i);
     add_parts();
     for (std::size_t i = 0; i < machine.devices.size(); ++i) add_processes(i);
@@ -111,6 +112,14 @@ class Scene {
     if (pick(0, 3) == 0) device.utilization_pct = pick(0, 100);
     if (pick(0, 3) == 0) settled.insert(device.uuid);
     machine.devices.push_back(device);
+  }
+
+  void add_links(std::mt19937 chance) {
+    machine.links = Links(machine.devices.size());
+    for (std::size_t a = 0; a < machine.devices.size(); ++a) {
+      for (std::size_t b = 0; b < a; ++b)
+        machine.links.set_score(a, b, 100 * static_cast<int>(chance() % 3));
+    }
   }
 
   /// Nobody's, all of somebody's, or some shares of it, of which some have as much of another one.
