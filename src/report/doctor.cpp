@@ -135,8 +135,8 @@ void examine_device(const Device& device, const Host& host, Findings& findings) 
     findings.note(name, "compute mode EXCLUSIVE_PROCESS: one process at a time",
                   "sudo nvidia-smi -i " + number + " -c DEFAULT");
   }
-  // In a pid namespace of one's own the driver leaves out the processes outside.
-  if (device.health == Health::ok && !device.shares_system_memory && !host.own_pid_namespace &&
+  // In a pid namespace of one's own the driver leaves out the processes outside, on WSL all.
+  if (device.health == Health::ok && !host.own_pid_namespace && !host.is_wsl &&
       has_unowned_memory(device)) {
     findings.fault(
         name, std::to_string(unowned_mib(device)) + " MiB in use by no visible process",
@@ -147,9 +147,13 @@ void examine_device(const Device& device, const Host& host, Findings& findings) 
 
 void examine_driver(const Examination& seen, Findings& findings) {
   constexpr const char* kDriver = "driver";
+  bool closed = false;
   for (const ClosedNode& node : seen.host.closed_nodes) {
-    if (!is_of_one_gpu(node)) findings.fault(node.path, "you may not open it", opening(node));
+    if (is_of_one_gpu(node)) continue;
+    findings.fault(node.path, "you may not open it", opening(node));
+    closed = true;
   }
+  if (!seen.snapshot && closed) return;  // that is why
   if (!seen.snapshot) {
     const Error& error = seen.snapshot.error();
     const Diagnosis& diagnosis = error.diagnosis;

@@ -126,6 +126,20 @@ TEST(Doctor, SaysNothingOfMemoryWhereItCannotTell) {
   EXPECT_EQ(told_of(device), Lines{});
 }
 
+TEST(Doctor, SaysNothingOfMemoryWhereTheDriverListsNoProcesses) {
+  Examination on_wsl = well({gpu_in_use(9000)});
+  on_wsl.host.is_wsl = true;
+  EXPECT_EQ(told(on_wsl), Lines{});
+}
+
+TEST(Doctor, TellsOfAClosedDeviceFileAndNotOfItsConsequence) {
+  Examination closed = well();
+  closed.snapshot = fail(ErrorKind::gpu_state, "nvmlInit: Insufficient Permissions");
+  EXPECT_EQ(told(closed), Lines{"fault driver: nvmlInit: Insufficient Permissions"});
+  closed.host.closed_nodes = {{.path = "/dev/nvidiactl", .group = ""}};
+  EXPECT_EQ(told(closed), Lines{"fault /dev/nvidiactl: you may not open it"});
+}
+
 TEST(Doctor, TellsFaultsFirst) {
   Examination machine = well({gpu(0, [](Device& device) { device.exclusive = true; }),
                               gpu(1, [](Device& device) { device.health = Health::lost; })});

@@ -107,6 +107,7 @@ Host look_at_host(const char* const* environment, const HostPaths& paths) {
       .is_container = env_setting(environment, env::kContainer) ||
                       exists(paths.root + "/.dockerenv") ||
                       exists(paths.root + "/run/.containerenv"),
+      .is_wsl = exists(paths.devices + "/dxg"),  // of dxgkrnl, the GPU driver there
       .has_slurmd = runs_slurmd(paths.proc),
       .in_job = env_setting(environment, env::kClaim) || env_setting(environment, env::kSlurmJob),
       .visible_devices = env_variable(environment, env::kCudaVisibleDevices),

@@ -23,6 +23,7 @@ struct Host {
   bool hides_processes = false;    // /proc is mounted with hidepid=
   bool own_pid_namespace = false;  // not that of the whole machine: a container, mostly
   bool is_container = false;
+  bool is_wsl = false;                         // where the driver lists no processes
   bool has_slurmd = false;                     // the daemon of a Slurm node runs here
   bool in_job = false;                         // of gpu-gate's or Slurm's, which set variables
   std::optional<std::string> visible_devices;  // CUDA_VISIBLE_DEVICES

@@ -64,6 +64,12 @@ TEST_F(HostTest, IsAContainerWhereOneOfTheirMarksIs) {
   EXPECT_TRUE(look().is_container);
 }
 
+TEST_F(HostTest, IsWslWhereItsDeviceFileIs) {
+  EXPECT_FALSE(look().is_wsl);
+  folder_.write("dev/dxg", "");
+  EXPECT_TRUE(look().is_wsl);
+}
+
 TEST_F(HostTest, HasSlurmWhereItsDaemonRunsWhateverElseRuns) {
   folder_.write("proc/12/comm", "bash\n");
   folder_.write("proc/self/comm", "slurmd\n");
