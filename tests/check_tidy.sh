@@ -38,6 +38,6 @@ printf '%s\n' $unity $sources | xargs -n 1 -P "$jobs" sh -euc '
   if [ "$how" = compile ]; then
     python3 tests/syntax_only.py "$build/compile_commands.json" "$0"
   else
-    "$tidy" --quiet -p "$build" --checks="$how" $fix "$0"
+    "$tidy" --quiet -p "$build" --config-file=.clang-tidy --checks="$how" $fix "$0"
   fi || exit 1
   echo "$key" >"$stamp"'
