@@ -150,12 +150,14 @@ bool parse_pci(Text text, PciAddress& pci) {
          take_hex(text, '.', 0x1F, pci.device) && take_hex(text, '\0', 7, pci.function);
 }
 
-// "8.9"
+// "8.9" (Not by substr, which may throw: that would need libstdc++.)
 bool parse_capability(Text text, Gpu& gpu) {
-  const size_t dot = text.find('.');
-  return dot != Text::npos &&
-         parse_number(text.substr(0, dot), uint32_t{99}, gpu.capability_major) &&
-         parse_number(text.substr(dot + 1), uint32_t{99}, gpu.capability_minor);
+  const char* const end = text.data() + text.size();
+  const char* dot = text.data();
+  while (dot != end && *dot != '.') ++dot;
+  return dot != end &&
+         parse_number(between(text.data(), dot), uint32_t{99}, gpu.capability_major) &&
+         parse_number(between(dot + 1, end), uint32_t{99}, gpu.capability_minor);
 }
 
 // up to four numbers: socket/host bridge/bridge/switch

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Is the release program built as hardening demands, and does it load and use no more than it should?
-# check_hardening.sh PROGRAM
+# Do the simulated driver's libraries, which others would pay for, need the C library alone?
+# check_hardening.sh PROGRAM LIBRARY ...
 set -eu
 program=$1
+shift
 faults=0
 demand() {  # WHAT COMMAND ...
   what=$1
@@ -32,10 +34,12 @@ demand "has a search path for libraries of its own" lacks "$dynamic" 'RPATH|RUNP
 demand "can start threads" lacks "$symbols" '^(pthread_create|thrd_create|clone|clone3)$'
 
 # The C library alone; the C++ runtime is linked statically.
-for library in $(printf '%s\n' "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
-  case $library in
-    libc.so.6 | ld-linux-*.so.*) ;;
-    *) demand "needs $library" false ;;
-  esac
+for program in "$program" "$@"; do
+  for library in $(readelf -dW "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+    case $library in
+      libc.so.6 | ld-linux-*.so.*) ;;
+      *) demand "needs $library" false ;;
+    esac
+  done
 done
 exit "$faults"
