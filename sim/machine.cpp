@@ -152,11 +152,11 @@ bool parse_pci(Text text, PciAddress& pci) {
 
 // "8.9" (Not by substr, which may throw: that would need libstdc++.)
 bool parse_capability(Text text, Gpu& gpu) {
-  const char* const end = text.data() + text.size();
-  const char* dot = text.data();
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const char* dot = begin;
   while (dot != end && *dot != '.') ++dot;
-  return dot != end &&
-         parse_number(between(text.data(), dot), uint32_t{99}, gpu.capability_major) &&
+  return dot != end && parse_number(between(begin, dot), uint32_t{99}, gpu.capability_major) &&
          parse_number(between(dot + 1, end), uint32_t{99}, gpu.capability_minor);
 }
 
