@@ -35,6 +35,16 @@ std::vector<Claim> counted(const std::vector<Claim>& on, const Claim* outer, Tic
   return list;
 }
 
+/// Which of the claims that count a process works for; 0: for none. An orphan works for its user's
+/// first claim, which may be the one inside which they were made.
+Ticket counted_claim_of(pid_t pid, const Jobs& jobs, const std::vector<Claim>& on,
+                        const std::vector<Claim>& counted) {
+  const auto job = jobs.find(pid);
+  const bool orphan = job != jobs.end() && job->second.claims.empty();
+  const Ticket claim = claim_of_process(pid, jobs, counted);
+  return orphan && claim != claim_of_process(pid, jobs, on) ? 0 : claim;
+}
+
 /// What the processes on a device use, by the claim that they work for; 0 for nobody's. Inside a
 /// share, the others' do not count.
 std::map<Ticket, std::int64_t> used_by(const Device& device, const std::vector<Claim>& on,
@@ -44,7 +54,7 @@ std::map<Ticket, std::int64_t> used_by(const Device& device, const std::vector<C
   for (const GpuProcess& process : device.processes) {
     const std::int64_t mib = process.memory_mib.value_or(0);
     if (mib == 0) continue;
-    const Ticket claim = claim_of_process(process.pid, jobs, counted);
+    const Ticket claim = counted_claim_of(process.pid, jobs, on, counted);
     const bool others = claim == 0 && outer != nullptr && outer->share_mib &&
                         claim_of_process(process.pid, jobs, on) != outer->ticket;
     if (!others) used[claim] += mib;

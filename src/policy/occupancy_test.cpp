@@ -179,6 +179,16 @@ TEST(Room, AnOrphanWorksForItsUsersFirstClaim) {
   EXPECT_EQ(room(device, {share_on("GPU-0", 8000, 5, 1001)}, jobs), kUsable - 14000);
 }
 
+TEST(Room, InsideAClaimAnOrphanWorksForThatAndNotForAPart) {
+  const Device device = card_with({using_mib(10, 6000)});
+  const Jobs jobs{{10, {.claims = {}, .uid = 1000}}};
+  const Claim part = inside(share_on("GPU-0", 8000, 7), 5);
+  Claim whole = claim_on("GPU-0", 5);
+  whole.uid = 1000;
+  EXPECT_EQ(room(device, {whole, part}, jobs, 5), kUsable - 14000);
+  EXPECT_EQ(room(device, {share_on("GPU-0", 20000), part}, jobs, 5), 20000 - 14000);
+}
+
 TEST(Room, AClaimWithoutARecordIsTheWholeDevice) {
   const Snapshot machine{.devices = {card_with({})}};
   const Occupancy both = occupancy(machine, {share_on("GPU-0", 8000), claim_on("GPU-0", 7)}, 0)[0];
