@@ -67,10 +67,11 @@ void Roster::take_over(const Line& line, const std::vector<Place>& places) {
 }
 
 void Roster::probe(const Line& line, Ticket within, Ticket counted) {
-  std::erase_if(places_, [&](const Queued& queued) { return queued.ticket > known_; });
   for (Ticket ticket = known_ + 1; ticket <= counted; ++ticket) {
+    const auto at = from(ticket);
+    if (at != places_.end() && at->ticket == ticket) continue;
     if (const auto owner = line.owner({.ticket = ticket, .within = within})) {
-      places_.push_back({.ticket = ticket, .uid = *owner});
+      places_.insert(at, {.ticket = ticket, .uid = *owner});
     }
   }
 }
@@ -85,10 +86,14 @@ void Roster::drop(Ticket ticket) {
   std::erase_if(places_, [&](const Queued& queued) { return queued.ticket == ticket; });
 }
 
+/// The first that has this ticket or a higher one.
+std::vector<Queued>::const_iterator Roster::from(Ticket ticket) const {
+  return std::lower_bound(places_.begin(), places_.end(), ticket,
+                          [](const Queued& queued, Ticket t) { return queued.ticket < t; });
+}
+
 bool Roster::contains(Ticket ticket) const {
-  const auto at =
-      std::lower_bound(places_.begin(), places_.end(), ticket,
-                       [](const Queued& queued, Ticket t) { return queued.ticket < t; });
+  const auto at = from(ticket);
   return at != places_.end() && at->ticket == ticket;
 }
 

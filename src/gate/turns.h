@@ -38,6 +38,7 @@ class Roster {
   void take_over(const Line& line, const std::vector<Place>& places);
   void probe(const Line& line, Ticket within, Ticket counted);
   void read_last_turns(const Line& line);
+  std::vector<Queued>::const_iterator from(Ticket ticket) const;
 
   std::vector<Queued> places_;  // by ticket
   Ticket known_ = 0;            // whoever has a ticket up to this one, and lives, is among them

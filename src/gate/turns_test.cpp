@@ -119,8 +119,10 @@ TEST_F(TurnsTest, CatchesUpAlsoWhereSomebodyHasSetTheCountersBack) {
     MutexGuard guard = box_.lock();
     ASSERT_TRUE(guard.write({.last_ticket = first, .grants = 0}));
   }
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
-  EXPECT_TRUE(roster_.contains(second));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+    EXPECT_TRUE(roster_.contains(second));
+  }
 }
 
 TEST_F(TurnsTest, OneThatHasLeftIsDroppedWhenItIsMet) {
