@@ -2,18 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "report/test_lock_place.h"
+
 namespace gpu_gate {
 namespace {
 
-const LockPlace sound_place = [] {
-  LockPlace place;
-  place.path = "/run/gpu-gate";
-  place.exists = true;
-  place.owner = "root";
-  place.mode = 01777;
-  place.file_system = "tmpfs";
-  return place;
-}();
 constexpr const char* kPlaceText =
     "lock directory: /run/gpu-gate, made for all users (root, 1777, tmpfs)\n";
 
@@ -24,11 +17,11 @@ const Finding a_lost_gpu{.level = Level::fault,
 const Finding a_remark{.level = Level::note, .subject = "x", .what = "y", .remedy = "z"};
 
 TEST(DoctorText, IsOneLineWhereNothingIsWrong) {
-  EXPECT_EQ(doctor_text({}, sound_place, {}), std::string("nothing wrong; ") + kPlaceText);
+  EXPECT_EQ(doctor_text({}, sound_place(), {}), std::string("nothing wrong; ") + kPlaceText);
 }
 
 TEST(DoctorText, IsALineForEachFindingAndTheRemedyBelow) {
-  EXPECT_EQ(doctor_text({a_lost_gpu, a_remark}, sound_place, {}),
+  EXPECT_EQ(doctor_text({a_lost_gpu, a_remark}, sound_place(), {}),
             std::string("fault  GPU 2: it is lost\n"
                         "         sudo reboot  # and wait for it to come up again\n"
                         "note   x: y\n"
@@ -39,7 +32,7 @@ TEST(DoctorText, IsALineForEachFindingAndTheRemedyBelow) {
 
 TEST(DoctorText, CountsFaultsAndNotes) {
   const auto summary = [](const std::vector<Finding>& findings) {
-    const std::string text = doctor_text(findings, sound_place, {});
+    const std::string text = doctor_text(findings, sound_place(), {});
     const std::size_t last = text.rfind('\n', text.size() - 2);
     return text.substr(last + 1, text.find(';', last) - last - 1);
   };
@@ -50,7 +43,7 @@ TEST(DoctorText, CountsFaultsAndNotes) {
 }
 
 TEST(DoctorText, BreaksWhatIsSaidToFitATerminalAndNeverARemedy) {
-  EXPECT_EQ(doctor_text({a_lost_gpu}, sound_place, 20),
+  EXPECT_EQ(doctor_text({a_lost_gpu}, sound_place(), 20),
             "fault  GPU 2: it is lost\n"
             "         sudo reboot  # and wait for it to come up again\n"
             "1 fault; lock directory:\n"

@@ -84,7 +84,7 @@ Result<std::optional<BellState>> look_at_bell(int dir, const std::string& name);
 
 /// What a bell has said.
 enum class Heard {
-  nothing,
+  nothing,   // nobody has
   question,  // somebody has asked just now whether one is awake, and nothing else
   next,      // somebody has told just now that one is next, and nothing else
   ring,      // it is time to look

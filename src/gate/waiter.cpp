@@ -163,16 +163,23 @@ class Waiter {
   /// A claim that was made on a full disk has no record, and seems to be of whole devices. To its
   /// own job it is what the job was told.
   void complete_outer(std::vector<Claim>& claims) const {
-    if (within_ == 0 || !options_.within_share_mib) return;
     for (Claim& claim : claims) {
-      if (claim.ticket == within_ && !claim.share_mib) claim.share_mib = options_.within_share_mib;
+      if (is_outer(claim) && !claim.share_mib) claim.share_mib = options_.within_share_mib;
     }
+  }
+
+  /// Is it the claim that this job is a part of, and this user's?
+  bool is_outer(const Claim& claim) const {
+    return within_ != 0 && claim.ticket == within_ &&
+           (claim.uid == ::geteuid() || ::geteuid() == 0);
   }
 
   /// How the devices are linked, where that may decide what is granted. (Those ahead may have a
   /// choice where this one has none; what they take is then guessed by the ranking alone.)
   void read_links(Reading& reading) {
     Look& look = reading.look;
+    const auto count = static_cast<std::size_t>(look.request.criteria.count);
+    if (look.snapshot.devices.size() <= count) return;  // it can but take all
     const std::vector<Occupancy> before =
         gpu_gate::occupancy(look.snapshot, reading.claims_before, within_, reading.jobs);
     if (!links_matter(look.snapshot, before, look.request)) return;
@@ -186,7 +193,7 @@ class Waiter {
     OuterClaim outer;
     if (within_ == 0) return outer;
     for (const Claim& claim : claims) {
-      if (claim.ticket == within_ && (claim.uid == ::geteuid() || ::geteuid() == 0)) {
+      if (is_outer(claim)) {
         outer.devices.push_back(claim.uuid);
         outer.share_mib = claim.share_mib;
       }
@@ -634,8 +641,9 @@ class Waiter {
     if (const auto found = find_place(nullptr); !found) return fail(found.error());
     if (leader() != nullptr) return true;
     const bool near = length_ahead_ < timing::kLineCheckSpread;
-    if (changed || near || ++checks_ % kChecksPerPosition == 0) {
-      if (!position_due_) position_due_ = Clock::now() + timing::kTellPosition;
+    const bool due = changed || near || ++checks_ % kChecksPerPosition == 0;
+    if (due && !position_due_ && observer_.wants_position()) {
+      position_due_ = Clock::now() + timing::kTellPosition;
     }
     const Result<bool> watched = follower()->checked_line(post());
     if (!watched) return fail(watched.error());

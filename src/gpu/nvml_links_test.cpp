@@ -3,33 +3,16 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
+#include "gpu/test_driver.h"
 
-#include "base/test_folder.h"
-#include "gpu/nvml.h"
-
-// On the simulated driver (sim/README.md), through the source that loads it.
 namespace gpu_gate {
 namespace {
 
-class NvmlLinks : public testing::TestWithParam<const char*> {
+class NvmlLinks : public SimulatedDriverTest, public testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {
-    paths_.driver_library =
-        std::string(GPU_GATE_SIM_LIBRARIES) + "/" + GetParam() + "/libnvidia-ml.so.1";
-    ::setenv("GPU_SIM_MACHINE", folder_.path("machine").c_str(), 1);
-  }
-  void TearDown() override { ::unsetenv("GPU_SIM_MACHINE"); }
-
-  void set_machine(const std::string& text) const {
-    folder_.write("machine", "log " + folder_.path("log") + "\n" + text);
-  }
-  std::ptrdiff_t count_calls(const std::string& function) const {
-    std::ifstream log(folder_.path("log"));
-    std::ptrdiff_t found = 0;
-    for (std::string pid, name; log >> pid >> name;) found += name == function ? 1 : 0;
-    return found;
+    SimulatedDriverTest::SetUp();
+    paths_.driver_library = driver(GetParam());
   }
 
   static Links links_of(GpuSource& source) {
@@ -40,9 +23,6 @@ class NvmlLinks : public testing::TestWithParam<const char*> {
     set_machine(machine);
     return links_of(*nvml_source(paths_));
   }
-
-  TestFolder folder_;
-  NvmlPaths paths_{.devices = folder_.make_folder("dev")};
 };
 INSTANTIATE_TEST_SUITE_P(Drivers, NvmlLinks, testing::Values("current", "r535", "old"),
                          [](const auto& age) { return std::string(age.param); });
@@ -133,18 +113,18 @@ TEST_P(NvmlLinks, TheDriverIsAskedOnceAsLongAsItIsOpen) {
   const auto source = nvml_source(paths_);
   EXPECT_FALSE(source->links().known());  // not open yet
   for (int i = 0; i < 3; ++i) EXPECT_EQ(links_of(*source).score(0, 1), 20);
-  EXPECT_EQ(count_calls("nvmlDeviceGetTopologyCommonAncestor"), 3);
+  EXPECT_EQ(calls("nvmlDeviceGetTopologyCommonAncestor"), 3);
   source->close();
   EXPECT_FALSE(source->links().known());
   EXPECT_EQ(links_of(*source).score(0, 1), 20);
-  EXPECT_EQ(count_calls("nvmlDeviceGetTopologyCommonAncestor"), 6);
+  EXPECT_EQ(calls("nvmlDeviceGetTopologyCommonAncestor"), 6);
 }
 
 TEST_P(NvmlLinks, AReadingAsksForNone) {
   set_machine("gpu path=0 nvswitch=4\ngpu path=0 nvswitch=4\n");
   EXPECT_TRUE(nvml_source(paths_)->read());
-  EXPECT_EQ(count_calls("nvmlDeviceGetTopologyCommonAncestor"), 0);
-  EXPECT_EQ(count_calls("nvmlDeviceGetNvLinkState"), 0);
+  EXPECT_EQ(calls("nvmlDeviceGetTopologyCommonAncestor"), 0);
+  EXPECT_EQ(calls("nvmlDeviceGetNvLinkState"), 0);
 }
 
 TEST_P(NvmlLinks, AfterACardIsLostTheyAreThoseOfTheCardsThatAreLeft) {

@@ -8,40 +8,18 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "base/test_folder.h"
 #include "base/unique_fd.h"
 #include "gpu/sources.h"
+#include "gpu/test_driver.h"
 
-// On the simulated driver (sim/README.md), loaded into the test itself.
 namespace gpu_gate {
 namespace {
 
-/// A library of the simulated driver: "current", "r535" or "old".
-std::string driver(const std::string& age) {
-  return std::string(GPU_GATE_SIM_LIBRARIES) + "/" + age + "/libnvidia-ml.so.1";
-}
-
-class Nvml : public testing::Test {
+class Nvml : public SimulatedDriverTest {
  protected:
   void SetUp() override {
-    paths_ = {.driver_library = driver("current"),
-              .devices = folder_.make_folder("dev"),
-              .meminfo = folder_.path("meminfo")};
+    SimulatedDriverTest::SetUp();
     set_machine("gpu\n");
-    ::setenv("GPU_SIM_MACHINE", folder_.path("machine").c_str(), 1);
-  }
-  void TearDown() override { ::unsetenv("GPU_SIM_MACHINE"); }
-
-  void set_machine(const std::string& text) const {
-    folder_.write("machine", "log " + folder_.path("log") + "\n" + text);
-  }
-
-  /// How often the driver has been asked this.
-  std::ptrdiff_t calls(const std::string& function) const {
-    std::ifstream log(folder_.path("log"));
-    std::ptrdiff_t found = 0;
-    for (std::string pid, name; log >> pid >> name;) found += name == function ? 1 : 0;
-    return found;
   }
 
   /// The devices that a fresh source sees.
@@ -63,9 +41,6 @@ class Nvml : public testing::Test {
     ADD_FAILURE() << "it could be read";
     return {};
   }
-
-  TestFolder folder_;
-  NvmlPaths paths_;
 };
 
 /// The same for the drivers of all ages.

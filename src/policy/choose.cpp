@@ -68,7 +68,6 @@ std::vector<std::size_t> choose(std::vector<std::size_t> candidates, const Choic
 
 bool links_matter(const Snapshot& snapshot, const std::vector<Occupancy>& occupancy,
                   const Request& request) {
-  if (snapshot.devices.size() <= 1) return false;
   std::vector<std::size_t> usable;
   for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
     if (fit(snapshot.devices[i], request, occupancy[i]) == Fit::usable) usable.push_back(i);

@@ -53,14 +53,17 @@ std::vector<GpuProcess> occupants(const Device& device) {
   return list;
 }
 
+std::int64_t unowned_mib(const Device& device) {
+  std::int64_t mib = device.memory_used_mib;
+  for (const GpuProcess& process : device.processes) mib -= process.memory_mib.value_or(0);
+  return mib;
+}
+
 bool has_unowned_memory(const Device& device) {
-  if (device.shares_system_memory) return false;
-  std::int64_t unowned = device.memory_used_mib;
-  for (const GpuProcess& process : device.processes) {
-    if (!process.memory_mib) return false;
-    unowned -= *process.memory_mib;
-  }
-  return unowned > kIdleMemoryMib + hidden_reserve_mib(device);
+  const bool told = std::all_of(device.processes.begin(), device.processes.end(),
+                                [](const GpuProcess& p) { return p.memory_mib.has_value(); });
+  return told && !device.shares_system_memory &&
+         unowned_mib(device) > kIdleMemoryMib + hidden_reserve_mib(device);
 }
 
 bool could_ever(Fit fit) {

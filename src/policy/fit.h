@@ -13,7 +13,7 @@ namespace gpu_gate {
 enum class Fit {
   usable,
   // Never on this machine:
-  not_allowed,   // in Request::barred
+  not_allowed,   // by Request::barred or ::allowed
   mig,           // MIG is on
   too_small,     // less memory in all than asked for
   size_unknown,  // memory is asked for, and how much it has cannot be told
@@ -53,6 +53,10 @@ std::vector<GpuProcess> occupants(const Device& device);
 /// Is more memory in use on the device than the processes have that the driver shows, besides what
 /// it reserves? No where it does not tell how much each has, or the system uses it as well.
 bool has_unowned_memory(const Device& device);
+
+/// How much of what is in use none of the processes has, in MiB; those whose memory is not told
+/// have none.
+std::int64_t unowned_mib(const Device& device);
 
 /// Is this device eligible for this request, with nobody else in line?
 Fit fit(const Device& device, const Request& request, const Occupancy& occupancy);

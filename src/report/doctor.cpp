@@ -64,13 +64,6 @@ bool is_of_one_gpu(const ClosedNode& node) {
   return node.path.find_last_of("0123456789") == node.path.size() - 1;
 }
 
-/// MiB in use that none of the processes has that the driver shows.
-std::int64_t unowned_mib(const Device& device) {
-  std::int64_t mib = device.memory_used_mib;
-  for (const GpuProcess& process : device.processes) mib -= process.memory_mib.value_or(0);
-  return mib;
-}
-
 std::string device_name(const Device& device) { return "GPU " + std::to_string(device.index); }
 
 void examine_health(const Device& device, Findings& findings) {

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "report/test_board.h"
+#include "report/test_lock_place.h"
 
 namespace gpu_gate {
 namespace {
@@ -29,17 +29,6 @@ Device gpu_in_use(std::int64_t used_mib) {
 
 GpuProcess user_of(std::optional<std::int64_t> memory_mib) {
   return {.pid = 7, .graphics = false, .memory_mib = memory_mib};
-}
-
-/// A lock directory that root made for all.
-LockPlace sound_place() {
-  LockPlace place;
-  place.path = "/run/gpu-gate";
-  place.exists = true;
-  place.owner = "root";
-  place.mode = 01777;
-  place.file_system = "tmpfs";
-  return place;
 }
 
 /// A machine on which nothing is wrong.
