@@ -24,7 +24,7 @@ GpuList = Union[str, int, Iterable[Union[str, int]]]  # "0,2-3", 2, [0, "GPU-3f2
 class Gpus:
     """The GPUs of a claim."""
 
-    indices: tuple[int, ...]  # positions in PCI bus order, as nvidia-smi shows them
+    indices: tuple[int | str, ...]  # positions in PCI bus order, as nvidia-smi shows them; "0:1" for an instance
     uuids: tuple[str, ...]
     visible_devices: str  # what CUDA_VISIBLE_DEVICES is
     environ: dict[str, str]  # the variables of the claim: subprocess.run(..., env={**os.environ, **gpus.environ})
@@ -78,7 +78,7 @@ def wait(
     poll: float | None = None,
     timeout: float | None = None,
     quiet: bool = False,
-) -> tuple[int, ...]:
+) -> tuple[int | str, ...]:
     """Waits in the same line until the GPUs are free and returns their indices; holds nothing afterwards."""
     words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, poll, timeout, quiet)
     # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
@@ -212,8 +212,8 @@ def _variables(line: str) -> tuple[dict[str, str], list[str]]:
     return variables, [word.rstrip(";") for word in words[1:at]]
 
 
-def _indices(variables: dict[str, str]) -> tuple[int, ...]:
-    return tuple(int(index) for index in variables["GPU_GATE_INDICES"].split(","))
+def _indices(variables: dict[str, str]) -> tuple[int | str, ...]:
+    return tuple(int(index) if index.isdecimal() else index for index in variables["GPU_GATE_INDICES"].split(","))
 
 
 class _Turn:

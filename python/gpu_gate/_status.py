@@ -39,7 +39,7 @@ class GpuClaim:
 class Gpu:
     """A GPU of this machine."""
 
-    index: int  # its position in PCI bus order, as nvidia-smi shows it
+    index: int | str  # its position in PCI bus order, as nvidia-smi shows it; "0:1" for an instance
     name: str
     uuid: str
     memory_total_mb: int

@@ -53,7 +53,7 @@ std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>&
     const Device& device = snapshot.devices[i];
     const std::string never = never_reason(device, barred[i], fit(device, request, {}), request);
     const std::string hope = possible == 0 ? unknown_size_text(device) : "could be used";
-    remarks.push_back({device.index, never.empty() ? hope : never});
+    remarks.push_back({.device = device, .text = never.empty() ? hope : never});
   }
   return fmt::format("{} asked for, {}:\n", wish_text(request.criteria),
                      shortage(possible, static_cast<int>(snapshot.devices.size()))) +

@@ -146,9 +146,8 @@ const char* colour_of(const BoardRow& row) {
 /// What is known of the device itself: the cells of its first line but the last.
 Cells device_cells(const Device& device, bool with_bar, const BoardStyle& style) {
   const std::string& name = device.name.empty() ? device.uuid : device.name;
-  Cells cells{device.index < 0 ? "?" : std::to_string(device.index),
-              name.empty() ? "?" : printable(name), memory(device.memory_free_mib, device),
-              memory(device.memory_total_mib, device)};
+  Cells cells{label(device), name.empty() ? "?" : printable(name),
+              memory(device.memory_free_mib, device), memory(device.memory_total_mib, device)};
   if (with_bar) cells.push_back(bar(device, style));
   cells.push_back(device.utilization_pct ? fmt::format("{}%", *device.utilization_pct) : "-");
   return cells;

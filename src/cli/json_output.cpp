@@ -12,6 +12,13 @@ std::string text_of(const Json& json, int indent) {
   return json.dump(indent, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
+/// A number for a card, "0:1" for an instance of one.
+Json index_json(const Device& device) {
+  if (device.index < 0) return nullptr;
+  if (device.instance) return label(device);
+  return device.index;
+}
+
 const char* health_word(Health health) {
   switch (health) {
     case Health::ok:
@@ -79,7 +86,7 @@ std::string status_json(const Board& board) {
   Json list = Json::array();
   for (const BoardRow& row : board.rows) {
     const Device& device = row.device;
-    Json json{{"index", device.index},
+    Json json{{"index", index_json(device)},
               {"name", device.name},
               {"uuid", device.uuid},
               {"memory_total_mb", device.memory_total_mib},
@@ -95,7 +102,7 @@ std::string status_json(const Board& board) {
               {"repair", repair_json(device.repair)},
               {"accessible", device.accessible}};
     if (device.memory_reserved_mib) json["memory_reserved_mb"] = *device.memory_reserved_mib;
-    if (device.index < 0) json["index"] = json["accessible"] = nullptr;
+    if (device.index < 0) json["accessible"] = nullptr;
     if (device.utilization_pct) json["utilization_pct"] = *device.utilization_pct;
     for (const BoardProcess& process : row.processes) {
       json["processes"].push_back(process_json(process));
@@ -125,7 +132,7 @@ std::string devices_json(const std::vector<Device>& devices, const std::string& 
   Json json{
       {"indices", Json::array()}, {"uuids", Json::array()}, {"cuda_visible_devices", visible}};
   for (const Device& device : devices) {
-    json["indices"].push_back(device.index);
+    json["indices"].push_back(index_json(device));
     json["uuids"].push_back(device.uuid);
   }
   if (claim != 0) json["claim"] = std::to_string(claim);

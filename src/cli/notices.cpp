@@ -38,7 +38,7 @@ std::string using_text(const Granted& end) {
   text += one ? "GPU " : "GPUs ";
   for (std::size_t i = 0; i < end.devices.size(); ++i) {
     const Device& device = end.devices[i];
-    text += fmt::format("{}{} ({}, {} MiB free)", i == 0 ? "" : ", ", device.index,
+    text += fmt::format("{}{} ({}, {} MiB free)", i == 0 ? "" : ", ", label(device),
                         printable(device.name), device.memory_free_mib);
   }
   if (end.waited) {
@@ -120,7 +120,8 @@ void Notices::looked(const WaitReport& report) {
                       .barred = i < barred_.size() ? barred_[i] : Barred::no,
                       .use = use_of(device, report.records, report.claims, report.request.within),
                       .room_mib = room_mib(device, report.occupancy[i])};
-    remarks.push_back({device.index, reason(unfit, report.request, std::time(nullptr))});
+    remarks.push_back(
+        {.device = device, .text = reason(unfit, report.request, std::time(nullptr))});
   }
   lines += remark_lines(remarks);
   began_ = true;

@@ -18,14 +18,24 @@ std::string join(const std::vector<std::string>& parts, const char* between) {
   return text;
 }
 
-/// {"0-2", "5"} of {0, 1, 2, 5}.
-std::vector<std::string> ranges(const std::vector<int>& numbers) {
+/// Is it the next card, or the next instance of the same one?
+bool follows(const Device& device, const Device& before) {
+  if (!device.instance || !before.instance) {
+    return !device.instance && !before.instance && device.index == before.index + 1;
+  }
+  return device.index == before.index && *device.instance == *before.instance + 1;
+}
+
+/// {"0-2", "5", "6:0 to 6:3"}.
+std::vector<std::string> ranges(const std::vector<const Device*>& devices) {
   std::vector<std::string> parts;
-  for (std::size_t first = 0; first < numbers.size();) {
+  for (std::size_t first = 0; first < devices.size();) {
     std::size_t last = first;
-    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
-    parts.push_back(std::to_string(numbers[first]));
-    if (last > first) parts.back() += "-" + std::to_string(numbers[last]);
+    while (last + 1 < devices.size() && follows(*devices[last + 1], *devices[last])) ++last;
+    parts.push_back(label(*devices[first]));
+    if (last > first) {
+      parts.back() += (devices[first]->instance ? " to " : "-") + label(*devices[last]);
+    }
     first = last + 1;
   }
   return parts;
@@ -64,12 +74,12 @@ std::string remark_lines(const std::vector<Remark>& remarks) {
   }
   std::string lines;
   for (const std::string& text : texts) {
-    std::vector<int> indices;
+    std::vector<const Device*> devices;
     for (const Remark& remark : remarks) {
-      if (remark.text == text) indices.push_back(remark.index);
+      if (remark.text == text) devices.push_back(&remark.device);
     }
-    lines += fmt::format("  {} {}: {}\n", indices.size() == 1 ? "GPU" : "GPUs",
-                         join(ranges(indices), ", "), text);
+    lines += fmt::format("  {} {}: {}\n", devices.size() == 1 ? "GPU" : "GPUs",
+                         join(ranges(devices), ", "), text);
   }
   return lines;
 }

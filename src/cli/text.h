@@ -25,12 +25,12 @@ std::string wish_text(const Criteria& criteria);
 
 /// Something to say of a GPU.
 struct Remark {
-  int index = 0;  // of the GPU
+  const Device& device;
   std::string text;
 };
 
 /// "  GPUs 0-2, 5: not in --only": a line for all of which the same is to be said, in the order in
-/// which it is first said.
+/// which it is first said. Instances in a row are "1:0 to 1:6".
 std::string remark_lines(const std::vector<Remark>& remarks);
 
 /// What to do where an inherited CUDA_VISIBLE_DEVICES with this value leaves too few GPUs.

@@ -361,11 +361,32 @@ TEST(ReasonKey, HeedsClaimsAndProcessesOnlyWhereTheReasonNamesThem) {
   }
 }
 
+/// Remarks on these cards, each its index and what is said of it.
+std::string lines_of(const std::vector<std::pair<int, std::string>>& said) {
+  std::vector<Device> devices;
+  for (const auto& [index, text] : said) devices.push_back(card(index));
+  std::vector<Remark> remarks;
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    remarks.push_back({.device = devices[i], .text = said[i].second});
+  }
+  return remark_lines(remarks);
+}
+
 TEST(RemarkLines, NameTheGpusOfWhichTheSameIsToBeSaid) {
-  EXPECT_EQ(remark_lines({{3, "a"}}), "  GPU 3: a\n");
-  EXPECT_EQ(remark_lines({{0, "a"}, {1, "b"}, {2, "a"}, {3, "a"}, {4, "a"}, {7, "a"}, {8, "b"}}),
+  EXPECT_EQ(lines_of({{3, "a"}}), "  GPU 3: a\n");
+  EXPECT_EQ(lines_of({{0, "a"}, {1, "b"}, {2, "a"}, {3, "a"}, {4, "a"}, {7, "a"}, {8, "b"}}),
             "  GPUs 0, 2-4, 7: a\n  GPUs 1, 8: b\n");
   EXPECT_EQ(remark_lines({}), "");
+}
+
+TEST(RemarkLines, NameTheInstancesOfACardInOneGo) {
+  std::vector<Device> devices{card(0), card(1), card(1), card(1), card(2), card(2)};
+  for (std::size_t i = 1; i < devices.size(); ++i) devices[i].instance = i < 4 ? i - 1 : i + 1;
+  std::vector<Remark> remarks;
+  for (const Device& device : devices) remarks.push_back({.device = device, .text = "a"});
+  EXPECT_EQ(remark_lines(remarks), "  GPUs 0, 1:0 to 1:2, 2:5 to 2:6: a\n");
+  devices[2].instance = 3;
+  EXPECT_EQ(remark_lines(remarks), "  GPUs 0, 1:0, 1:3, 1:2, 2:5 to 2:6: a\n");
 }
 
 TEST(VisibleAdvice, QuotesTheValueAndFitsIt) {

@@ -13,4 +13,10 @@ bool is_uuid(std::string_view text) {
          });
 }
 
+std::string label(const Device& device) {
+  if (device.index < 0) return "?";
+  const std::string card = std::to_string(device.index);
+  return device.instance ? card + ":" + std::to_string(*device.instance) : card;
+}
+
 }  // namespace gpu_gate

@@ -45,9 +45,12 @@ enum class Repair {
 /// A GPU, or an instance of one, as it was at one moment. Plain values, which the other folders
 /// decide on.
 struct Device {
-  int index = 0;          // position in PCI bus order, as nvidia-smi shows it; -1: unknown
-  std::string uuid;       // "GPU-..."; empty when even that cannot be read
-  std::string card_uuid;  // of the card that it is an instance of; empty for a whole card
+  int index = 0;  // position in PCI bus order, as nvidia-smi shows it; -1: unknown
+  std::optional<int> instance = std::nullopt;  // which of that card's instances; nothing: all of it
+  std::string uuid;         // "GPU-...", "MIG-..."; empty when even that cannot be read
+  std::string card_uuid;    // of the card that it is an instance of; empty for a whole card
+  std::string runtime_id;   // what the vendor's runtime calls it, where that is not its UUID
+  std::string second_name;  // what CUDA knows it by besides: "MIG-GPU-.../1/0" of an instance
   Vendor vendor = Vendor::nvidia;
   std::string name;
   std::string pci_bus_id;                           // "00000000:17:00.0"
@@ -56,6 +59,7 @@ struct Device {
   std::int64_t memory_used_mib = 0;                 // what is neither free nor reserved
   std::int64_t memory_free_mib = 0;
   bool shares_system_memory = false;   // what is in use may be anybody's, also without a GPU
+  int memory_sharers = 1;              // so many instances have this memory together
   std::optional<int> utilization_pct;  // nothing where the driver cannot tell
   std::vector<GpuProcess> processes;
   bool accessible = true;  // this user may open its device node, as far as can be told
@@ -65,7 +69,10 @@ struct Device {
   std::string error;  // why it is unreadable or lost, in words
 };
 
-/// All devices of the machine at one moment, in ascending index.
+/// What users call it: "2", or "2:0" an instance of GPU 2; "?" where its index is unknown.
+std::string label(const Device& device);
+
+/// All devices of the machine at one moment, in ascending index, a card before its instances.
 struct Snapshot {
   std::vector<Device> devices;
   Links links = Links(0);  // between them, where they were asked for (GpuSource::links)

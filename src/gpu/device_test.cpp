@@ -27,6 +27,16 @@ TEST(IsUuid, IsNoLongerThanNvmlMakesIt) {
   EXPECT_FALSE(is_uuid(std::string(97, 'a')));
 }
 
+TEST(Label, IsTheIndexAndOfAnInstanceItsNumberBehindThatOfItsCard) {
+  Device device;
+  device.index = 3;
+  EXPECT_EQ(label(device), "3");
+  device.instance = 0;
+  EXPECT_EQ(label(device), "3:0");
+  device.index = -1;
+  EXPECT_EQ(label(device), "?");
+}
+
 TEST(Vendor, NvidiaIsToldByCudasVariables) {
   constexpr VendorVariables kNames = variables_of(Vendor::nvidia);
   EXPECT_STREQ(kNames.visible_devices, "CUDA_VISIBLE_DEVICES");

@@ -73,9 +73,18 @@ std::string device_list(const std::vector<Device>& devices, Ids ids) {
   std::string list;
   for (const Device& device : devices) {
     if (!list.empty()) list += ',';
-    list += ids == Ids::uuid ? device.uuid : std::to_string(device.index);
+    list += ids == Ids::uuid ? device.uuid : label(device);
   }
   return list;
+}
+
+std::string runtime_list(const std::vector<Device>& devices, Ids ids) {
+  if (ids == Ids::index) return device_list(devices, ids);
+  std::vector<Device> named = devices;
+  for (Device& device : named) {
+    if (!device.runtime_id.empty()) device.uuid = device.runtime_id;
+  }
+  return device_list(named, ids);
 }
 
 }  // namespace gpu_gate

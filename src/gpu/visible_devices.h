@@ -22,7 +22,10 @@ std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot&
 
 enum class Ids { index, uuid };
 
-/// "0,2" or "GPU-...,GPU-...": the devices as CUDA_VISIBLE_DEVICES names them.
+/// "0,2" or "GPU-...,GPU-...": the devices by label (an instance is "0:1") or UUID.
 std::string device_list(const std::vector<Device>& devices, Ids ids);
+
+/// The same as the vendor's runtime takes it, where that knows a device by another name.
+std::string runtime_list(const std::vector<Device>& devices, Ids ids);
 
 }  // namespace gpu_gate

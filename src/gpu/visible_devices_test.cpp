@@ -151,6 +151,21 @@ TEST(DeviceList, IsWhatCudaReads) {
   EXPECT_EQ(device_list(devices, Ids::uuid), "GPU-0a0,GPU-2a0");
 }
 
+TEST(RuntimeList, NamesADeviceAsItsRuntimeDoes) {
+  Snapshot snapshot = similar_uuids();
+  snapshot.devices[2].runtime_id = "7";
+  const std::vector<Device> devices{snapshot.devices[0], snapshot.devices[2]};
+  EXPECT_EQ(runtime_list(devices, Ids::uuid), "GPU-0a0,7");
+  EXPECT_EQ(runtime_list(devices, Ids::index), "0,2");
+  EXPECT_EQ(device_list(devices, Ids::uuid), "GPU-0a0,GPU-2a0");
+}
+
+TEST(DeviceList, NamesAnInstanceByItsLabel) {
+  Snapshot snapshot = similar_uuids();
+  snapshot.devices[1].instance = 4;
+  EXPECT_EQ(device_list({snapshot.devices[1]}, Ids::index), "1:4");
+}
+
 TEST(VisibleDevices, ARangeOfOneIsARangeAndHidesWhatFollows) {
   EXPECT_EQ(visible_devices("0,1-1,2", similar_uuids()), Positions{0});
 }

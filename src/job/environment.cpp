@@ -39,7 +39,7 @@ Ids naming(Ids asked, const char* const* environment) {
 std::vector<std::pair<std::string, std::string>> job_variables(const char* const* environment,
                                                                const JobDevices& job) {
   std::vector<std::pair<std::string, std::string>> variables{
-      {kVariables.visible_devices, device_list(job.devices, naming(job.ids, environment))},
+      {kVariables.visible_devices, runtime_list(job.devices, naming(job.ids, environment))},
       {kVariables.device_order,
        env_setting(environment, kVariables.device_order).value_or(kVariables.pci_order)},
       {env::kIndices, device_list(job.devices, Ids::index)},

@@ -64,7 +64,7 @@ bool is_of_one_gpu(const ClosedNode& node) {
   return node.path.find_last_of("0123456789") == node.path.size() - 1;
 }
 
-std::string device_name(const Device& device) { return "GPU " + std::to_string(device.index); }
+std::string device_name(const Device& device) { return "GPU " + label(device); }
 
 void examine_health(const Device& device, Findings& findings) {
   const std::string name = device_name(device);
