@@ -235,19 +235,20 @@ uint64_t scramble(uint64_t x) {
 }
 
 // Scrambled, so that a short prefix already tells the devices of a machine apart.
-void set_default_uuid(int index, char (&uuid)[96]) {
-  const uint64_t a = scramble(static_cast<uint64_t>(index));
+void set_default_uuid(const char* kind, int device, char (&uuid)[96]) {
+  const uint64_t a = scramble(static_cast<uint64_t>(device));
   const uint64_t b = scramble(a);
-  snprintf(uuid, sizeof(uuid), "GPU-%08x-%04x-4%03x-8%03x-%012llx", static_cast<unsigned>(a >> 32),
-           static_cast<unsigned>(a >> 16) & 0xFFFF, static_cast<unsigned>(a) & 0xFFF,
-           static_cast<unsigned>(b >> 48) & 0xFFF,
+  snprintf(uuid, sizeof(uuid), "%s-%08x-%04x-4%03x-8%03x-%012llx", kind,
+           static_cast<unsigned>(a >> 32), static_cast<unsigned>(a >> 16) & 0xFFFF,
+           static_cast<unsigned>(a) & 0xFFF, static_cast<unsigned>(b >> 48) & 0xFFF,
            static_cast<unsigned long long>(b & 0xFFFFFFFFFFFF));
 }
 
 void set_defaults(int index, Gpu& gpu) {
   gpu = Gpu{};
+  gpu.instance_of.gpu = kNoCard;
   strcpy(gpu.name, "NVIDIA L40S");
-  set_default_uuid(index, gpu.uuid);
+  set_default_uuid("GPU", index, gpu.uuid);
   gpu.pci.bus = static_cast<uint32_t>(index) + 1;
   gpu.minor = kNoMinor;
   gpu.capability_major = 8;
@@ -256,6 +257,23 @@ void set_defaults(int index, Gpu& gpu) {
   gpu.memory_mib = 46068;
   gpu.reserved_mib = 600;
   gpu.persistence = true;
+}
+
+// An instance, and what its line says of it that the device does not have.
+struct InstanceLine {
+  Gpu device;
+  char profile[32];
+};
+
+void set_defaults(const Machine& machine, InstanceLine& line) {
+  line = InstanceLine{};
+  strcpy(line.profile, "1g.5gb");
+  Gpu& device = line.device;
+  set_default_uuid("MIG", kMaxGpus + machine.instance_count, device.uuid);
+  device.instance_of.slot = UINT32_MAX;
+  device.minor = kNoMinor;
+  device.numa_node = kNoNode;
+  device.memory_mib = 4864;
 }
 
 enum class Assigned { yes, bad_value, unknown_key };
@@ -315,8 +333,37 @@ bool parse_gpu_number(Text text, int& gpu) {
   return true;
 }
 
+bool parse_slot(Text text, int& slot) {
+  uint32_t number = 0;
+  if (!parse_number(text, kSlots - 1, number)) return false;
+  slot = static_cast<int>(number);
+  return true;
+}
+
+Assigned assign(InstanceLine& line, Text key, Text value) {
+  constexpr uint32_t kMost = 255;
+  Gpu& device = line.device;
+  InstanceOf& of = device.instance_of;
+  if (key == "gpu") return assigned(parse_gpu_number(value, of.gpu));
+  if (key == "slot") return assigned(parse_number(value, kSlots - 1, of.slot));
+  if (key == "gi") return assigned(parse_number(value, kMost, of.gpu_instance));
+  if (key == "ci") return assigned(parse_number(value, kMost, of.compute_instance));
+  if (key == "profile") return assigned(copy_text(value, line.profile));
+  if (key == "old_name") return assigned(parse_flag(value, of.old_name));
+  if (key == "uuid") return assigned(parse_uuid(value, device.uuid));
+  if (key == "memory") return assigned(parse_number(value, kMaxMib, device.memory_mib));
+  if (key == "reserved") return assigned(parse_number(value, kMaxMib, device.reserved_mib));
+  if (key == "used") return assigned(parse_number(value, kMaxMib, device.used_mib));
+  if (key == "mode") return assigned(parse_compute_mode(value, device.compute_mode));
+  if (key == "memory_error") return assigned(parse_error_code(value, device.memory_error));
+  if (key == "memory_v2_error") return assigned(parse_error_code(value, device.memory_v2_error));
+  if (key == "process_error") return assigned(parse_error_code(value, device.process_error));
+  return Assigned::unknown_key;
+}
+
 Assigned assign(StaticProcess& process, Text key, Text value) {
   if (key == "gpu") return assigned(parse_gpu_number(value, process.gpu));
+  if (key == "instance") return assigned(parse_slot(value, process.slot));
   if (key == "pid") return assigned(parse_number(value, uint32_t{0x7FFFFFFF}, process.pid));
   if (key == "memory") {
     return assigned(parse_memory_or_unknown(value, process.memory_mib, process.memory_unknown));
@@ -350,15 +397,47 @@ bool parse_pairs(Line& line, Record& record) {
   return true;
 }
 
+bool has_uuid(const Machine& machine, const char* uuid) {
+  for (int device = next_device(machine, -1); device < kMaxDevices;
+       device = next_device(machine, device)) {
+    if (strcmp(machine.gpus[device].uuid, uuid) == 0) return true;
+  }
+  return false;
+}
+
+bool parse_instance(Line& line, Machine& machine) {
+  if (machine.instance_count == kMaxInstances) return line.fail("more than 128 instance lines");
+  InstanceLine parsed;
+  set_defaults(machine, parsed);
+  if (!parse_pairs(line, parsed)) return false;
+  InstanceOf& of = parsed.device.instance_of;
+  if (of.gpu >= machine.gpu_count) return line.fail("an instance stands before its gpu line");
+  const Gpu& card = machine.gpus[of.gpu];
+  if (card.mig != Mig::enabled) return line.fail("an instance of a gpu without mig=1");
+  if (of.slot == UINT32_MAX) {
+    of.slot = 0;
+    while (instance_in_slot(machine, of.gpu, of.slot) != kMaxDevices) ++of.slot;
+  }
+  if (instance_in_slot(machine, of.gpu, of.slot) != kMaxDevices)
+    return line.fail("slot used twice");
+  if (has_uuid(machine, parsed.device.uuid)) return line.fail("uuid used twice");
+  if (parsed.device.reserved_mib > parsed.device.memory_mib) {
+    return line.fail("more reserved than memory");
+  }
+  snprintf(parsed.device.name, sizeof(parsed.device.name), "%.60s MIG %s", card.name,
+           parsed.profile);
+  machine.gpus[kMaxGpus + machine.instance_count] = parsed.device;
+  ++machine.instance_count;
+  return true;
+}
+
 bool parse_gpu(Line& line, Machine& machine) {
   if (machine.gpu_count == kMaxGpus) return line.fail("more than 64 gpu lines");
   Gpu& gpu = machine.gpus[machine.gpu_count];
   set_defaults(machine.gpu_count, gpu);
   if (!parse_pairs(line, gpu)) return false;
   if (gpu.reserved_mib > gpu.memory_mib) return line.fail("more reserved than memory");
-  for (int other = 0; other < machine.gpu_count; ++other) {
-    if (strcmp(machine.gpus[other].uuid, gpu.uuid) == 0) return line.fail("uuid used twice");
-  }
+  if (has_uuid(machine, gpu.uuid)) return line.fail("uuid used twice");
   ++machine.gpu_count;
   return true;
 }
@@ -367,6 +446,7 @@ bool parse_process(Line& line, Machine& machine) {
   if (machine.process_count == kMaxProcesses) return line.fail("more than 1024 process lines");
   StaticProcess& process = machine.processes[machine.process_count];
   process = StaticProcess{};
+  process.slot = -1;
   process.line = line.error->line;
   if (!parse_pairs(line, process)) return false;
   if (process.pid == 0) return line.fail("a process needs a pid");
@@ -427,20 +507,32 @@ bool parse_line(Line& line, Machine& machine) {
   if (line.at_end()) return true;
   const Text keyword = line.word();
   if (keyword == "gpu") return parse_gpu(line, machine);
+  if (keyword == "instance") return parse_instance(line, machine);
   if (keyword == "process") return parse_process(line, machine);
   if (keyword == "link") return parse_link(line, machine);
   if (keyword == "fails") return parse_failure(line, machine);
   return parse_setting(line, keyword, machine);
 }
 
-bool every_process_has_a_device(const Machine& machine, MachineError& error) {
+// Finds the instances of processes, which may stand above them.
+bool every_process_has_a_device(Machine& machine, MachineError& error) {
   for (int i = 0; i < machine.process_count; ++i) {
-    const StaticProcess& process = machine.processes[i];
-    if (process.gpu < machine.gpu_count) continue;
+    StaticProcess& process = machine.processes[i];
     error.line = process.line;
-    snprintf(error.what, sizeof(error.what), "process on gpu %d, of %d gpu lines", process.gpu,
-             machine.gpu_count);
-    return false;
+    if (process.gpu >= machine.gpu_count) {
+      snprintf(error.what, sizeof(error.what), "process on gpu %d, of %d gpu lines", process.gpu,
+               machine.gpu_count);
+      return false;
+    }
+    if (process.slot < 0) continue;
+    const int instance =
+        instance_in_slot(machine, process.gpu, static_cast<uint32_t>(process.slot));
+    if (instance == kMaxDevices) {
+      snprintf(error.what, sizeof(error.what), "process on instance %d of gpu %d, which has none",
+               process.slot, process.gpu);
+      return false;
+    }
+    process.gpu = instance;
   }
   return true;
 }
@@ -500,6 +592,7 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
   machine.failure_count = 0;
   machine.driver_error = 0;
   machine.gpu_count = 0;
+  machine.instance_count = 0;
   machine.process_count = 0;
   machine.link_count = 0;
   error = MachineError{};
@@ -541,12 +634,41 @@ FarEnd far_end(const Machine& machine, int gpu, uint32_t link, int& card) {
   return FarEnd::nvswitch;
 }
 
-uint64_t static_use_mib(const Machine& machine, int gpu) {
+bool has_device(const Machine& machine, int device) {
+  if (device < 0) return false;
+  if (device < kMaxGpus) return device < machine.gpu_count;
+  return device - kMaxGpus < machine.instance_count;
+}
+
+int next_device(const Machine& machine, int device) {
+  do {
+    ++device;
+  } while (device < kMaxDevices && !has_device(machine, device));
+  return device;
+}
+
+int instance_in_slot(const Machine& machine, int gpu, uint32_t slot) {
+  for (int i = 0; i < machine.instance_count; ++i) {
+    const InstanceOf& of = machine.gpus[kMaxGpus + i].instance_of;
+    if (of.gpu == gpu && of.slot == slot) return kMaxGpus + i;
+  }
+  return kMaxDevices;
+}
+
+bool takes_memory_of(const Machine& machine, int device, int other) {
+  if (device == other) return true;
+  const InstanceOf& one = machine.gpus[device].instance_of;
+  const InstanceOf& two = machine.gpus[other].instance_of;
+  if (one.gpu == kNoCard) return two.gpu == device;
+  return one.gpu == two.gpu && one.gpu_instance == two.gpu_instance;
+}
+
+uint64_t static_use_mib(const Machine& machine, int device) {
   uint64_t listed_mib = 0;
   for (int i = 0; i < machine.process_count; ++i) {
-    if (machine.processes[i].gpu == gpu) listed_mib += machine.processes[i].memory_mib;
+    if (machine.processes[i].gpu == device) listed_mib += machine.processes[i].memory_mib;
   }
-  const uint64_t used_mib = machine.gpus[gpu].used_mib;
+  const uint64_t used_mib = machine.gpus[device].used_mib;
   return used_mib > listed_mib ? used_mib : listed_mib;
 }
 

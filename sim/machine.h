@@ -12,6 +12,9 @@
 namespace sim {
 
 inline constexpr int kMaxGpus = 64;
+inline constexpr uint32_t kSlots = 8;  // for instances of a card
+inline constexpr int kMaxInstances = 128;
+inline constexpr int kMaxDevices = kMaxGpus + kMaxInstances;
 inline constexpr int kMaxProcesses = 1024;
 inline constexpr int kMaxFailures = 64;
 inline constexpr int kMaxLinkLines = 512;
@@ -49,8 +52,20 @@ enum class ProcessLists {
   filled,   // whatever room it has, and even if it is null
 };
 
+inline constexpr int kNoCard = -1;
+
+// What an instance is of its card. Instances with the same GPU instance share its memory.
+struct InstanceOf {
+  int gpu;        // the card; kNoCard: it is one itself
+  uint32_t slot;  // under which the card lists it
+  uint32_t gpu_instance;
+  uint32_t compute_instance;
+  bool old_name;  // its UUID is told as drivers before R470 do
+};
+
 // Error members hold an nvmlReturn_t; 0 means that the query works.
 struct Gpu {
+  InstanceOf instance_of;
   char name[96];
   char uuid[96];
   PciAddress pci;
@@ -83,7 +98,8 @@ struct Gpu {
 };
 
 struct StaticProcess {
-  int gpu;
+  int gpu;   // a device: also an instance
+  int slot;  // of the instance; -1: on the card
   int line;
   uint32_t pid;
   uint64_t memory_mib;
@@ -117,10 +133,11 @@ struct Machine {
   int failure_count;
   int driver_error;  // of every call
   int gpu_count;
+  int instance_count;
   int process_count;
   int link_count;
   Failure failures[kMaxFailures];
-  Gpu gpus[kMaxGpus];
+  Gpu gpus[kMaxDevices];  // from kMaxGpus on the instances
   StaticProcess processes[kMaxProcesses];
   LinkLine links[kMaxLinkLines];
 };
@@ -136,6 +153,19 @@ ptrdiff_t read_machine_text(const char* path, char* text, size_t capacity);
 // Fills `machine`; on false it is unusable and `error` says where and why.
 bool parse_machine(const char* text, size_t size, Machine& machine, MachineError& error);
 
+// Is there a device, a card or an instance, in this place of Machine::gpus?
+bool has_device(const Machine& machine, int device);
+
+// The next place in which there is one; kMaxDevices at the end. Begins with -1.
+int next_device(const Machine& machine, int device);
+
+// The instance that the card lists under this number; kMaxDevices: there is none.
+int instance_in_slot(const Machine& machine, int gpu, uint32_t slot);
+
+// Is what is allocated on `other` allocated on the device, too? That of its instances on a card,
+// that of all in one GPU instance on each of them.
+bool takes_memory_of(const Machine& machine, int device, int other);
+
 // NVLinks of a card, whatever is at their other end.
 uint32_t links_of(const Machine& machine, int gpu);
 
@@ -144,8 +174,8 @@ uint32_t links_of(const Machine& machine, int gpu);
 enum class FarEnd { nothing, card, nvswitch };
 FarEnd far_end(const Machine& machine, int gpu, uint32_t link, int& card);
 
-// The memory that the machine file itself says is allocated: `used=`, which covers the static
-// processes, or their sum where that is more.
-uint64_t static_use_mib(const Machine& machine, int gpu);
+// The memory that the machine file itself says is allocated of a device's own: `used=`, which
+// covers the static processes, or their sum where that is more.
+uint64_t static_use_mib(const Machine& machine, int device);
 
 }  // namespace sim

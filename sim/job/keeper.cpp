@@ -85,9 +85,16 @@ void detach(const Keeper& keeper) {
   if (chdir("/") != 0) return;
 }
 
-uint64_t free_mib(const Machine& machine, int gpu, const JobUse* jobs, int job_count) {
-  uint64_t taken_mib = machine.gpus[gpu].reserved_mib + static_use_mib(machine, gpu);
-  for (int i = 0; i < job_count; ++i) taken_mib += jobs[i].memory_mib;
+uint64_t free_mib(const Machine& machine, int gpu, int state_folder) {
+  static JobUse jobs[kMaxJobsPerDevice];
+  uint64_t taken_mib = machine.gpus[gpu].reserved_mib;
+  for (int other = next_device(machine, -1); other < kMaxDevices;
+       other = next_device(machine, other)) {
+    if (!takes_memory_of(machine, gpu, other)) continue;
+    taken_mib += static_use_mib(machine, other);
+    const int count = read_jobs(state_folder, machine.gpus[other].uuid, jobs, kMaxJobsPerDevice);
+    for (int i = 0; i < count; ++i) taken_mib += jobs[i].memory_mib;
+  }
   return std::max(machine.gpus[gpu].memory_mib, taken_mib) - taken_mib;
 }
 
@@ -108,7 +115,7 @@ Taken check_device(const Machine& machine, int gpu, const Demand& demand, int st
       has_compute_process(machine, gpu, jobs, job_count)) {
     return {.outcome = Taken::kDeviceInUse, .gpu = gpu, .free_mib = 0, .error = 0};
   }
-  const uint64_t mib = free_mib(machine, gpu, jobs, job_count);
+  const uint64_t mib = free_mib(machine, gpu, state_folder);
   if (mib < demand.memory_mib) {
     return {.outcome = Taken::kOutOfMemory, .gpu = gpu, .free_mib = mib, .error = 0};
   }
@@ -155,7 +162,7 @@ void sleep_ms(uint32_t milliseconds) {
 
 [[noreturn]] void keep(const Machine& machine, const Keeper& keeper, const Demand& demand) {
   detach(keeper);
-  static Entry entries[kMaxGpus];
+  static Entry entries[kMaxDevices];
   Taken taken = system_error(0);
   if (flock(keeper.state_folder, LOCK_EX) == 0) {
     taken = take_on_every_device(machine, keeper, demand, entries);

@@ -1,5 +1,6 @@
 #include "job/visible_devices.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <algorithm>
@@ -47,10 +48,22 @@ bool has_prefix(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && memcmp(text.data(), prefix.data(), prefix.size()) == 0;
 }
 
+int device_by_old_name(const Machine& machine, std::string_view entry) {
+  for (int i = 0; i < machine.instance_count; ++i) {
+    const InstanceOf& of = machine.gpus[kMaxGpus + i].instance_of;
+    char name[128];
+    snprintf(name, sizeof(name), "MIG-%s/%u/%u", machine.gpus[of.gpu].uuid, of.gpu_instance,
+             of.compute_instance);
+    if (entry == name) return kMaxGpus + i;
+  }
+  return kNoDevice;
+}
+
 int device_by_uuid(const Machine& machine, std::string_view entry) {
-  if (!has_prefix(entry, "GPU-")) return kNoDevice;
+  if (has_prefix(entry, "MIG-GPU-")) return device_by_old_name(machine, entry);
+  if (!has_prefix(entry, "GPU-") && !has_prefix(entry, "MIG-")) return kNoDevice;
   int found = kNoDevice;
-  for (int gpu = 0; gpu < machine.gpu_count; ++gpu) {
+  for (int gpu = next_device(machine, -1); gpu < kMaxDevices; gpu = next_device(machine, gpu)) {
     const std::string_view uuid = machine.gpus[gpu].uuid;
     if (uuid == entry) return gpu;
     if (!has_prefix(uuid, entry)) continue;
@@ -66,6 +79,13 @@ std::string_view trimmed(const char* begin, const char* end) {
   return {begin, static_cast<size_t>(end - begin)};
 }
 
+// CUDA shows a program one instance, and no whole card beside it.
+Devices as_cuda_shows(const Devices& devices) {
+  const int* end = devices.gpus + devices.count;
+  const int* instance = std::find_if(devices.gpus, end, [](int gpu) { return gpu >= kMaxGpus; });
+  return instance == end ? devices : Devices{.count = 1, .gpus = {*instance}};
+}
+
 bool contains(const Devices& devices, int gpu) {
   return std::find(devices.gpus, devices.gpus + devices.count, gpu) != devices.gpus + devices.count;
 }
@@ -74,7 +94,10 @@ bool contains(const Devices& devices, int gpu) {
 
 Devices visible_devices(const Machine& machine, const char* cuda_visible_devices) {
   const Devices all = devices_in_pci_order(machine);
-  if (cuda_visible_devices == nullptr) return all;
+  if (cuda_visible_devices == nullptr) {
+    if (all.count > 0 || machine.instance_count == 0) return all;
+    return {.count = 1, .gpus = {kMaxGpus}};
+  }
 
   Devices visible{};
   bool by_number = false;
@@ -91,7 +114,7 @@ Devices visible_devices(const Machine& machine, const char* cuda_visible_devices
     if (*end == '\0') break;
     at = end + 1;
   }
-  return visible;
+  return as_cuda_shows(visible);
 }
 
 }  // namespace sim

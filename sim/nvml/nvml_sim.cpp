@@ -46,6 +46,8 @@ constexpr const char* kDefaultDriver = "450.80.02";
 struct Process {
   uint32_t pid;
   uint64_t memory_bytes;
+  uint32_t gpu_instance;
+  uint32_t compute_instance;
 };
 
 // The questions asked about one subject since the machine file was last read. A question is known
@@ -59,8 +61,8 @@ struct Asked {
   const char* questions[kMaxQuestions];
 };
 
-constexpr int kWholeMachine = sim::kMaxGpus;  // a subject; the others are the devices' indices
-constexpr int kSubjects = sim::kMaxGpus + 1;
+constexpr int kWholeMachine = sim::kMaxDevices;  // a subject; the others are the devices' places
+constexpr int kSubjects = sim::kMaxDevices + 1;
 
 // All zero at the start, so that it takes address space but no room in the file.
 struct Library {
@@ -84,7 +86,7 @@ constinit Library library = {};
 
 // A handle is the address of its device's place here: good for as long as the library is loaded,
 // whatever becomes of the machine file.
-constinit DeviceHandle handles[sim::kMaxGpus] = {};
+constinit DeviceHandle handles[sim::kMaxDevices] = {};
 
 [[gnu::format(printf, 1, 2)]] void report(const char* format, ...) {
   char line[PATH_MAX + 256];
@@ -219,21 +221,39 @@ Return ask_machine(const char* function, int subject, Answer answer) {
 }
 
 int index_of(Device device) {
-  for (int index = 0; index < sim::kMaxGpus; ++index) {
+  for (int index = 0; index < sim::kMaxDevices; ++index) {
     if (device == &handles[index]) return index;
   }
   return -1;
 }
 
-// The same for a device. One that is no longer in the machine file is lost.
+// What a query of a device that may have gone says: success, or why it cannot be answered.
+Return presence(const sim::Machine& machine, int index) {
+  if (index < 0) return kInvalidArgument;
+  if (!sim::has_device(machine, index)) return index < sim::kMaxGpus ? kGpuIsLost : kNotFound;
+  const int card = machine.gpus[index].instance_of.gpu;
+  const bool lost = machine.gpus[card == sim::kNoCard ? index : card].lost;
+  return lost ? kGpuIsLost : kSuccess;
+}
+
+bool is_instance(const sim::Gpu& gpu) { return gpu.instance_of.gpu != sim::kNoCard; }
+
+// The same for a device. A card that is no longer in the machine file is lost, an instance gone.
 template <typename Answer>
 Return ask_gpu(const char* function, Device device, Answer answer) {
   const int index = index_of(device);
   const int subject = index < 0 ? kWholeMachine : index;
   return ask_machine(function, subject, [&](const sim::Machine& machine) {
-    if (index < 0) return kInvalidArgument;
-    if (index >= machine.gpu_count || machine.gpus[index].lost) return kGpuIsLost;
-    return answer(index, machine.gpus[index]);
+    const Return present = presence(machine, index);
+    return present != kSuccess ? present : answer(index, machine.gpus[index]);
+  });
+}
+
+// The same for what a card has, and no instance.
+template <typename Answer>
+Return ask_card(const char* function, Device device, Answer answer) {
+  return ask_gpu(function, device, [&](int index, const sim::Gpu& gpu) {
+    return is_instance(gpu) ? kNotSupported : answer(index, gpu);
   });
 }
 
@@ -260,9 +280,10 @@ Return ask_links(const char* function, Device device, Answer answer) {
   if (const Return failure = failure_of(function); failure != kSuccess) return failure;
   if (library.machine.driver_error != 0) return static_cast<Return>(library.machine.driver_error);
   const int index = index_of(device);
-  if (index < 0) return kInvalidArgument;
-  if (index >= library.machine.gpu_count || library.machine.gpus[index].lost) return kGpuIsLost;
-  return answer(index, library.machine.gpus[index]);
+  const Return present = presence(library.machine, index);
+  if (present != kSuccess) return present;
+  const sim::Gpu& gpu = library.machine.gpus[index];
+  return is_instance(gpu) ? kNotSupported : answer(index, gpu);
 }
 
 // The same for one of a card's links.
@@ -295,9 +316,15 @@ int read_jobs(const sim::Gpu& gpu) {
 }
 
 uint64_t allocated_mib(int index, const sim::Gpu& gpu) {
-  uint64_t mib = sim::static_use_mib(library.machine, index);
-  const int job_count = read_jobs(gpu);
-  for (int i = 0; i < job_count; ++i) mib += library.jobs[i].memory_mib;
+  const sim::Machine& machine = library.machine;
+  uint64_t mib = 0;
+  for (int other = sim::next_device(machine, -1); other < sim::kMaxDevices;
+       other = sim::next_device(machine, other)) {
+    if (!sim::takes_memory_of(machine, index, other)) continue;
+    mib += sim::static_use_mib(machine, other);
+    const int job_count = read_jobs(machine.gpus[other]);
+    for (int i = 0; i < job_count; ++i) mib += library.jobs[i].memory_mib;
+  }
   const uint64_t most_mib = gpu.memory_mib - gpu.reserved_mib;
   return mib < most_mib ? mib : most_mib;
 }
@@ -311,13 +338,18 @@ uint32_t util_percent(const sim::Gpu& gpu) {
   return percent < 100 ? static_cast<uint32_t>(percent) : 100;
 }
 
-// Fills library.processes; the caller holds the lock.
-uint32_t list_processes(int index, const sim::Gpu& gpu, sim::ProcessKind kind) {
-  uint32_t count = 0;
+// Adds to library.processes those of one device, behind so many; returns how many there are then.
+uint32_t add_processes(int index, sim::ProcessKind kind, uint32_t count) {
+  const sim::Gpu& gpu = library.machine.gpus[index];
+  const sim::InstanceOf& of = gpu.instance_of;
   const auto add = [&](uint32_t pid, uint64_t mib, bool unknown) {
+    if (count == sizeof(library.processes) / sizeof(Process)) return;
     const bool hidden = unknown || gpu.process_memory_unknown;
-    library.processes[count++] = {.pid = pid,
-                                  .memory_bytes = hidden ? kValueNotAvailable : mib * kMib};
+    library.processes[count++] = {
+        .pid = pid,
+        .memory_bytes = hidden ? kValueNotAvailable : mib * kMib,
+        .gpu_instance = is_instance(gpu) ? of.gpu_instance : kNoInstance,
+        .compute_instance = is_instance(gpu) ? of.compute_instance : kNoInstance};
   };
   for (int i = 0; i < library.machine.process_count; ++i) {
     const sim::StaticProcess& process = library.machine.processes[i];
@@ -334,6 +366,20 @@ uint32_t list_processes(int index, const sim::Gpu& gpu, sim::ProcessKind kind) {
   return count;
 }
 
+// Fills library.processes; the caller holds the lock. A card lists those of its instances, too.
+uint32_t list_processes(int index, sim::ProcessKind kind) {
+  const sim::Machine& machine = library.machine;
+  uint32_t count = add_processes(index, kind, 0);
+  if (is_instance(machine.gpus[index])) return count;
+  for (int i = 0; i < machine.instance_count; ++i) {
+    const int instance = sim::kMaxGpus + i;
+    if (machine.gpus[instance].instance_of.gpu == index) {
+      count = add_processes(instance, kind, count);
+    }
+  }
+  return count;
+}
+
 void fill(const Process& process, ProcessV1& record) {
   record = {.pid = process.pid, .used_gpu_memory = process.memory_bytes};
 }
@@ -341,15 +387,15 @@ void fill(const Process& process, ProcessV1& record) {
 [[maybe_unused]] void fill(const Process& process, ProcessV2& record) {
   record = {.pid = process.pid,
             .used_gpu_memory = process.memory_bytes,
-            .gpu_instance_id = kNoInstance,
-            .compute_instance_id = kNoInstance};
+            .gpu_instance_id = process.gpu_instance,
+            .compute_instance_id = process.compute_instance};
 }
 
 [[maybe_unused]] void fill(const Process& process, ProcessDetail& record) {
   record = {.pid = process.pid,
             .used_gpu_memory = process.memory_bytes,
-            .gpu_instance_id = kNoInstance,
-            .compute_instance_id = kNoInstance,
+            .gpu_instance_id = process.gpu_instance,
+            .compute_instance_id = process.compute_instance,
             .used_gpu_cc_protected_memory = 0};
 }
 
@@ -405,7 +451,7 @@ Return get_processes(const char* function, Device device, sim::ProcessKind kind,
   return ask_live(function, device, [&](int index, const sim::Gpu& gpu) {
     if (count == nullptr) return kInvalidArgument;
     if (gpu.process_error != 0) return static_cast<Return>(gpu.process_error);
-    return give_processes(list_processes(index, gpu, kind), *count, records);
+    return give_processes(list_processes(index, kind), *count, records);
   });
 }
 
@@ -565,7 +611,12 @@ Return nvmlDeviceGetHandleByIndex_v2(uint32_t index, nvml_sim::Device* device) {
 
 Return nvmlDeviceGetUUID(nvml_sim::Device device, char* uuid, uint32_t length) {
   return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
-    return nvml_sim::copy_string(gpu.uuid, uuid, length);
+    char old_name[128];
+    const sim::InstanceOf& of = gpu.instance_of;
+    if (!of.old_name) return nvml_sim::copy_string(gpu.uuid, uuid, length);
+    snprintf(old_name, sizeof(old_name), "MIG-%s/%u/%u",
+             nvml_sim::library.machine.gpus[of.gpu].uuid, of.gpu_instance, of.compute_instance);
+    return nvml_sim::copy_string(old_name, uuid, length);
   });
 }
 
@@ -576,7 +627,7 @@ Return nvmlDeviceGetName(nvml_sim::Device device, char* name, uint32_t length) {
 }
 
 Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) {
-  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+  return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (pci == nullptr) return nvml_sim::kInvalidArgument;
     nvml_sim::fill(gpu.pci, *pci);
     return nvml_sim::kSuccess;
@@ -584,7 +635,7 @@ Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) 
 }
 
 Return nvmlDeviceGetMinorNumber(nvml_sim::Device device, uint32_t* minor_number) {
-  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+  return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (minor_number == nullptr) return nvml_sim::kInvalidArgument;
     if (gpu.minor == sim::kNoMinor) return nvml_sim::kNotSupported;
     *minor_number = gpu.minor;
@@ -609,7 +660,9 @@ Return nvmlDeviceGetUtilizationRates(nvml_sim::Device device, nvml_sim::Utilizat
   return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (utilization == nullptr) return nvml_sim::kInvalidArgument;
     if (gpu.util_error != 0) return static_cast<Return>(gpu.util_error);
-    if (gpu.mig == sim::Mig::enabled) return nvml_sim::kNotSupported;
+    if (gpu.mig == sim::Mig::enabled || nvml_sim::is_instance(gpu)) {
+      return nvml_sim::kNotSupported;
+    }
     utilization->gpu = nvml_sim::util_percent(gpu);
     utilization->memory = utilization->gpu / 2;
     return nvml_sim::kSuccess;
@@ -625,7 +678,7 @@ Return nvmlDeviceGetComputeMode(nvml_sim::Device device, uint32_t* mode) {
 }
 
 Return nvmlDeviceGetPersistenceMode(nvml_sim::Device device, uint32_t* mode) {
-  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+  return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (mode == nullptr) return nvml_sim::kInvalidArgument;
     *mode = gpu.persistence ? 1 : 0;
     return nvml_sim::kSuccess;
@@ -633,7 +686,7 @@ Return nvmlDeviceGetPersistenceMode(nvml_sim::Device device, uint32_t* mode) {
 }
 
 Return nvmlDeviceGetCudaComputeCapability(nvml_sim::Device device, int* major, int* minor) {
-  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+  return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (major == nullptr || minor == nullptr) return nvml_sim::kInvalidArgument;
     *major = static_cast<int>(gpu.capability_major);
     *minor = static_cast<int>(gpu.capability_minor);
@@ -681,7 +734,9 @@ Return nvmlDeviceGetTopologyCommonAncestor(nvml_sim::Device device1, nvml_sim::D
     const int other = nvml_sim::index_of(device2);
     const sim::Machine& machine = nvml_sim::library.machine;
     if (level == nullptr || other < 0) return nvml_sim::kInvalidArgument;
-    if (other >= machine.gpu_count || machine.gpus[other].lost) return nvml_sim::kGpuIsLost;
+    if (const Return present = nvml_sim::presence(machine, other); present != nvml_sim::kSuccess) {
+      return present;
+    }
     const sim::PciPath& path = machine.gpus[other].path;
     if (gpu.path.steps == 0 || path.steps == 0) return nvml_sim::kNotSupported;
     *level = nvml_sim::level_of(gpu.path, path);
@@ -754,9 +809,68 @@ Return nvmlDeviceGetMPSComputeRunningProcesses_v3(nvml_sim::Device device, uint3
 Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current, uint32_t* pending) {
   return nvml_sim::ask_live(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (current == nullptr || pending == nullptr) return nvml_sim::kInvalidArgument;
-    if (gpu.mig == sim::Mig::unsupported) return nvml_sim::kNotSupported;
+    if (gpu.mig == sim::Mig::unsupported || nvml_sim::is_instance(gpu)) {
+      return nvml_sim::kNotSupported;
+    }
     *current = gpu.mig == sim::Mig::enabled ? 1 : 0;
     *pending = *current;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetMaxMigDeviceCount(nvml_sim::Device device, uint32_t* count) {
+  return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (count == nullptr) return nvml_sim::kInvalidArgument;
+    *count = gpu.mig == sim::Mig::unsupported ? 0 : sim::kSlots;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetMigDeviceHandleByIndex(nvml_sim::Device device, uint32_t index,
+                                           nvml_sim::Device* instance) {
+  return nvml_sim::ask_live(__func__, device, [&](int card, const sim::Gpu& gpu) {
+    if (instance == nullptr || index >= sim::kSlots || nvml_sim::is_instance(gpu)) {
+      return nvml_sim::kInvalidArgument;
+    }
+    if (gpu.mig != sim::Mig::enabled) return nvml_sim::kNotSupported;
+    const int found = sim::instance_in_slot(nvml_sim::library.machine, card, index);
+    if (found == sim::kMaxDevices) return nvml_sim::kNotFound;
+    *instance = &nvml_sim::handles[found];
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceIsMigDeviceHandle(nvml_sim::Device device, uint32_t* is_instance) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (is_instance == nullptr) return nvml_sim::kInvalidArgument;
+    *is_instance = nvml_sim::is_instance(gpu) ? 1 : 0;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvml_sim::Device instance,
+                                                    nvml_sim::Device* device) {
+  return nvml_sim::ask_gpu(__func__, instance, [&](int, const sim::Gpu& gpu) {
+    if (device == nullptr || !nvml_sim::is_instance(gpu)) return nvml_sim::kInvalidArgument;
+    *device = &nvml_sim::handles[gpu.instance_of.gpu];
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetGpuInstanceId(nvml_sim::Device device, uint32_t* id) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (id == nullptr) return nvml_sim::kInvalidArgument;
+    if (!nvml_sim::is_instance(gpu)) return nvml_sim::kNotSupported;
+    *id = gpu.instance_of.gpu_instance;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetComputeInstanceId(nvml_sim::Device device, uint32_t* id) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (id == nullptr) return nvml_sim::kInvalidArgument;
+    if (!nvml_sim::is_instance(gpu)) return nvml_sim::kNotSupported;
+    *id = gpu.instance_of.compute_instance;
     return nvml_sim::kSuccess;
   });
 }
@@ -792,7 +906,7 @@ Return nvmlDeviceGetConfComputeMemSizeInfo(nvml_sim::Device device,
 #if NVML_SIM_RELEASE > 535
 
 Return nvmlDeviceGetNumaNodeId(nvml_sim::Device device, uint32_t* node) {
-  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+  return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (node == nullptr) return nvml_sim::kInvalidArgument;
     if (gpu.numa_node == sim::kNoNode) return nvml_sim::kNotSupported;
     *node = gpu.numa_node;
@@ -813,7 +927,7 @@ Return nvmlDeviceGetRunningProcessDetailList(nvml_sim::Device device,
                                       ? sim::ProcessKind::graphics
                                   : list->mode == nvml_sim::kDetailMps ? sim::ProcessKind::mps
                                                                        : sim::ProcessKind::compute;
-    const uint32_t found = nvml_sim::list_processes(index, gpu, kind);
+    const uint32_t found = nvml_sim::list_processes(index, kind);
     return nvml_sim::give_processes(found, list->entry_count, list->entries);
   });
 }

@@ -207,6 +207,18 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMPSComputeRunningProcesses_v3(
     nvml_sim::Device device, uint32_t* count, nvml_sim::ProcessV3* processes);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMigMode(nvml_sim::Device device, uint32_t* current,
                                                       uint32_t* pending);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMaxMigDeviceCount(nvml_sim::Device device,
+                                                                uint32_t* count);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMigDeviceHandleByIndex(nvml_sim::Device device,
+                                                                     uint32_t index,
+                                                                     nvml_sim::Device* instance);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceIsMigDeviceHandle(nvml_sim::Device device,
+                                                             uint32_t* is_instance);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetDeviceHandleFromMigDeviceHandle(
+    nvml_sim::Device instance, nvml_sim::Device* device);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGpuInstanceId(nvml_sim::Device device, uint32_t* id);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeInstanceId(nvml_sim::Device device,
+                                                                uint32_t* id);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetRemappedRows(nvml_sim::Device device,
                                                            uint32_t* correctable,
                                                            uint32_t* uncorrectable,
