@@ -91,7 +91,8 @@ void name_devices(Request& request, const Snapshot& snapshot, const std::vector<
     if (uuid.empty()) {
       (is_barred ? all_barred_named : all_allowed_named) = false;
     } else {
-      (is_barred ? request.barred : allowed).push_back(uuid);
+      std::vector<std::string>& list = is_barred ? request.barred : allowed;
+      if (std::find(list.begin(), list.end(), uuid) == list.end()) list.push_back(uuid);
     }
   }
   if (!all_barred_named && all_allowed_named) request.allowed = std::move(allowed);
@@ -117,9 +118,17 @@ class RequestMaker {
       if (visible_ == env_variable(environ, env::kIndices)) selection_.visible_devices.reset();
     }
     Result<Request> request = make(around);
-    // What was possible once may be again: a lost device is no reason to give up.
-    if (!request && last_ && request.error().kind == ErrorKind::impossible) return *last_;
-    if (request) last_ = *request;
+    if (request) {
+      last_ = *request;
+    } else if (last_ && request.error().kind == ErrorKind::impossible) {
+      // What was possible once may be again: a lost device is no reason to give up. Of those that
+      // have come since, it may have no others than before.
+      request = *last_;
+      const std::vector<Barred> barred = bar_devices(selection_, around.snapshot);
+      name_devices(*request, around.snapshot, barred);
+      request->allowed = last_->allowed;
+      notices_.set_barred(barred, around.snapshot);
+    }
     return request;
   }
 
@@ -136,18 +145,18 @@ class RequestMaker {
                most && amount_of(criteria, card_sizes(snapshot, {})) > kWholeGpu * Amount{*most}) {
       return fail(ErrorKind::impossible, limit_text(criteria, *most));
     }
-    const Result<std::vector<Barred>> barred = bar_devices(selection_, snapshot);
-    if (!barred) return fail(barred.error());
-    name_devices(request, snapshot, *barred);
-    const int possible = could_ever_count(snapshot, *barred, request);
+    if (Status only = check_only(selection_, snapshot); !only) return fail(only.error());
+    const std::vector<Barred> barred = bar_devices(selection_, snapshot);
+    name_devices(request, snapshot, barred);
+    const int possible = could_ever_count(snapshot, barred, request);
     if (possible < request.criteria.count) {
-      std::string text = impossible_text(snapshot, *barred, request, possible);
-      if (std::find(barred->begin(), barred->end(), Barred::not_visible) != barred->end()) {
+      std::string text = impossible_text(snapshot, barred, request, possible);
+      if (std::find(barred.begin(), barred.end(), Barred::not_visible) != barred.end()) {
         text += visible_advice(*selection_.visible_devices) + "\n";
       }
       return fail(ErrorKind::impossible, std::move(text));
     }
-    notices_.set_barred(*barred);
+    notices_.set_barred(barred, snapshot);
     return request;
   }
 

@@ -138,6 +138,7 @@ std::string line_of(const std::string& head, const Said& said, const BoardStyle&
 }
 
 const char* colour_of(const BoardRow& row) {
+  if (row.device.health == Health::mig && row.device.accessible) return "\x1b[2m";   // dim
   if (row.device.health != Health::ok || !row.device.accessible) return "\x1b[31m";  // red
   if (!row.claims.empty()) return "\x1b[33m";                                        // yellow
   return occupants(row.device).empty() ? "\x1b[32m" : "\x1b[35m";  // green, magenta

@@ -290,7 +290,7 @@ TEST(BoardText, ColoursAGpuByItsState) {
       {board_row(card(0), {}, {graphics, compute}), kMagenta},
       {board_row(card(0), {claim}, {compute}), kYellow},
       {board_row(unhealthy(Health::lost), {claim}, {compute}), kRed},
-      {board_row(unhealthy(Health::mig)), kRed},
+      {board_row(unhealthy(Health::mig)), "\x1b[2m"},
   };
   for (const auto& [row, colour] : expected) {
     const Texts lines = lines_of(coloured(board_of({row})));

@@ -31,6 +31,11 @@ std::string awaited_text(const Criteria& criteria) {
   return criteria.count == 1 ? "a free GPU" : fmt::format("{} free GPUs", criteria.count);
 }
 
+/// What tells a device from the others also in a later snapshot, which may have more of them.
+std::string name_of(const Device& device) {
+  return device.uuid.empty() ? label(device) : device.uuid;
+}
+
 std::string using_text(const Granted& end) {
   const bool one = end.devices.size() == 1;
   std::string text = "using ";
@@ -94,6 +99,11 @@ Notices::Notices(bool quiet, bool one_try, const Criteria& criteria)
 
 Notices::~Notices() { clear(); }
 
+void Notices::set_barred(const std::vector<Barred>& barred, const Snapshot& snapshot) {
+  barred_.clear();
+  for (std::size_t i = 0; i < barred.size(); ++i) barred_[name_of(snapshot.devices[i])] = barred[i];
+}
+
 void Notices::opened(const LockDir& dir) {
   if (quiet_ || dir_told_) return;
   const std::string line = lock_dir_notice(dir);
@@ -109,15 +119,16 @@ void Notices::looked(const WaitReport& report) {
     lines = fmt::format("waiting for {} ...\n", awaited_text(criteria_));
   }
   std::vector<Remark> remarks;
-  keys_.resize(report.snapshot.devices.size());
-  for (std::size_t i = 0; i < keys_.size(); ++i) {
+  for (std::size_t i = 0; i < report.snapshot.devices.size(); ++i) {
     const Device& device = report.snapshot.devices[i];
     std::string key = reason_key(device, report.fits[i], report.claims, report.request.within);
-    if (key == keys_[i]) continue;
-    keys_[i] = std::move(key);
+    std::string& told = keys_[name_of(device)];
+    if (key == told) continue;
+    told = std::move(key);
+    const auto barred = barred_.find(name_of(device));
     const Unfit unfit{.device = device,
                       .fit = report.fits[i],
-                      .barred = i < barred_.size() ? barred_[i] : Barred::no,
+                      .barred = barred != barred_.end() ? barred->second : Barred::no,
                       .use = use_of(device, report.records, report.claims, report.request.within),
                       .room_mib = room_mib(device, report.occupancy[i])};
     remarks.push_back(
@@ -196,9 +207,16 @@ void Notices::mutex_delayed(std::optional<pid_t> holder) {
 
 void Notices::granted(const Granted& granted) {
   if (quiet_) return;
-  const bool narrowed = std::count(barred_.begin(), barred_.end(), Barred::not_visible) > 0;
+  const bool narrowed = std::any_of(barred_.begin(), barred_.end(), [](const auto& each) {
+    return each.second == Barred::not_visible;
+  });
   const std::string within = ", within the inherited CUDA_VISIBLE_DEVICES=" + printable(visible_);
-  tell(using_text(granted) + (narrowed ? within : "") + "\n");
+  const auto& devices = granted.devices;
+  const bool several = devices.size() > 1 && devices.front().instance;
+  tell(using_text(granted) + (narrowed ? within : "") + "\n" +
+       (several ? "CUDA shows a process only the first of several instances: start one process for "
+                  "each, with CUDA_VISIBLE_DEVICES set to its own\n"
+                : ""));
 }
 
 void Notices::tell(const std::string& lines) {

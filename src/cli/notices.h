@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,7 @@ class Notices final : public WaitObserver {
   void mutex_delayed(std::optional<pid_t> holder) override;
 
   /// Why devices are not among the allowed ones, an entry for each, for the reasons that are told.
-  void set_barred(std::vector<Barred> barred) { barred_ = std::move(barred); }
+  void set_barred(const std::vector<Barred>& barred, const Snapshot& snapshot);
 
   /// The value of an inherited CUDA_VISIBLE_DEVICES.
   void set_visible(std::string value) { visible_ = std::move(value); }
@@ -53,10 +54,10 @@ class Notices final : public WaitObserver {
   bool terminal_;
   bool interruptible_;  // SIGINT ends the wait
   Criteria criteria_;
-  std::vector<Barred> barred_;
+  std::map<std::string, Barred> barred_;  // by name_of(device)
   std::string visible_;
-  std::vector<std::string> keys_;  // of the reasons told last, one for each device
-  std::string standing_;           // in line, in words
+  std::map<std::string, std::string> keys_;  // of the reasons told last, by name_of(device)
+  std::string standing_;                     // in line, in words
   std::string told_standing_;
   std::size_t position_ = 0;  // in line
   bool began_ = false;

@@ -171,7 +171,7 @@ TEST_F(Notice, InsideAClaimDoesNotBlameItsOwnJob) {
 
 TEST_F(Notice, TellsWhyAGpuIsBarred) {
   Notices notices(false, false, {.count = 1});
-  notices.set_barred({Barred::no, Barred::excluded});
+  notices.set_barred({Barred::no, Barred::excluded}, idle_machine(2));
   fits_[1] = Fit::not_allowed;
   EXPECT_TRUE(has(lines_of(look(notices)).at(2), "--exclude"));
 }
@@ -262,12 +262,12 @@ TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {
 
 TEST_F(Notice, OfTheEndSaysWhereAnInheritedVariableNarrowedTheChoice) {
   Notices notices(false, false, {.count = 1});
-  notices.set_barred({Barred::no, Barred::excluded});
+  notices.set_barred({Barred::no, Barred::excluded}, idle_machine(2));
   const auto text = [&] {
     return told([&] { notices.granted(granted_on({named_card(0, "A")})); });
   };
   EXPECT_FALSE(has(text(), "CUDA_VISIBLE_DEVICES")) << "that was the user's own --exclude";
-  notices.set_barred({Barred::no, Barred::not_visible});
+  notices.set_barred({Barred::no, Barred::not_visible}, idle_machine(2));
   EXPECT_TRUE(has(text(), "CUDA_VISIBLE_DEVICES"));
 }
 

@@ -178,11 +178,11 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
        "500ms, 45m, 2h, 1h30m, 1d)"},
       {{"--ids", "name"}, "run: --ids: 'name' is not known; write index or uuid"},
       {{"--only", ""},
-       "run: --only: the list is empty; write indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or "
-       "PCI addresses (0000:17:00.0), separated by commas"},
+       "run: --only: the list is empty; write indices (2), ranges (0-3), instances (0:1, 0:*), "
+       "UUIDs (GPU-3f2a...) or PCI addresses (0000:17:00.0), separated by commas"},
       {{"--only", "0,x"},
-       "run: --only: 'x' in '0,x' is not a GPU; write indices (2), ranges (0-3), UUIDs "
-       "(GPU-3f2a...) or PCI addresses (0000:17:00.0), separated by commas"},
+       "run: --only: 'x' in '0,x' is not a GPU; write indices (2), ranges (0-3), instances "
+       "(0:1, 0:*), UUIDs (GPU-3f2a...) or PCI addresses (0000:17:00.0), separated by commas"},
       {{"-n"},
        "run: --count needs a value; write how many GPUs, 1 or more (for all of them, "
        "their number)"},
@@ -234,12 +234,14 @@ const std::map<std::string, Words> kBadValues{
       "*",
       "GPU-",
       "GPU-xyz",
-      "MIG-5e8f9d5a-0000-5000-8000-000000000000",
-      "MIG-GPU-5e8f9d5a-0000-5000-8000-000000000000/1/0",
+      "MIG-xyz",
+      "GPU-5e8f9d5a-0000-5000-8000-000000000000/1/0",
+      "0:",
+      "0:1-2",
       "17:00",
       "0000:zz:00.0",
       "0000:17:00"}},
-    {"--exclude", {"x", "1,,2", "3-1", "-1", ",", "MIG-5e8f9d5a", "0.5", "nan"}},
+    {"--exclude", {"x", "1,,2", "3-1", "-1", ",", "0:", "0.5", "nan"}},
     {"--poll",
      {"", " ", "nan", "-nan", "-1", "-0.5", "-inf", "0x10", "1w", "1,5", "soon", "1 ", "+1"}},
     {"--timeout", {"", " ", "nan", "-1", "-0.001", "-inf", "0x10", "10M", "1,5", "never", "0 0"}},

@@ -65,7 +65,10 @@ std::string marked_up(const std::string& word) {
   std::string mark;
   if (is_value) mark = "_";
   if (name.starts_with("--") || (capitals && name.find('_') != std::string::npos)) mark = "*";
-  return std::string(mark).append(name).append(mark).append(word, length);
+  std::string text = std::string(mark).append(name).append(mark).append(word, length);
+  // The asterisk of "0:*" is no mark.
+  if (const auto all = text.find(":*"); all != std::string::npos) text.insert(all + 1, "\\");
+  return text;
 }
 
 Lines man_paragraph(const std::string& text, const std::string& indent) {

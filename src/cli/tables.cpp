@@ -74,8 +74,9 @@ constexpr GroupRow kGroups[] = {
      .title = "Which GPUs",
      .note =
          "LIST has items separated by commas: an index (2), a range (0-3), a UUID or the start "
-         "of one (GPU-3f2a), a PCI address (0000:17:00.0). An index is the position in PCI bus "
-         "order, as nvidia-smi shows it. M is a number of MiB, or one with a unit: 8000, 8000M, "
+         "of one (GPU-3f2a, MIG-...), a PCI address (0000:17:00.0), an instance of a GPU in MIG "
+         "mode (0:1) or all of them (0:*). An index is the position in PCI bus order, as "
+         "nvidia-smi shows it. M is a number of MiB, or one with a unit: 8000, 8000M, "
          "8G, 7.5GiB (powers of 1024)."},
     {.group = Group::waiting,
      .title = "Waiting",
@@ -91,8 +92,8 @@ constexpr const char* kTime =
     "seconds, or a number and a unit (90, 0.5s, 500ms, 45m, 2h, 1h30m, 1d)";
 constexpr const char* kSize = "MiB, or a number and a unit (8000, 8000M, 8G, 7.5GiB)";
 constexpr const char* kList =
-    "indices (2), ranges (0-3), UUIDs (GPU-3f2a...) or PCI addresses (0000:17:00.0), separated by "
-    "commas";
+    "indices (2), ranges (0-3), instances (0:1, 0:*), UUIDs (GPU-3f2a...) or PCI addresses "
+    "(0000:17:00.0), separated by commas";
 
 template <class Target, class Value>
 Status assign(Target& target, Result<Value> value) {

@@ -86,11 +86,6 @@ std::string remark_lines(const std::vector<Remark>& remarks) {
 
 std::string visible_advice(const std::string& value) {
   const std::string is = "CUDA_VISIBLE_DEVICES is '" + printable(value) + "'";
-  if (value.find("MIG-") != std::string::npos) {
-    return is +
-           ", an instance of a GPU in MIG mode, which gpu-gate does not support yet: run the "
-           "command without gpu-gate, or unset it to choose among whole GPUs";
-  }
   const bool none = value.empty() || value == "-1" || value == "NoDevFiles";
   return is + (none ? ", which means no GPU" : "") + ": unset it to choose among all GPUs";
 }
@@ -151,7 +146,7 @@ std::string health_text(const Device& device) {
     case Health::prohibited:
       return "compute mode is PROHIBITED (nvidia-smi -c 0 allows it again)";
     case Health::mig:
-      return "MIG is on, which gpu-gate does not support yet";
+      return "MIG is on: only its instances can be used";
     case Health::unreadable:
       return "its state cannot be read" + error;
   }
@@ -211,6 +206,7 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
                                  : fmt::format("free, but {} are asked for", criteria.count);
     case Fit::not_allowed:
     case Fit::mig:
+    case Fit::shared_memory:
     case Fit::too_small:
     case Fit::size_unknown:
       return "";  // never_reason has said it
@@ -284,7 +280,10 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
     case Barred::no:
       break;
   }
-  if (fit == Fit::mig) return health_text(device);
+  if (fit == Fit::mig) return health_text(device) + ", which --only N:* names";
+  if (fit == Fit::shared_memory) {
+    return "its memory is that of other instances, too: no part of it can be kept (--share)";
+  }
   if (fit == Fit::size_unknown) {
     return "how much memory it has cannot be told; ask for it without --min-free-mb and --share";
   }

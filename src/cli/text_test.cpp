@@ -394,9 +394,6 @@ TEST(VisibleAdvice, QuotesTheValueAndFitsIt) {
   for (const char* value : {"", "-1", "NoDevFiles"}) {
     EXPECT_TRUE(has(visible_advice(value), "which means no GPU")) << value;
   }
-  const std::string instance = visible_advice("MIG-5e8f9d5a");
-  EXPECT_TRUE(has(instance, "'MIG-5e8f9d5a', an instance") && has(instance, "whole GPUs"))
-      << instance;
   EXPECT_FALSE(has(visible_advice("\x1b[2J"), "\x1b"));
 }
 

@@ -73,18 +73,74 @@ bool is_pci_address(std::string_view text) {
 
 /// "it has GPUs 0-3".
 std::string present(const Snapshot& snapshot) {
-  const std::size_t count = snapshot.devices.size();
+  const auto count = std::count_if(snapshot.devices.begin(), snapshot.devices.end(),
+                                   [](const Device& device) { return !device.instance; });
   if (count == 0) return "it has none";
   return count == 1 ? "it has GPU 0" : "it has GPUs 0-" + std::to_string(count - 1);
+}
+
+/// Why there is no such instance: "GPU 1 has instances 1:0, 1:3".
+std::string present_instances(int card, const Snapshot& snapshot) {
+  std::string list;
+  bool exists = false;
+  for (const Device& device : snapshot.devices) {
+    if (device.index != card) continue;
+    exists = true;
+    if (device.instance) list += (list.empty() ? "" : ", ") + label(device);
+  }
+  if (!exists) return present(snapshot);
+  const std::string gpu = "GPU " + std::to_string(card);
+  return list.empty() ? gpu + " has none" : gpu + " has " + list;
+}
+
+std::string missing_text(const GpuRef& ref, const Snapshot& snapshot) {
+  const bool one = ref.kind == GpuRef::Kind::instance;
+  if (!one && ref.kind != GpuRef::Kind::instances) {
+    return "there is no GPU " + ref.text + " on this machine (" + present(snapshot) + ")";
+  }
+  return "there is no instance " + ref.text + " on this machine (" +
+         present_instances(ref.first, snapshot) + ")";
+}
+
+/// The UUID of a card or an instance, or its beginning; an instance's old name, too:
+/// "MIG-GPU-<UUID of its card>/1/0".
+bool is_uuid_prefix(std::string_view item) {
+  const bool of_instance = item.size() > 4 && begins_with(item, "MIG-");
+  const std::string_view rest = of_instance ? item.substr(4) : item;
+  const bool of_card = rest.size() > 4 && begins_with(rest, "GPU-");
+  if (!of_instance && !of_card) return false;
+  const bool slashes = of_instance && of_card;
+  const std::string_view digits = of_card ? rest.substr(4) : rest;
+  return std::all_of(digits.begin(), digits.end(), [&](unsigned char c) {
+    return std::isxdigit(c) != 0 || c == '-' || (slashes && c == '/');
+  });
+}
+
+/// "0:1" or "0:*".
+std::optional<GpuRef> parse_instance(std::string_view item) {
+  const auto colon = item.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  // "17:00" is the beginning of an address.
+  const auto is_plain = [](std::string_view text) {
+    return text.size() == 1 || !text.starts_with('0');
+  };
+  const std::string_view number = item.substr(colon + 1);
+  if (!is_plain(item.substr(0, colon)) || !is_plain(number)) return std::nullopt;
+  const std::optional<int> card = parse_index(item.substr(0, colon));
+  const std::optional<int> instance = parse_index(number);
+  if (!card || (!instance && number != "*")) return std::nullopt;
+  return GpuRef{.kind = instance ? GpuRef::Kind::instance : GpuRef::Kind::instances,
+                .first = *card,
+                .last = *card,
+                .instance = instance.value_or(0),
+                .text = std::string(item)};
 }
 
 Result<GpuRef> parse_item(std::string_view item) {
   GpuRef ref;
   ref.text = item;
   if (item.empty()) return fail(ErrorKind::usage, "an empty item");
-  if (item.size() > 4 && begins_with(item, "GPU-") &&
-      std::all_of(item.begin() + 4, item.end(),
-                  [](unsigned char c) { return std::isxdigit(c) != 0 || c == '-'; })) {
+  if (is_uuid_prefix(item)) {
     ref.kind = GpuRef::Kind::uuid;
     return ref;
   }
@@ -92,6 +148,7 @@ Result<GpuRef> parse_item(std::string_view item) {
     ref.kind = GpuRef::Kind::pci;
     return ref;
   }
+  if (std::optional<GpuRef> instance = parse_instance(item)) return *std::move(instance);
   const auto dash = item.find('-');
   const std::optional<int> first = parse_index(trimmed(item.substr(0, dash)));
   const std::optional<int> last =
@@ -121,43 +178,44 @@ Result<std::vector<GpuRef>> parse_gpu_list(std::string_view list) {
 bool matches(const GpuRef& ref, const Device& device) {
   switch (ref.kind) {
     case GpuRef::Kind::index:
-      return ref.first <= device.index && device.index <= ref.last;
+      return !device.instance && ref.first <= device.index && device.index <= ref.last;
     case GpuRef::Kind::uuid:
-      return begins_with(device.uuid, ref.text);
+      return begins_with(device.uuid, ref.text) || begins_with(device.second_name, ref.text);
+    case GpuRef::Kind::instance:
+      return device.index == ref.first && device.instance == ref.instance;
+    case GpuRef::Kind::instances:
+      return device.index == ref.first && device.instance;
     case GpuRef::Kind::pci:
-      return !device.pci_bus_id.empty() &&
+      return !device.instance && !device.pci_bus_id.empty() &&
              same_text(without_domain(ref.text), without_domain(device.pci_bus_id)) &&
              same_text(domain_of(ref.text), domain_of(device.pci_bus_id));
   }
   return false;
 }
 
-Result<std::vector<std::size_t>> resolve_gpu_list(const std::vector<GpuRef>& list,
-                                                  const Snapshot& snapshot) {
-  std::vector<bool> named(snapshot.devices.size(), false);
+bool covers(const GpuRef& ref, const Device& device) {
+  if (matches(ref, device)) return true;
+  if (!device.instance) return false;
+  Device card;
+  card.index = device.index;
+  card.uuid = device.card_uuid;
+  card.pci_bus_id = device.pci_bus_id;
+  return matches(ref, card);
+}
+
+Status check_gpu_list(const std::vector<GpuRef>& list, const Snapshot& snapshot) {
   for (const GpuRef& ref : list) {
-    int found = 0;
-    for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
-      if (!matches(ref, snapshot.devices[i])) continue;
-      ++found;
-      named[i] = true;
-    }
+    const auto found = std::count_if(snapshot.devices.begin(), snapshot.devices.end(),
+                                     [&](const Device& device) { return matches(ref, device); });
     const bool range = ref.kind == GpuRef::Kind::index;
     const auto wanted = range ? static_cast<std::int64_t>(ref.last) - ref.first + 1 : 1;
-    if (found < wanted) {
-      return fail(ErrorKind::impossible,
-                  "there is no GPU " + ref.text + " on this machine (" + present(snapshot) + ")");
-    }
-    if (found > wanted) {
+    if (found < wanted) return fail(ErrorKind::impossible, missing_text(ref, snapshot));
+    if (found > wanted && ref.kind != GpuRef::Kind::instances) {
       return fail(ErrorKind::impossible, ref.text + " names " + std::to_string(found) +
                                              " GPUs of this machine: write more of the UUID");
     }
   }
-  std::vector<std::size_t> positions;
-  for (std::size_t i = 0; i < named.size(); ++i) {
-    if (named[i]) positions.push_back(i);
-  }
-  return positions;
+  return {};
 }
 
 }  // namespace gpu_gate

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace gpu_gate {
 namespace {
 
@@ -19,11 +21,21 @@ Snapshot two_domains() {
   return snapshot;
 }
 
-std::vector<std::size_t> resolved(const char* text) {
-  return *resolve_gpu_list(*parse_gpu_list(text), two_domains());
-}
-
 using Positions = std::vector<std::size_t>;
+
+/// The devices that a list names, by their positions; all of it must name something.
+Positions resolved(const char* text, const Snapshot& snapshot = two_domains()) {
+  const std::vector<GpuRef> list = *parse_gpu_list(text);
+  EXPECT_TRUE(check_gpu_list(list, snapshot)) << text;
+  Positions positions;
+  for (std::size_t i = 0; i < snapshot.devices.size(); ++i) {
+    const bool named = std::any_of(list.begin(), list.end(), [&](const GpuRef& ref) {
+      return matches(ref, snapshot.devices[i]);
+    });
+    if (named) positions.push_back(i);
+  }
+  return positions;
+}
 
 TEST(GpuList, TakesIndicesRangesUuidsAndAddresses) {
   EXPECT_EQ(resolved("2"), Positions{2});
@@ -43,10 +55,12 @@ TEST(GpuList, AllowsSpacesAndRepetition) {
 
 TEST(GpuList, RefusesWhatIsNoList) {
   for (const char* text :
-       {"",    " ",       ",",        "1,",    ",1",        "1,,2",           "a",
-        "0-",  "-1",      "3-1",      "1.5",   "0x1",       "1-2-3",          "GPU-",
-        "GPU", "GPU-xyz", "MIG-3f2a", "17:00", "17:00.0.0", "0000:17:00.0:1", "123456789:17:00.0",
-        "1 2", "*",       "+1"}) {
+       {"",    " ",       ",",       "1,",    ",1",        "1,,2",           "a",
+        "0-",  "-1",      "3-1",     "1.5",   "0x1",       "1-2-3",          "GPU-",
+        "GPU", "GPU-xyz", "MIG-",    "17:00", "17:00.0.0", "0000:17:00.0:1", "123456789:17:00.0",
+        "1 2", "*",       "+1",      "0:",    ":1",        "0:1-2",          "0-1:0",
+        "0:x", "*:0",     "0:1:2",   "0:-1",  "0:**",      "0:00",           "00:0",
+        "1/0", "GPU-1/0", "MIG-1/0", "MIG",   "MIG-xyz",   "MIG-GPU-x"}) {
     EXPECT_FALSE(parse_gpu_list(text)) << text;
   }
 }
@@ -54,13 +68,13 @@ TEST(GpuList, RefusesWhatIsNoList) {
 TEST(GpuList, AnIndexTooLargeForAnyMachineIsMissingNotMalformed) {
   const auto list = parse_gpu_list("99999999999999999999");
   ASSERT_TRUE(list);
-  EXPECT_EQ(resolve_gpu_list(*list, two_domains()).error().kind, ErrorKind::impossible);
+  EXPECT_EQ(check_gpu_list(*list, two_domains()).error().kind, ErrorKind::impossible);
 }
 
 TEST(GpuList, SaysWhatTheMachineLacksAndWhatIsAmbiguous) {
-  EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("0-3"), two_domains()).error().text,
+  EXPECT_EQ(check_gpu_list(*parse_gpu_list("0-3"), two_domains()).error().text,
             "there is no GPU 0-3 on this machine (it has GPUs 0-2)");
-  EXPECT_EQ(resolve_gpu_list(*parse_gpu_list("GPU-3f2"), two_domains()).error().text,
+  EXPECT_EQ(check_gpu_list(*parse_gpu_list("GPU-3f2"), two_domains()).error().text,
             "GPU-3f2 names 2 GPUs of this machine: write more of the UUID");
 }
 
@@ -70,7 +84,7 @@ std::string refusal(const char* text) {
 }
 
 std::string unresolved(const char* text, const Snapshot& snapshot) {
-  const auto found = resolve_gpu_list(*parse_gpu_list(text), snapshot);
+  const auto found = check_gpu_list(*parse_gpu_list(text), snapshot);
   return found ? "found" : found.error().text;
 }
 
@@ -146,7 +160,7 @@ TEST(GpuList, AnAddressMayBeInEitherCase) {
   Snapshot snapshot = two_domains();
   snapshot.devices[1].pci_bus_id = "0000BEEF:AB:0C.0";
   for (const char* text : {"beef:ab:0c.0", "BEEF:AB:0C.0", "0000Beef:aB:0c.0"}) {
-    EXPECT_EQ(*resolve_gpu_list(*parse_gpu_list(text), snapshot), Positions{1}) << text;
+    EXPECT_EQ(resolved(text, snapshot), Positions{1}) << text;
   }
 }
 
@@ -162,15 +176,74 @@ TEST(GpuList, ACardOfWhichNothingCanBeReadIsNamedByItsIndexOnly) {
   Snapshot snapshot = two_domains();
   snapshot.devices[1].uuid.clear();
   snapshot.devices[1].pci_bus_id.clear();
-  EXPECT_EQ(*resolve_gpu_list(*parse_gpu_list("1"), snapshot), Positions{1});
+  EXPECT_EQ(resolved("1", snapshot), Positions{1});
   for (const char* text : {"GPU-3f2b22", "65:00.0"}) {
-    EXPECT_FALSE(resolve_gpu_list(*parse_gpu_list(text), snapshot)) << text;
+    EXPECT_FALSE(check_gpu_list(*parse_gpu_list(text), snapshot)) << text;
   }
 }
 
-TEST(GpuList, AnEmptyListNamesNothing) {
-  EXPECT_EQ(*resolve_gpu_list({}, two_domains()), Positions{});
+/// GPU 0 with two instances, the first of which is old enough to have a slash in its name; GPU 1.
+Snapshot with_instances() {
+  Snapshot snapshot;
+  for (const int number : {-1, 0, 3}) {
+    Device device;
+    device.pci_bus_id = "00000000:17:00.0";
+    device.uuid = "GPU-aa11";
+    if (number >= 0) {
+      device.instance = number;
+      device.card_uuid = device.uuid;
+      device.uuid = "MIG-" + std::to_string(number) + "b22";
+      device.second_name = "MIG-GPU-aa11/" + std::to_string(number) + "/0";
+    }
+    snapshot.devices.push_back(device);
+  }
+  snapshot.devices.push_back(two_domains().devices[1]);
+  return snapshot;
 }
+
+TEST(GpuList, NamesInstancesByNumberUuidAndOldName) {
+  const Snapshot machine = with_instances();
+  EXPECT_EQ(resolved("0:0", machine), Positions{1});
+  EXPECT_EQ(resolved("0:3", machine), Positions{2});
+  EXPECT_EQ(resolved("0:*", machine), (Positions{1, 2}));
+  EXPECT_EQ(resolved("MIG-3b2", machine), Positions{2});
+  EXPECT_EQ(resolved("mig-3B22,1", machine), (Positions{2, 3}));
+  EXPECT_EQ(resolved("MIG-GPU-aa11/0/0", machine), Positions{1});
+}
+
+TEST(GpuList, ACardIsNamedWithoutItsInstances) {
+  const Snapshot machine = with_instances();
+  for (const char* text : {"0", "GPU-aa11", "17:00.0"}) {
+    EXPECT_EQ(resolved(text, machine), Positions{0}) << text;
+  }
+  EXPECT_EQ(resolved("0-1", machine), (Positions{0, 3}));
+}
+
+TEST(GpuList, WhatCoversACardCoversItsInstances) {
+  const Snapshot machine = with_instances();
+  for (const char* text : {"0", "GPU-aa", "17:00.0", "0-1", "0:*"}) {
+    const GpuRef ref = parse_gpu_list(text)->front();
+    EXPECT_TRUE(covers(ref, machine.devices[1]) && covers(ref, machine.devices[2])) << text;
+  }
+  const GpuRef one = parse_gpu_list("0:0")->front();
+  EXPECT_TRUE(covers(one, machine.devices[1]));
+  EXPECT_FALSE(covers(one, machine.devices[0]) || covers(one, machine.devices[2]));
+}
+
+TEST(GpuList, SaysWhichInstancesThereAre) {
+  const Snapshot machine = with_instances();
+  EXPECT_EQ(unresolved("0:1", machine),
+            "there is no instance 0:1 on this machine (GPU 0 has 0:0, 0:3)");
+  EXPECT_EQ(unresolved("1:0", machine),
+            "there is no instance 1:0 on this machine (GPU 1 has none)");
+  EXPECT_EQ(unresolved("1:*", machine),
+            "there is no instance 1:* on this machine (GPU 1 has none)");
+  EXPECT_EQ(unresolved("2:*", machine),
+            "there is no instance 2:* on this machine (it has GPUs 0-1)");
+  EXPECT_EQ(unresolved("2", machine), "there is no GPU 2 on this machine (it has GPUs 0-1)");
+}
+
+TEST(GpuList, AnEmptyListNamesNothing) { EXPECT_TRUE(check_gpu_list({}, two_domains())); }
 
 }  // namespace
 }  // namespace gpu_gate

@@ -18,6 +18,7 @@
 #include "base/printable.h"
 #include "base/process.h"
 #include "base/unique_fd.h"
+#include "gpu/mig_nodes.h"
 #include "gpu/nvml_abi.h"
 #include "gpu/nvml_links.h"
 
@@ -53,6 +54,10 @@ struct Api {
   nvml::NumberFn* compute_mode = nullptr;
   nvml::NumberFn* persistence_mode = nullptr;
   nvml::MigModeFn* mig_mode = nullptr;
+  nvml::NumberFn* mig_slots = nullptr;
+  nvml::SubdeviceFn* mig_handle = nullptr;
+  nvml::NumberFn* gpu_instance_id = nullptr;
+  nvml::NumberFn* compute_instance_id = nullptr;
   nvml::FieldsFn* fields = nullptr;
   nvml::CapabilityFn* compute_capability = nullptr;
   nvml::NumberFn* numa_node = nullptr;
@@ -68,8 +73,9 @@ struct Card {
   std::optional<std::uint64_t> pci = std::nullopt;  // its address, nvml::pci_number
   std::uint64_t pci_order = 0;
   unsigned nvml_index = 0;
-  bool integrated = false;  // in one chip with the CPU
-  bool numa_node = false;   // the kernel manages its memory (GH200, GB200)
+  std::optional<unsigned> minor = std::nullopt;  // of its device node
+  bool integrated = false;                       // in one chip with the CPU
+  bool numa_node = false;                        // the kernel manages its memory (GH200, GB200)
 };
 
 template <class Function>
@@ -127,6 +133,10 @@ const char* load_api(void* library, Api& api) {
   load(library, api.compute_mode, {"nvmlDeviceGetComputeMode"});
   load(library, api.persistence_mode, {"nvmlDeviceGetPersistenceMode"});
   load(library, api.mig_mode, {"nvmlDeviceGetMigMode"});
+  load(library, api.mig_slots, {"nvmlDeviceGetMaxMigDeviceCount"});
+  load(library, api.mig_handle, {"nvmlDeviceGetMigDeviceHandleByIndex"});
+  load(library, api.gpu_instance_id, {"nvmlDeviceGetGpuInstanceId"});
+  load(library, api.compute_instance_id, {"nvmlDeviceGetComputeInstanceId"});
   load(library, api.fields, {"nvmlDeviceGetFieldValues"});
   load(library, api.compute_capability, {"nvmlDeviceGetCudaComputeCapability"});
   load(library, api.numa_node, {"nvmlDeviceGetNumaNodeId"});
@@ -207,11 +217,19 @@ class NvmlSource final : public GpuSource {
     }
     Snapshot snapshot;
     snapshot.devices.reserve(cards_.size());
-    for (const Card& card : cards_) snapshot.devices.push_back(read_card(card));
+    places_.clear();
+    for (const Card& card : cards_) {
+      places_.push_back(snapshot.devices.size());
+      const bool mig = is_mig_on(card.handle);
+      snapshot.devices.push_back(read_card(card, mig));
+      if (mig) add_instances(card, snapshot);
+    }
+    size_ = snapshot.devices.size();
     max_cards_ = std::max(max_cards_, cards_.size());
-    const auto failed = std::count_if(
-        snapshot.devices.begin(), snapshot.devices.end(),
-        [](const Device& d) { return d.health == Health::lost || d.health == Health::unreadable; });
+    const auto failed = std::count_if(places_.begin(), places_.end(), [&](std::size_t place) {
+      const Health health = snapshot.devices[place].health;
+      return health == Health::lost || health == Health::unreadable;
+    });
     faulty_ = cards_.size() < max_cards_ || failed > 0;
     // Where no card answers any more the driver may be gone from under the session: a new one
     // tells.
@@ -227,7 +245,14 @@ class NvmlSource final : public GpuSource {
       for (const Card& card : cards_) linked.push_back({.handle = card.handle, .pci = card.pci});
       links_ = read_nvml_links(library_, linked);
     }
-    return *links_;
+    if (size_ == cards_.size()) return *links_;
+    Links links(size_);  // none of instances: NVLink is off with MIG
+    for (std::size_t a = 0; a < places_.size(); ++a) {
+      for (std::size_t b = 0; b < a; ++b) {
+        links.set_score(places_[a], places_[b], links_->score(a, b));
+      }
+    }
+    return links;
   }
 
   /// Without persistence mode the kernel module shuts a card down at the last close of its node
@@ -332,6 +357,7 @@ class NvmlSource final : public GpuSource {
     unsigned minor = 0;
     if (api_.minor != nullptr && api_.minor(card.handle, &minor) == nvml::kSuccess) {
       device.accessible = node_accessible(paths_.devices, minor);
+      card.minor = minor;
     }
     return card;
   }
@@ -352,31 +378,108 @@ class NvmlSource final : public GpuSource {
   }
 
   /// One card's state. Every failure ends in the Device, never in an Error.
-  Device read_card(const Card& card) {
+  Device read_card(const Card& card, bool mig) {
     Device device = card.identity;
     if (card.handle == nullptr || device.uuid.empty()) return device;
-    if (is_mig_on(card.handle)) device.health = Health::mig;
-    if (!read_memory(card, device)) return device;
-    read_processes(card.handle, device);
+    if (mig) device.health = Health::mig;
+    if (!read_memory(card.handle, card, device)) return device;
+    // The processes of a card in MIG mode are those of its instances.
+    if (!mig) read_processes(card.handle, device);
     nvml::Utilization utilization{};
     if (api_.utilization != nullptr &&
         api_.utilization(card.handle, &utilization) == nvml::kSuccess && utilization.gpu <= 100) {
       device.utilization_pct = static_cast<int>(utilization.gpu);
     }
-    read_health(card.handle, device);
+    read_compute_mode(card.handle, device);
+    read_fields(card.handle, device);
     return device;
+  }
+
+  /// The card's instances behind it. They are looked for anew each time: a handle does not outlive
+  /// what it stands for, and may come to stand for another.
+  void add_instances(const Card& card, Snapshot& snapshot) {
+    const Device of = snapshot.devices.back();
+    const std::size_t first = snapshot.devices.size();
+    std::vector<unsigned> gpu_instances;
+    unsigned slots = 0;
+    if (api_.mig_slots == nullptr || api_.mig_handle == nullptr ||
+        api_.mig_slots(card.handle, &slots) != nvml::kSuccess) {
+      return;
+    }
+    for (unsigned slot = 0; slot < std::min(slots, kMaxDevices); ++slot) {
+      nvml::DeviceHandle handle = nullptr;
+      if (api_.mig_handle(card.handle, slot, &handle) != nvml::kSuccess) continue;  // a hole
+      MigInstance ids;
+      std::optional<Device> instance = read_instance(handle, card, of, ids);
+      if (!instance) continue;
+      instance->instance = static_cast<int>(slot);
+      snapshot.devices.push_back(std::move(*instance));
+      gpu_instances.push_back(ids.gpu_instance);
+    }
+    for (std::size_t i = 0; i < gpu_instances.size(); ++i) {
+      snapshot.devices[first + i].memory_sharers = static_cast<int>(
+          std::count(gpu_instances.begin(), gpu_instances.end(), gpu_instances[i]));
+    }
+  }
+
+  /// An instance of the card `of`, and its numbers; nothing if it has gone since.
+  std::optional<Device> read_instance(nvml::DeviceHandle handle, const Card& card, const Device& of,
+                                      MigInstance& ids) {
+    Device device;
+    device.index = of.index;
+    device.card_uuid = of.uuid;
+    device.pci_bus_id = of.pci_bus_id;
+    device.name = text(api_.name, handle, nvml::kNameSize);
+    device.uuid = text(api_.uuid, handle, nvml::kUuidSize);
+    if (last_text_error_ != nvml::kSuccess) return std::nullopt;
+    device.accessible = of.accessible;
+    // What the card waits for holds for all of it.
+    device.repair = of.repair;
+    if (of.health != Health::mig) device.health = of.health;
+    const bool numbered = api_.gpu_instance_id != nullptr && api_.compute_instance_id != nullptr &&
+                          api_.gpu_instance_id(handle, &ids.gpu_instance) == nvml::kSuccess &&
+                          api_.compute_instance_id(handle, &ids.compute_instance) == nvml::kSuccess;
+    if (numbered) {
+      device.second_name = "MIG-" + of.uuid + "/" + std::to_string(ids.gpu_instance) + "/" +
+                           std::to_string(ids.compute_instance);
+      if (card.minor && device.accessible) {
+        ids.card_minor = *card.minor;
+        device.accessible = mig_nodes_accessible(ids, paths_.devices, paths_.proc);
+      }
+    }
+    name_instance(device);
+    if (device.uuid.empty()) return device;
+    if (read_memory(handle, card, device)) {
+      read_processes(handle, device);
+      read_compute_mode(handle, device);
+    }
+    return device;
+  }
+
+  /// Drivers before R470 make the UUID of an instance from that of its card, with slashes in it.
+  static void name_instance(Device& device) {
+    std::string key = device.uuid;
+    std::replace(key.begin(), key.end(), '/', '-');
+    if (key != device.uuid) device.runtime_id = device.uuid;
+    if (key.starts_with("MIG-") && is_uuid(key)) {
+      device.uuid = std::move(key);
+      return;
+    }
+    device.health = Health::unreadable;
+    device.error = "nvmlDeviceGetUUID: '" + device.uuid + "' is not a UUID";
+    device.uuid.clear();
   }
 
   bool is_mig_on(nvml::DeviceHandle handle) const {
     unsigned current = 0;
     unsigned pending = 0;
-    return api_.mig_mode != nullptr &&
+    return handle != nullptr && api_.mig_mode != nullptr &&
            api_.mig_mode(handle, &current, &pending) == nvml::kSuccess && current == 1;
   }
 
   /// False if the card failed so badly that nothing more need be asked.
-  bool read_memory(const Card& card, Device& device) {
-    const nvml::Return code = ask_memory(card.handle, device);
+  bool read_memory(nvml::DeviceHandle handle, const Card& card, Device& device) {
+    const nvml::Return code = ask_memory(handle, device);
     if (code != nvml::kSuccess && code != nvml::kNotSupported) {
       return note_failure(device, "nvmlDeviceGetMemoryInfo", code);
     }
@@ -475,7 +578,7 @@ class NvmlSource final : public GpuSource {
     return 0;
   }
 
-  void read_health(nvml::DeviceHandle handle, Device& device) {
+  void read_compute_mode(nvml::DeviceHandle handle, Device& device) {
     unsigned mode = 0;
     if (api_.compute_mode != nullptr && api_.compute_mode(handle, &mode) == nvml::kSuccess) {
       if (mode == nvml::kComputeModeProhibited && device.health == Health::ok) {
@@ -483,7 +586,6 @@ class NvmlSource final : public GpuSource {
       }
       device.exclusive = mode == nvml::kComputeModeExclusive;
     }
-    read_fields(handle, device);
   }
 
   void read_fields(nvml::DeviceHandle handle, Device& device) {
@@ -601,7 +703,9 @@ class NvmlSource final : public GpuSource {
   std::size_t max_cards_ = 0;  // seen so far
   Api api_;
   std::vector<Card> cards_;
-  std::optional<Links> links_;  // between them, once asked for
+  std::optional<Links> links_;       // between them, once asked for
+  std::vector<std::size_t> places_;  // of them in the last snapshot, which had so many devices:
+  std::size_t size_ = 0;
   std::vector<std::byte> records_;
   nvml::Return last_text_error_ = nvml::kSuccess;
 };

@@ -8,10 +8,11 @@
 namespace gpu_gate {
 namespace {
 
-/// Does CUDA give this device a number?
+/// Does CUDA give this device a number? (Of instances it numbers the first at most, beside which it
+/// shows no card.)
 bool is_numbered(const Device& device) {
-  return device.accessible && !device.uuid.empty() && device.health != Health::lost &&
-         device.health != Health::mig;
+  return !device.instance && device.accessible && !device.uuid.empty() &&
+         device.health != Health::lost && device.health != Health::mig;
 }
 
 /// The device with this number, or nothing.
@@ -56,7 +57,8 @@ std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot&
     const Result<std::vector<GpuRef>> entry = parse_gpu_list(rest.substr(0, comma));
     if (!entry) break;
     const GpuRef& ref = entry->front();
-    if (ref.kind == GpuRef::Kind::pci || (kind && ref.kind != *kind) || is_range(ref)) break;
+    const bool known = ref.kind == GpuRef::Kind::index || ref.kind == GpuRef::Kind::uuid;
+    if (!known || (kind && ref.kind != *kind) || is_range(ref)) break;
     kind = ref.kind;
     const std::optional<std::size_t> device = named_device(ref, snapshot);
     if (!device) break;

@@ -151,6 +151,24 @@ TEST(DeviceList, IsWhatCudaReads) {
   EXPECT_EQ(device_list(devices, Ids::uuid), "GPU-0a0,GPU-2a0");
 }
 
+TEST(VisibleDevices, AnInstanceIsShownByItsUuidOrOldName) {
+  Snapshot snapshot = similar_uuids();
+  snapshot.devices[0].health = Health::mig;
+  Device instance;
+  instance.index = 0;
+  instance.instance = 0;
+  instance.card_uuid = snapshot.devices[0].uuid;
+  instance.uuid = "MIG-7c01";
+  instance.second_name = "MIG-" + instance.card_uuid + "/1/0";
+  snapshot.devices.insert(snapshot.devices.begin() + 1, instance);
+  for (const std::string value : {"MIG-7c01", "MIG-7c", "MIG-GPU-0a0/1/0"}) {
+    EXPECT_EQ(visible_devices(value, snapshot), Positions{1}) << value;
+  }
+  EXPECT_EQ(visible_devices("MIG-99,GPU-1a", snapshot), Positions{});
+  EXPECT_EQ(visible_devices("0,1", snapshot), (Positions{2, 3})) << "numbers are of whole cards";
+  for (const char* value : {"0:0", "0:*"}) EXPECT_EQ(visible_devices(value, snapshot), Positions{});
+}
+
 TEST(RuntimeList, NamesADeviceAsItsRuntimeDoes) {
   Snapshot snapshot = similar_uuids();
   snapshot.devices[2].runtime_id = "7";

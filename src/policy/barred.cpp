@@ -14,13 +14,14 @@ bool contains(const List& list, const Value& value) {
 
 }  // namespace
 
-Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapshot& snapshot) {
-  std::vector<std::size_t> only;
-  if (selection.only) {
-    Result<std::vector<std::size_t>> named = resolve_gpu_list(*selection.only, snapshot);
-    if (!named) return fail(ErrorKind::impossible, "--only: " + named.error().text);
-    only = std::move(*named);
-  }
+Status check_only(const Selection& selection, const Snapshot& snapshot) {
+  if (!selection.only) return {};
+  const Status checked = check_gpu_list(*selection.only, snapshot);
+  if (!checked) return fail(ErrorKind::impossible, "--only: " + checked.error().text);
+  return {};
+}
+
+std::vector<Barred> bar_devices(const Selection& selection, const Snapshot& snapshot) {
   std::vector<std::size_t> visible;
   if (selection.visible_devices) visible = visible_devices(*selection.visible_devices, snapshot);
 
@@ -28,8 +29,11 @@ Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapsh
   for (std::size_t i = 0; i < barred.size(); ++i) {
     const Device& device = snapshot.devices[i];
     const bool excluded = std::any_of(selection.exclude.begin(), selection.exclude.end(),
-                                      [&](const GpuRef& ref) { return matches(ref, device); });
-    if (selection.only && !contains(only, i)) {
+                                      [&](const GpuRef& ref) { return covers(ref, device); });
+    const bool named =
+        !selection.only || std::any_of(selection.only->begin(), selection.only->end(),
+                                       [&](const GpuRef& ref) { return matches(ref, device); });
+    if (!named) {
       barred[i] = Barred::not_in_only;
     } else if (excluded) {
       barred[i] = Barred::excluded;

@@ -14,7 +14,7 @@ namespace gpu_gate {
 enum class Barred {
   no,
   not_in_only,    // --only names others
-  excluded,       // --exclude
+  excluded,       // --exclude names it, or its card
   not_visible,    // an inherited CUDA_VISIBLE_DEVICES hides it
   no_access,      // this user may not open its device node
   outside_claim,  // the job that asks holds other devices
@@ -28,8 +28,12 @@ struct Selection {
   std::optional<std::vector<std::string>> claim_devices;  // UUIDs of the claim it is inside of
 };
 
-/// For each device of the snapshot, in its order, whether this selection bars it and why. An --only
-/// that names what this machine lacks is an Error (impossible).
-Result<std::vector<Barred>> bar_devices(const Selection& selection, const Snapshot& snapshot);
+/// For each device of the snapshot, in its order, whether this selection bars it and why. What
+/// --only names and the machine lacks bars all the others just so.
+std::vector<Barred> bar_devices(const Selection& selection, const Snapshot& snapshot);
+
+/// Does the machine have all that --only names, and each prefix of a UUID once? Else an Error
+/// (impossible).
+Status check_only(const Selection& selection, const Snapshot& snapshot);
 
 }  // namespace gpu_gate

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "policy/test_machine.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -22,7 +24,7 @@ std::vector<GpuRef> list(const char* text) { return *parse_gpu_list(text); }
 using Bars = std::vector<Barred>;
 
 TEST(BarDevices, EverythingIsAllowedByDefault) {
-  EXPECT_EQ(*bar_devices({}, four_devices()), Bars(4, Barred::no));
+  EXPECT_EQ(bar_devices({}, four_devices()), Bars(4, Barred::no));
 }
 
 TEST(BarDevices, EachBarIsToldByItsOwnReason) {
@@ -30,7 +32,7 @@ TEST(BarDevices, EachBarIsToldByItsOwnReason) {
   selection.only = list("0-2");
   selection.exclude = list("1");
   selection.visible_devices = "0,1";
-  EXPECT_EQ(*bar_devices(selection, four_devices()),
+  EXPECT_EQ(bar_devices(selection, four_devices()),
             (Bars{Barred::no, Barred::excluded, Barred::not_visible, Barred::not_in_only}));
 }
 
@@ -38,7 +40,7 @@ TEST(BarDevices, AJobChoosesAmongItsOwnCards) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
   EXPECT_EQ(
-      *bar_devices(selection, four_devices()),
+      bar_devices(selection, four_devices()),
       (Bars{Barred::outside_claim, Barred::outside_claim, Barred::no, Barred::outside_claim}));
 }
 
@@ -47,28 +49,28 @@ TEST(BarDevices, ACardThatIsLostForNowMayBeTheJobsOwn) {
   snapshot.devices[2].uuid.clear();
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2a"};
-  EXPECT_EQ((*bar_devices(selection, snapshot))[2], Barred::no);
+  EXPECT_EQ(bar_devices(selection, snapshot)[2], Barred::no);
 }
 
 TEST(BarDevices, ACardThatCannotBeOpenedIsBarred) {
   Snapshot snapshot = four_devices();
   snapshot.devices[3].accessible = false;
-  EXPECT_EQ((*bar_devices({}, snapshot))[3], Barred::no_access);
+  EXPECT_EQ(bar_devices({}, snapshot)[3], Barred::no_access);
 }
 
 TEST(BarDevices, OnlyWhatTheMachineLacksCanNeverBe) {
   Selection selection;
   selection.only = list("4");
-  EXPECT_EQ(bar_devices(selection, four_devices()).error().kind, ErrorKind::impossible);
-  selection.only = std::vector<GpuRef>{GpuRef{GpuRef::Kind::uuid, 0, 0, "GPU-"}};
-  EXPECT_EQ(bar_devices(selection, four_devices()).error().kind,
+  EXPECT_EQ(check_only(selection, four_devices()).error().kind, ErrorKind::impossible);
+  selection.only = std::vector<GpuRef>{GpuRef{.kind = GpuRef::Kind::uuid, .text = "GPU-"}};
+  EXPECT_EQ(check_only(selection, four_devices()).error().kind,
             ErrorKind::impossible);  // ambiguous
 }
 
 TEST(BarDevices, ExcludingWhatTheMachineLacksIsHarmless) {
   Selection selection;
   selection.exclude = list("7,GPU-ff,0000:99:00.0");
-  EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::no));
+  EXPECT_EQ(bar_devices(selection, four_devices()), Bars(4, Barred::no));
 }
 
 TEST(BarDevices, WithSeveralBarsTheFirstOfAFixedOrderIsTold) {
@@ -79,7 +81,7 @@ TEST(BarDevices, WithSeveralBarsTheFirstOfAFixedOrderIsTold) {
   selection.exclude = list("0-3");
   selection.claim_devices = std::vector<std::string>{};
   selection.visible_devices = "";
-  const auto bars = [&] { return *bar_devices(selection, snapshot); };
+  const auto bars = [&] { return bar_devices(selection, snapshot); };
   EXPECT_EQ(bars(), (Bars{Barred::excluded, Barred::not_in_only, Barred::not_in_only,
                           Barred::not_in_only}));
   selection.only.reset();
@@ -96,20 +98,20 @@ TEST(BarDevices, AnEmptyListOfVisibleDevicesBarsAll) {
   for (const char* value : {"", "-1", "none", ","}) {
     Selection selection;
     selection.visible_devices = value;
-    EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::not_visible)) << value;
+    EXPECT_EQ(bar_devices(selection, four_devices()), Bars(4, Barred::not_visible)) << value;
   }
 }
 
 TEST(BarDevices, AClaimOfNothingBarsAll) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{};
-  EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::outside_claim));
+  EXPECT_EQ(bar_devices(selection, four_devices()), Bars(4, Barred::outside_claim));
 }
 
 TEST(BarDevices, TheJobsOwnCardsAreKnownByTheirWholeUuid) {
   Selection selection;
   selection.claim_devices = std::vector<std::string>{"GPU-2", "gpu-1a"};
-  EXPECT_EQ(*bar_devices(selection, four_devices()), Bars(4, Barred::outside_claim));
+  EXPECT_EQ(bar_devices(selection, four_devices()), Bars(4, Barred::outside_claim));
 }
 
 TEST(BarDevices, AUuidToExcludeThatNamesSeveralExcludesThemAll) {
@@ -117,7 +119,7 @@ TEST(BarDevices, AUuidToExcludeThatNamesSeveralExcludesThemAll) {
   snapshot.devices[3].uuid = "GPU-1b";
   Selection selection;
   selection.exclude = list("GPU-1");
-  EXPECT_EQ(*bar_devices(selection, snapshot),
+  EXPECT_EQ(bar_devices(selection, snapshot),
             (Bars{Barred::no, Barred::excluded, Barred::no, Barred::excluded}));
 }
 
@@ -125,14 +127,14 @@ TEST(BarDevices, ExcludingGoesBeforeOnly) {
   Selection selection;
   selection.only = list("1,2");
   selection.exclude = list("GPU-1a,0000:12:00.0");
-  EXPECT_EQ(*bar_devices(selection, four_devices()),
+  EXPECT_EQ(bar_devices(selection, four_devices()),
             (Bars{Barred::not_in_only, Barred::excluded, Barred::excluded, Barred::not_in_only}));
 }
 
 TEST(BarDevices, TheErrorOfOnlyNamesTheOption) {
   Selection selection;
   selection.only = list("2,4");
-  EXPECT_EQ(bar_devices(selection, four_devices()).error().text,
+  EXPECT_EQ(check_only(selection, four_devices()).error().text,
             "--only: there is no GPU 4 on this machine (it has GPUs 0-3)");
 }
 
@@ -140,10 +142,41 @@ TEST(BarDevices, AnOnlyIsCheckedAlsoWhereEverythingElseIsBarred) {
   Selection selection;
   selection.only = list("4");
   selection.visible_devices = "";
-  EXPECT_FALSE(bar_devices(selection, four_devices()));
+  EXPECT_FALSE(check_only(selection, four_devices()));
 }
 
-TEST(BarDevices, AMachineWithoutCardsHasNothingToBar) { EXPECT_EQ(*bar_devices({}, {}), Bars{}); }
+TEST(BarDevices, AMachineWithoutCardsHasNothingToBar) { EXPECT_EQ(bar_devices({}, {}), Bars{}); }
+
+TEST(BarDevices, ExcludingACardTakesOutItsInstances) {
+  const Snapshot machine = divided_machine(2);
+  Selection selection;
+  selection.exclude = list("1");
+  EXPECT_EQ(bar_devices(selection, machine),
+            (Bars{Barred::no, Barred::excluded, Barred::excluded, Barred::excluded}));
+  selection.exclude = list("1:1");
+  EXPECT_EQ(bar_devices(selection, machine),
+            (Bars{Barred::no, Barred::no, Barred::no, Barred::excluded}));
+}
+
+TEST(BarDevices, OnlyACardIsItAlone) {
+  const Snapshot machine = divided_machine(2);
+  Selection selection;
+  selection.only = list("1");
+  EXPECT_EQ(bar_devices(selection, machine),
+            (Bars{Barred::not_in_only, Barred::no, Barred::not_in_only, Barred::not_in_only}));
+  selection.only = list("1:*");
+  EXPECT_EQ(bar_devices(selection, machine),
+            (Bars{Barred::not_in_only, Barred::not_in_only, Barred::no, Barred::no}));
+}
+
+TEST(BarDevices, WhatIsGoneThatOnlyNamesBarsTheOthersStill) {
+  Snapshot machine = divided_machine(2);
+  machine.devices.pop_back();
+  Selection selection;
+  selection.only = list("1:1");
+  EXPECT_FALSE(check_only(selection, machine));
+  EXPECT_EQ(bar_devices(selection, machine), Bars(3, Barred::not_in_only));
+}
 
 }  // namespace
 }  // namespace gpu_gate

@@ -6,11 +6,12 @@
 
 #include "policy/fit.h"
 #include "policy/linked_set.h"
+#include "policy/together.h"
 
 namespace gpu_gate {
 namespace {
 
-/// Lower is better.
+/// By what a device is ranked; lower is better.
 auto rank(const Choice& choice, std::size_t position) {
   constexpr int kUnknown = 101;  // percent
   const Device& device = choice.snapshot.devices[position];
@@ -18,7 +19,7 @@ auto rank(const Choice& choice, std::size_t position) {
   const bool share = choice.criteria.share_mib.has_value();
   return std::make_tuple(wants_care(device), share && !occupancy.shared,
                          share ? room_mib(device, occupancy) : -device.memory_free_mib,
-                         device.utilization_pct.value_or(kUnknown), device.index);
+                         device.utilization_pct.value_or(kUnknown), device.index, position);
 }
 
 void sort_by_rank(std::vector<std::size_t>& devices, const Choice& choice) {
@@ -50,20 +51,39 @@ std::vector<std::size_t> equals(const std::vector<std::size_t>& ranked, std::siz
   return list;
 }
 
-}  // namespace
-
-std::vector<std::size_t> choose(std::vector<std::size_t> candidates, const Choice& choice) {
+/// The best of the candidates, which may be had together.
+std::vector<std::size_t> best_of(std::vector<std::size_t> candidates, const Choice& choice) {
   const auto count = static_cast<std::size_t>(choice.criteria.count);
   sort_by_rank(candidates, choice);
   if (choice.snapshot.links.known()) {
     const std::vector<std::size_t> alike = equals(candidates, count, choice);
     if (alike.size() > count) {
       candidates = best_linked_set(alike, candidates, count, choice.snapshot);
+      sort_by_rank(candidates, choice);
     }
   }
   candidates.resize(count);
-  std::sort(candidates.begin(), candidates.end());
   return candidates;
+}
+
+}  // namespace
+
+std::vector<std::size_t> choose(const std::vector<std::size_t>& candidates, const Choice& choice) {
+  const int count = choice.criteria.count;
+  std::vector<std::size_t> best;
+  for (auto& group : together(candidates, count, choice.snapshot)) {
+    if (group.size() < static_cast<std::size_t>(count)) continue;
+    std::vector<std::size_t> set = best_of(std::move(group), choice);
+    const auto better = [&](std::size_t a, std::size_t b) {
+      return rank(choice, a) < rank(choice, b);
+    };
+    if (best.empty() ||
+        std::lexicographical_compare(set.begin(), set.end(), best.begin(), best.end(), better)) {
+      best = std::move(set);
+    }
+  }
+  std::sort(best.begin(), best.end());
+  return best;
 }
 
 bool links_matter(const Snapshot& snapshot, const std::vector<Occupancy>& occupancy,
@@ -75,7 +95,10 @@ bool links_matter(const Snapshot& snapshot, const std::vector<Occupancy>& occupa
   const Choice choice{.snapshot = snapshot, .occupancy = occupancy, .criteria = request.criteria};
   const auto count = static_cast<std::size_t>(request.criteria.count);
   sort_by_rank(usable, choice);
-  return equals(usable, count, choice).size() > count;
+  const auto groups = together(usable, request.criteria.count, snapshot);
+  return std::any_of(groups.begin(), groups.end(), [&](const auto& group) {
+    return equals(group, count, choice).size() > count;
+  });
 }
 
 }  // namespace gpu_gate

@@ -17,13 +17,14 @@ struct Choice {
   const Criteria& criteria;
 };
 
-/// The best devices of the candidates (positions in the snapshot), as many as the criteria count,
-/// of at least as many candidates; in ascending order. For whole devices: most free memory first,
-/// then lowest utilisation (an unknown one after all known ones), then lowest index; one that wants
-/// care comes after all others. Where anything is known of links, they decide among those that are
-/// as good (best_linked_set). For shares: those that have shares already, then least room left
-/// (large room stays for large requests), then utilisation and index as above. Pure.
-std::vector<std::size_t> choose(std::vector<std::size_t> candidates, const Choice& choice);
+/// The best devices of the candidates (positions in the snapshot) that may be had together, as many
+/// as the criteria count, in ascending order; none where they are too few. For whole devices: most
+/// free memory first, then lowest utilisation (an unknown one after all known ones), then lowest
+/// index; one that wants care comes after all others. Where anything is known of links, they decide
+/// among those that are as good (best_linked_set). For shares: those that have shares already, then
+/// least room left (large room stays for large requests), then utilisation and index as above.
+/// Pure.
+std::vector<std::size_t> choose(const std::vector<std::size_t>& candidates, const Choice& choice);
 
 /// Would links decide which devices the request gets, if it were alone in line? Only where more are
 /// as good as it wants. `occupancy`: an entry for each device. Pure.

@@ -283,5 +283,25 @@ TEST(ChooseForAShare, AmongEqualsTheLeastBusyThenTheFirst) {
   EXPECT_EQ(choose_share({0, 1, 2}, 1000, 1, machine, occupancy), Positions{1});
 }
 
+TEST(Choose, RanksCardsAndInstancesTogetherForOne) {
+  Snapshot machine = divided_machine(2);
+  EXPECT_EQ(choose({0, 2, 3}, 1, machine), Positions{0});
+  machine.devices[0].memory_free_mib = 2000;
+  EXPECT_EQ(choose({0, 2, 3}, 1, machine), Positions{2});
+  machine.devices[2].memory_free_mib = 4000;
+  EXPECT_EQ(choose({0, 2, 3}, 1, machine), Positions{3});
+}
+
+TEST(Choose, NeverMixesCardsAndInstances) {
+  Snapshot machine = divided_machine(2);
+  EXPECT_EQ(choose({0, 2, 3}, 2, machine), (Positions{2, 3}));
+  EXPECT_EQ(choose({0, 2}, 2, machine), Positions{}) << "neither is enough";
+  machine.devices.insert(machine.devices.begin() + 1, card(1, 1000));
+  EXPECT_EQ(choose({0, 1, 3, 4}, 2, machine), (Positions{0, 1})) << "the best is a card";
+  machine.devices[0].memory_free_mib = 1000;
+  EXPECT_EQ(choose({0, 1, 3, 4}, 2, machine), (Positions{3, 4}));
+  EXPECT_EQ(choose({0, 3, 4}, 2, machine), (Positions{3, 4}));
+}
+
 }  // namespace
 }  // namespace gpu_gate

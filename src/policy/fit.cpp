@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "policy/together.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -11,6 +13,11 @@ namespace {
 /// were seen).
 std::int64_t hidden_reserve_mib(const Device& device) {
   return device.memory_reserved_mib ? 0 : device.memory_total_mib / 50;
+}
+
+/// Is what is in use of its memory in use on it?
+bool tells_who_uses_memory(const Device& device) {
+  return !device.shares_system_memory && device.memory_sharers == 1;
 }
 
 bool computes(const GpuProcess& process) { return !process.graphics && !process.mps_server; }
@@ -35,7 +42,7 @@ bool is_barred(const Device& device, const Request& request) {
 Fit idle_fit(const Device& device, const Request& request) {
   if (request.within != 0) return Fit::usable;
   if (!occupants(device).empty()) return Fit::occupied;
-  if (device.shares_system_memory) return Fit::usable;
+  if (!tells_who_uses_memory(device)) return Fit::usable;
   return device.memory_used_mib - graphics_mib(device) > kIdleMemoryMib + hidden_reserve_mib(device)
              ? Fit::memory_held
              : Fit::usable;
@@ -62,13 +69,13 @@ std::int64_t unowned_mib(const Device& device) {
 bool has_unowned_memory(const Device& device) {
   const bool told = std::all_of(device.processes.begin(), device.processes.end(),
                                 [](const GpuProcess& p) { return p.memory_mib.has_value(); });
-  return told && !device.shares_system_memory &&
+  return told && tells_who_uses_memory(device) &&
          unowned_mib(device) > kIdleMemoryMib + hidden_reserve_mib(device);
 }
 
 bool could_ever(Fit fit) {
   return fit != Fit::not_allowed && fit != Fit::mig && fit != Fit::too_small &&
-         fit != Fit::size_unknown;
+         fit != Fit::size_unknown && fit != Fit::shared_memory;
 }
 
 bool needs_time(Fit fit) {
@@ -90,6 +97,8 @@ Fit fit(const Device& device, const Request& request, const Occupancy& occupancy
   const Criteria& criteria = request.criteria;
   if (is_barred(device, request)) return Fit::not_allowed;
   if (device.health == Health::mig) return Fit::mig;
+  // (Claims on one of them do not tell what is promised of the others.)
+  if (criteria.share_mib && device.memory_sharers > 1) return Fit::shared_memory;
   const auto most = most_mib(device, request);
   if (most && memory_asked_mib(criteria) > *most) return Fit::too_small;
   if (device.health != Health::ok) return Fit::unhealthy;
@@ -116,17 +125,19 @@ Fit fit(const Device& device, const Request& request, const Occupancy& occupancy
 
 int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
                      const Request& request) {
-  int of_known_size = 0;
-  int of_unknown_size = 0;
+  std::vector<std::size_t> possible;
+  std::vector<std::size_t> of_known_size;
   bool any_too_small = false;
   for (std::size_t i = 0; i < barred.size(); ++i) {
     if (barred[i] != Barred::no) continue;
     const Fit f = fit(snapshot.devices[i], request, {});
     any_too_small = any_too_small || f == Fit::too_small;
     if (!could_ever(f)) continue;
-    ++(snapshot.devices[i].memory_total_mib > 0 ? of_known_size : of_unknown_size);
+    possible.push_back(i);
+    if (snapshot.devices[i].memory_total_mib > 0) of_known_size.push_back(i);
   }
-  return of_known_size == 0 && any_too_small ? 0 : of_known_size + of_unknown_size;
+  if (of_known_size.empty() && any_too_small) return 0;
+  return static_cast<int>(most_together(possible, request.criteria.count, snapshot));
 }
 
 }  // namespace gpu_gate

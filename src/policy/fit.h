@@ -13,10 +13,11 @@ namespace gpu_gate {
 enum class Fit {
   usable,
   // Never on this machine:
-  not_allowed,   // by Request::barred or ::allowed
-  mig,           // MIG is on
-  too_small,     // less memory in all than asked for
-  size_unknown,  // memory is asked for, and how much it has cannot be told
+  not_allowed,    // by Request::barred or ::allowed
+  mig,            // MIG is on
+  shared_memory,  // a share is asked for, and several instances have its memory
+  too_small,      // less memory in all than asked for
+  size_unknown,   // memory is asked for, and how much it has cannot be told
   // Not as it is now:
   unhealthy,    // Device::health says why
   claimed,      // a live claim has it
@@ -68,8 +69,9 @@ std::int64_t memory_asked_mib(const Criteria& criteria);
 /// share inside which it asks. Nothing where that is not known.
 std::optional<std::int64_t> most_mib(const Device& device, const Request& request);
 
-/// How many of the devices could ever be eligible for the request. `barred`: an entry for each.
-/// Where no device of known size has the memory asked for, those of unknown size are not hoped for.
+/// How many of the devices could ever be eligible for the request together. `barred`: an entry for
+/// each. Where no device of known size has the memory asked for, those of unknown size are not
+/// hoped for.
 int could_ever_count(const Snapshot& snapshot, const std::vector<Barred>& barred,
                      const Request& request);
 

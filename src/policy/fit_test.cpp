@@ -514,5 +514,38 @@ TEST(FitOfAShare, ADeviceOfUnknownSizeIsNotHopedForBesideOneThatIsTooSmall) {
   EXPECT_EQ(could_ever_count(machine, {Barred::no, Barred::no}, share_wish(50000)), 0);
 }
 
+TEST(FitOfInstances, ACardInMigModeNeverFitsAndItsInstancesDo) {
+  const Snapshot machine = divided_machine(1);
+  EXPECT_EQ(fit(machine.devices[1], wish(1), {}), Fit::mig);
+  EXPECT_EQ(fit(machine.devices[2], wish(1), {}), Fit::usable);
+}
+
+TEST(FitOfInstances, WhereSeveralHaveTheSameMemoryProcessesAloneTellWhoIsOnOne) {
+  Snapshot machine = divided_machine(2);
+  Device& instance = machine.devices[2];
+  instance.memory_used_mib = 4000;
+  EXPECT_EQ(fit(instance, wish(1), {}), Fit::memory_held);
+  instance.memory_sharers = 2;
+  EXPECT_EQ(fit(instance, wish(1), {}), Fit::usable);
+  EXPECT_FALSE(has_unowned_memory(instance));
+  instance.processes = {{.pid = 7, .memory_mib = 100}};
+  EXPECT_EQ(fit(instance, wish(1), {}), Fit::occupied);
+}
+
+TEST(FitOfInstances, NoPartIsPromisedOfMemoryThatSeveralHave) {
+  Snapshot machine = divided_machine(2);
+  EXPECT_EQ(fit(machine.devices[2], share_wish(1000), {}), Fit::usable);
+  machine.devices[2].memory_sharers = 2;
+  EXPECT_EQ(fit(machine.devices[2], share_wish(1000), {}), Fit::shared_memory);
+  EXPECT_FALSE(could_ever(Fit::shared_memory));
+}
+
+TEST(CouldEver, CardsAndInstancesAreNotCountedTogether) {
+  const Snapshot machine = divided_machine(3);
+  const std::vector<Barred> barred(machine.devices.size(), Barred::no);
+  EXPECT_EQ(could_ever_count(machine, barred, wish(1)), 4);
+  EXPECT_EQ(could_ever_count(machine, barred, wish(2)), 3);
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -4,17 +4,40 @@
 #include <utility>
 
 #include "policy/choose.h"
+#include "policy/together.h"
 
 namespace gpu_gate {
 namespace {
 
+/// The positions of the fits of which this is true.
+template <class Predicate>
+std::vector<std::size_t> those(const std::vector<Fit>& fits, Predicate is) {
+  std::vector<std::size_t> positions;
+  for (std::size_t i = 0; i < fits.size(); ++i) {
+    if (is(fits[i])) positions.push_back(i);
+  }
+  return positions;
+}
+
 /// Could so many devices be had of these if they only had time? Not while one is needed that is
 /// lost: that may last for days.
-bool needs_only_time(const std::vector<Fit>& fits, int count) {
+bool needs_only_time(const std::vector<Fit>& fits, int count, const Snapshot& snapshot) {
   if (count == kEveryDevice) return true;
-  const auto hopeful = std::count_if(
-      fits.begin(), fits.end(), [](Fit fit) { return could_ever(fit) && fit != Fit::unhealthy; });
-  return hopeful >= count;
+  const auto hopeful =
+      those(fits, [](Fit fit) { return could_ever(fit) && fit != Fit::unhealthy; });
+  return most_together(hopeful, count, snapshot) >= static_cast<std::size_t>(count);
+}
+
+/// Which devices are of no use to a request for so many: those of which there are too few to be had
+/// together, while of others there are enough.
+std::vector<bool> of_no_use(const std::vector<Fit>& fits, int count, const Snapshot& snapshot) {
+  std::vector<bool> list(fits.size(), false);
+  const std::vector<std::size_t> possible = those(fits, could_ever);
+  if (most_together(possible, count, snapshot) < static_cast<std::size_t>(count)) return list;
+  for (const auto& group : together(possible, count, snapshot)) {
+    for (const std::size_t i : group) list[i] = group.size() < static_cast<std::size_t>(count);
+  }
+  return list;
 }
 
 }  // namespace
@@ -50,13 +73,12 @@ Decision LineRule::next(const Waiting& waiter) {
     decision.fits.push_back(f);
   }
   if (waiter.passed_over || over_limit) return decision;
-  if (candidates.size() < count) {
-    keep_for(waiter, decision, candidates);
+  if (most_together(candidates, request.criteria.count, snapshot_) < count) {
+    keep_for(waiter, decision, std::move(candidates));
     return decision;
   }
-  decision.granted =
-      choose(std::move(candidates),
-             {.snapshot = snapshot_, .occupancy = taken_, .criteria = request.criteria});
+  decision.granted = choose(
+      candidates, {.snapshot = snapshot_, .occupancy = taken_, .criteria = request.criteria});
   take(waiter, decision.granted, request.criteria);
   limit_.held[waiter.uid] += amount_of(request.criteria, limit_.sizes);
   return decision;
@@ -105,15 +127,19 @@ void LineRule::keep_room(const Waiting& waiter, const std::vector<Fit>& fits, st
 /// a lost device would have to return first, nothing stands idle for it longer than what it could
 /// only use in principle.
 void LineRule::keep_for(const Waiting& waiter, const Decision& decision,
-                        const std::vector<std::size_t>& candidates) {
+                        std::vector<std::size_t> candidates) {
   const Criteria& criteria = waiter.request->criteria;
-  const bool keeps = needs_only_time(decision.fits, criteria.count);
+  const bool keeps = needs_only_time(decision.fits, criteria.count, snapshot_);
+  const std::vector<bool> useless = of_no_use(decision.fits, criteria.count, snapshot_);
+  std::erase_if(candidates, [&](std::size_t i) { return useless[i]; });
   if (keeps) {
     take(waiter, candidates, criteria);
-    keep_room(waiter, decision.fits, static_cast<std::size_t>(criteria.count) - candidates.size());
+    keep_room(waiter, decision.fits,
+              static_cast<std::size_t>(criteria.count) -
+                  most_together(candidates, criteria.count, snapshot_));
   }
   for (std::size_t i = 0; i < wanted_ahead_.size(); ++i) {
-    if (could_ever(decision.fits[i]) && (!keeps || decision.fits[i] != Fit::usable) &&
+    if (!useless[i] && could_ever(decision.fits[i]) && (!keeps || decision.fits[i] != Fit::usable) &&
         !lacks_room(i, decision.fits[i])) {
       wanted_ahead_[i] = true;
     }

@@ -60,7 +60,7 @@ class LineRule {
  private:
   bool is_over_limit(const Waiting& waiter) const;
   void keep_for(const Waiting& waiter, const Decision& decision,
-                const std::vector<std::size_t>& candidates);
+                std::vector<std::size_t> candidates);
   bool lacks_room(std::size_t device, Fit fit) const;
   void keep_room(const Waiting& waiter, const std::vector<Fit>& fits, std::size_t lacking);
   void take(const Waiting& waiter, const std::vector<std::size_t>& devices,

@@ -583,5 +583,28 @@ TEST_F(UserLimitTest, AShareCountsAsItsPart) {
   EXPECT_EQ(next(rule, kUser, more).fits[0], Fit::over_limit);
 }
 
+TEST(LineRuleOfInstances, ACardAndAnInstanceDoNotServeARequestForTwo) {
+  const Snapshot machine = divided_machine(1);
+  EXPECT_TRUE(decide(machine, {wish(2)})[0].granted.empty());
+  EXPECT_EQ(decide(divided_machine(2), {wish(2)})[0].granted, (Cards{2, 3}));
+}
+
+TEST(LineRuleOfInstances, ARequestForTwoKeepsOnlyWhatItCouldGetTwoOf) {
+  const Snapshot machine = divided_machine(2);
+  const auto decisions = decide(machine, {wish(2), wish(1), wish(1)}, {false, false, true, false});
+  EXPECT_TRUE(decisions[0].granted.empty());
+  EXPECT_EQ(decisions[1].granted, Cards{0}) << "there is one card only";
+  EXPECT_TRUE(decisions[2].granted.empty()) << "the free instance is kept";
+  EXPECT_EQ(decisions[2].fits[3], Fit::reserved);
+}
+
+TEST(LineRuleOfInstances, OneThatWantsWhatIsBusyKeepsNothingOfTheOtherKind) {
+  Snapshot machine = divided_machine(2);
+  for (std::size_t i : {2U, 3U}) machine.devices[i].processes = {{.pid = 7, .memory_mib = 100}};
+  const auto decisions = decide(machine, {wish(2), wish(1)});
+  EXPECT_EQ(decisions[1].granted, Cards{0});
+  EXPECT_FALSE(decisions[1].contested[0]);
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -10,24 +10,55 @@ namespace gpu_gate {
 
 namespace {
 
-/// The part of a device that a share is; all of it where that cannot be told.
-Amount part(const std::optional<std::int64_t>& share_mib, std::int64_t device_mib) {
-  if (!share_mib || *share_mib >= device_mib) return kWholeGpu;
-  return std::max<Amount>(1, *share_mib * kWholeGpu / device_mib);
+/// So much of a card; all of it where that cannot be told.
+Amount part(std::int64_t mib, std::int64_t card_mib) {
+  if (mib >= card_mib) return kWholeGpu;
+  return std::max<Amount>(1, mib * kWholeGpu / card_mib);
+}
+
+/// What instances have of a card, in MiB, where the driver does not tell how much that has.
+std::int64_t of_instances_mib(const std::string& card_uuid, const Snapshot& snapshot) {
+  std::int64_t mib = 0;
+  for (const Device& device : snapshot.devices) {
+    if (device.card_uuid == card_uuid) mib += device.memory_total_mib / device.memory_sharers;
+  }
+  return mib;
+}
+
+DeviceSize size_of(const Device& device, const Snapshot& snapshot) {
+  if (!device.instance)
+    return {.mib = device.memory_total_mib, .card_mib = device.memory_total_mib};
+  const auto card = std::find_if(snapshot.devices.begin(), snapshot.devices.end(),
+                                 [&](const Device& each) { return each.uuid == device.card_uuid; });
+  const std::int64_t card_mib = card == snapshot.devices.end() ? 0 : card->memory_total_mib;
+  return {.mib = device.memory_total_mib / device.memory_sharers,
+          .card_mib = card_mib > 0 ? card_mib : of_instances_mib(device.card_uuid, snapshot)};
+}
+
+/// Can it be had as a whole?
+bool is_whole_card(const Device& device) {
+  return !device.instance && device.health != Health::mig;
 }
 
 }  // namespace
 
 CardSizes card_sizes(const Snapshot& snapshot, const std::vector<Claim>& claims) {
   CardSizes sizes;
-  for (const Device& device : snapshot.devices) {
+  const std::vector<Device>& devices = snapshot.devices;
+  const bool any_card = std::any_of(devices.begin(), devices.end(), is_whole_card);
+  Amount most_of_card = 0;
+  for (const Device& device : devices) {
     if (device.memory_total_mib <= 0) continue;
     sizes.largest = std::max(sizes.largest, device.memory_total_mib);
-    const bool shared = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
-      return claim.share_mib && claim.uuid == device.uuid;
+    const bool counted = std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+      return claim.uuid == device.uuid && (claim.share_mib || device.instance);
     });
-    if (shared) sizes.mib[device.uuid] = device.memory_total_mib;
+    if (!counted && (any_card || !device.instance)) continue;
+    const DeviceSize size = size_of(device, snapshot);
+    if (counted) sizes.of[device.uuid] = size;
+    if (device.instance) most_of_card = std::max(most_of_card, part(size.mib, size.card_mib));
   }
+  if (!any_card && most_of_card > 0) sizes.most = most_of_card;
   return sizes;
 }
 
@@ -38,14 +69,16 @@ Holdings holdings(const std::vector<Claim>& claims, const CardSizes& sizes) {
                          std::any_of(claims.begin(), claims.end(),
                                      [&](const Claim& outer) { return is_outer_of(outer, claim); });
     if (is_part) continue;
-    const auto size = sizes.mib.find(claim.uuid);
-    held[claim.uid] += part(claim.share_mib, size == sizes.mib.end() ? 0 : size->second);
+    const auto size = sizes.of.find(claim.uuid);
+    const DeviceSize of = size == sizes.of.end() ? DeviceSize{} : size->second;
+    held[claim.uid] += part(std::min(claim.share_mib.value_or(of.mib), of.mib), of.card_mib);
   }
   return held;
 }
 
 Amount amount_of(const Criteria& criteria, const CardSizes& sizes) {
-  return part(criteria.share_mib, sizes.largest) * criteria.count;
+  const Amount of_each = criteria.share_mib ? part(*criteria.share_mib, sizes.largest) : sizes.most;
+  return of_each * criteria.count;
 }
 
 TurnOrder::TurnOrder(TurnRule rule, const LastTurns& last_turns, const std::vector<Queued>& line)

@@ -23,18 +23,26 @@ constexpr Amount kWholeGpu = 1000;
 /// What each user holds: claims inside another one are a part of it.
 using Holdings = std::map<uid_t, Amount>;
 
-/// How much memory devices have, in MiB, as far as it is known: a share counts as its part.
+/// How much memory a device has, in MiB, and the card that it is, or is an instance of.
+struct DeviceSize {
+  std::int64_t mib = 0;
+  std::int64_t card_mib = 0;
+};
+
+/// How much memory devices have, as far as it is known: a share counts as its part of a card, and
+/// so does an instance.
 struct CardSizes {
-  std::map<std::string, std::int64_t> mib;  // of those of which a part is claimed, by UUID
-  std::int64_t largest = 0;                 // of all; 0: of none is it known
+  std::map<std::string, DeviceSize> of;  // of those that a claim has not as a whole card, by UUID
+  std::int64_t largest = 0;              // of all, in MiB; 0: of none is it known
+  Amount most = kWholeGpu;               // of a card, that one device here is
 };
 CardSizes card_sizes(const Snapshot& snapshot, const std::vector<Claim>& claims);
 
 /// What the users hold by these live claims.
 Holdings holdings(const std::vector<Claim>& claims, const CardSizes& sizes);
 
-/// What a request asks for. (A share may come to lie on any device; it counts as a part of the
-/// largest.)
+/// What a request asks for. (It may get any device: each counts as the greatest part of a card that
+/// one device is, and a share as a part of the largest.)
 Amount amount_of(const Criteria& criteria, const CardSizes& sizes);
 
 /// What the order of turns goes by, besides the line.

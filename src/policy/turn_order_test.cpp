@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "policy/test_machine.h"
+
 #include <algorithm>
 #include <functional>
 #include <limits>
@@ -205,6 +207,33 @@ TEST(Holdings, WhatPartsOfAShareHoldCountsOnceForIt) {
       holdings({share_of(claim_of(1, "a", kBob), 10000), share_of(claim_of(2, "a", kBob, 1), 5000)},
                sizes),
       (Holdings{{kBob, 250}}));
+}
+
+TEST(Holdings, AnInstanceCountsAsItsPartOfItsCard) {
+  Snapshot machine = divided_machine(2);
+  machine.devices[1].memory_total_mib = 48640;
+  const std::vector<Claim> claims{claim_of(1, "MIG-1-0", kBob),
+                                  share_of(claim_of(2, "MIG-1-1", kCarol), 2432)};
+  const Holdings expected{{kBob, 100}, {kCarol, 50}};
+  EXPECT_EQ(holdings(claims, card_sizes(machine, claims)), expected);
+  machine.devices[2].memory_sharers = 2;
+  EXPECT_EQ(holdings(claims, card_sizes(machine, claims)).at(kBob), 50);
+}
+
+TEST(Holdings, WhereACardDoesNotTellItsMemoryItsInstancesAreAllOfIt) {
+  Snapshot machine = divided_machine(4);
+  machine.devices[1].memory_total_mib = 0;
+  const std::vector<Claim> claims{claim_of(1, "MIG-1-0", kBob)};
+  EXPECT_EQ(holdings(claims, card_sizes(machine, claims)), (Holdings{{kBob, 250}}));
+}
+
+TEST(AmountOf, WhereThereAreOnlyInstancesEachCountsAsTheLargest) {
+  Snapshot machine = divided_machine(2);
+  machine.devices[1].memory_total_mib = 48640;
+  machine.devices[3].memory_total_mib = 9728;
+  EXPECT_EQ(amount_of({.count = 2}, card_sizes(machine, {})), 2 * kWholeGpu);
+  machine.devices.erase(machine.devices.begin());
+  EXPECT_EQ(amount_of({.count = 2}, card_sizes(machine, {})), 400);
 }
 
 TEST(AmountOf, ARequestForAShareCountsAsThatPartOfTheLargestDevice) {

@@ -113,17 +113,22 @@ void examine_repair(const Device& device, Findings& findings) {
   }
 }
 
+/// An instance is not to be told of what is told of its card.
+void examine_access(const Device& device, const Host& host, Findings& findings) {
+  const auto node = std::find_if(host.closed_nodes.begin(), host.closed_nodes.end(), is_of_one_gpu);
+  const bool of_card = node != host.closed_nodes.end();
+  if (device.accessible || (device.instance && of_card)) return;
+  const char* list = device.instance ? "ls -l /dev/nvidia-caps" : "ls -l /dev/nvidia*";
+  findings.fault(device_name(device), "you may not open its device file",
+                 of_card ? opening(*node) : list);
+}
+
 void examine_device(const Device& device, const Host& host, Findings& findings) {
   const std::string name = device_name(device);
   const std::string number = std::to_string(device.index);
-  if (!device.accessible) {
-    const auto node =
-        std::find_if(host.closed_nodes.begin(), host.closed_nodes.end(), is_of_one_gpu);
-    findings.fault(name, "you may not open its device file",
-                   node != host.closed_nodes.end() ? opening(*node) : "ls -l /dev/nvidia*");
-  }
+  examine_access(device, host, findings);
   examine_health(device, findings);
-  examine_repair(device, findings);
+  if (!device.instance) examine_repair(device, findings);
   if (device.exclusive) {
     findings.note(name, "compute mode EXCLUSIVE_PROCESS: one process at a time",
                   "sudo nvidia-smi -i " + number + " -c DEFAULT");
@@ -135,6 +140,19 @@ void examine_device(const Device& device, const Host& host, Findings& findings) 
         name, std::to_string(unowned_mib(device)) + " MiB in use by no visible process",
         "sudo fuser -v /dev/nvidia*  # end what is left over; else: sudo nvidia-smi -r -i " +
             number);
+  }
+}
+
+void examine_mig(const Snapshot& snapshot, Findings& findings) {
+  for (const Device& card : snapshot.devices) {
+    const bool divided =
+        std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
+                    [&](const Device& device) { return device.card_uuid == card.uuid; });
+    if (card.health != Health::mig || divided) continue;
+    const std::string number = std::to_string(card.index);
+    findings.note(device_name(card), "MIG is on, but it has no instances: nobody can use it",
+                  "nvidia-smi mig -lgip -i " + number + "  # then: sudo nvidia-smi mig -i " +
+                      number + " -cgi PROFILES -C");
   }
 }
 
@@ -159,6 +177,7 @@ void examine_driver(const Examination& seen, Findings& findings) {
                    "lspci -d 10de:  # an NVIDIA GPU in this list? sudo dmesg | grep -i nvrm");
   }
   for (const Device& device : seen.snapshot->devices) examine_device(device, seen.host, findings);
+  examine_mig(*seen.snapshot, findings);
   if (seen.persistence_off) {
     findings.note(kDriver, "persistence mode is off: an idle GPU takes seconds to wake up",
                   "sudo nvidia-smi -pm 1");

@@ -112,7 +112,24 @@ TEST(Doctor, SaysNothingOfMemoryWhereItCannotTell) {
   EXPECT_EQ(told_of(device), Lines{});
   device = gpu_in_use(9000);
   device.health = Health::mig;
-  EXPECT_EQ(told_of(device), Lines{});
+  EXPECT_EQ(told_of(device),
+            Lines{"note GPU 3: MIG is on, but it has no instances: nobody can use it"});
+}
+
+TEST(Doctor, TellsOfAnInstanceOnlyWhatItsCardDoesNot) {
+  Device card = gpu(3);
+  card.health = Health::mig;
+  card.repair = Repair::remap_pending;
+  Device instance = card;
+  instance.instance = 0;
+  instance.card_uuid = card.uuid;
+  instance.uuid = "MIG-1";
+  instance.health = Health::ok;
+  EXPECT_EQ(told(well({card, instance})),
+            Lines{"note GPU 3: failed memory is replaced at the next reset"});
+  instance.accessible = false;
+  card.repair = instance.repair = Repair::none;
+  EXPECT_EQ(told(well({card, instance})), Lines{"fault GPU 3:0: you may not open its device file"});
 }
 
 TEST(Doctor, SaysNothingOfMemoryWhereTheDriverListsNoProcesses) {

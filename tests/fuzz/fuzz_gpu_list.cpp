@@ -11,10 +11,14 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     return 0;
   }
   static const gpu_gate::Snapshot machine = fuzz_machine();
-  const auto positions = gpu_gate::resolve_gpu_list(*list, machine);
-  if (!positions) return 0;
-  for (const std::size_t position : *positions) {
-    if (position >= machine.devices.size()) __builtin_trap();
+  const gpu_gate::Status all_named = gpu_gate::check_gpu_list(*list, machine);
+  for (const gpu_gate::GpuRef& ref : *list) {
+    bool named = false;
+    for (const gpu_gate::Device& device : machine.devices) {
+      named = named || gpu_gate::matches(ref, device);
+      if (gpu_gate::matches(ref, device) && !gpu_gate::covers(ref, device)) __builtin_trap();
+    }
+    if (all_named && !named) __builtin_trap();
   }
   return 0;
 }
