@@ -98,6 +98,19 @@ void name_devices(Request& request, const Snapshot& snapshot, const std::vector<
   if (!all_barred_named && all_allowed_named) request.allowed = std::move(allowed);
 }
 
+/// The least that the request could come to hold.
+Amount least_amount(const Criteria& criteria, const Snapshot& snapshot,
+                    const std::vector<Barred>& barred) {
+  const CardSizes sizes = card_sizes(snapshot, {});
+  Amount least = amount_of(criteria, sizes);
+  for (std::size_t i = 0; i < barred.size(); ++i) {
+    if (barred[i] != Barred::no) continue;
+    const Device& device = snapshot.devices[i];
+    least = std::min(least, amount_on(device, criteria, sizes, snapshot) * criteria.count);
+  }
+  return least;
+}
+
 /// Turns the options into a request for the machine as it is; refuses at once what it can never
 /// meet.
 class RequestMaker {
@@ -141,9 +154,6 @@ class RequestMaker {
       request.outer_share_mib = around.claim->share_mib;
       // A part that does not say how much takes all that there is.
       if (!criteria.share_mib) criteria.share_mib = around.claim->share_mib;
-    } else if (const std::optional<int> most = around.policy.max_per_user;
-               most && amount_of(criteria, card_sizes(snapshot, {})) > kWholeGpu * Amount{*most}) {
-      return fail(ErrorKind::impossible, limit_text(criteria, *most));
     }
     if (Status only = check_only(selection_, snapshot); !only) return fail(only.error());
     const std::vector<Barred> barred = bar_devices(selection_, snapshot);
@@ -155,6 +165,11 @@ class RequestMaker {
         text += visible_advice(*selection_.visible_devices) + "\n";
       }
       return fail(ErrorKind::impossible, std::move(text));
+    }
+    if (const std::optional<int> most = around.policy.max_per_user;
+        most && around.claim == nullptr &&
+        least_amount(criteria, snapshot, barred) > kWholeGpu * *most) {
+      return fail(ErrorKind::impossible, limit_text(criteria, *most));
     }
     notices_.set_barred(barred, snapshot);
     return request;

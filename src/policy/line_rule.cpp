@@ -56,13 +56,13 @@ Decision LineRule::next(const Waiting& waiter) {
   const Request& request = *waiter.request;
   const auto count = static_cast<std::size_t>(request.criteria.count);
   const std::vector<Device>& devices = snapshot_.devices;
-  const bool over_limit = is_over_limit(waiter);
+  const std::vector<bool> over = over_limit(waiter);
   Decision decision;
   decision.contested.resize(devices.size(), false);
   std::vector<std::size_t> candidates;
   for (std::size_t i = 0; i < devices.size(); ++i) {
     Fit f = fit(devices[i], request, claimed_[i]);
-    if (f == Fit::usable && over_limit) f = Fit::over_limit;
+    if (f == Fit::usable && over[i]) f = Fit::over_limit;
     const bool anything_ahead = f == Fit::usable && taken_[i] != claimed_[i];
     if (anything_ahead && fit(devices[i], request, taken_[i]) != Fit::usable) f = Fit::reserved;
     if (f == Fit::usable && wanted_ahead_[i]) {
@@ -72,25 +72,36 @@ Decision LineRule::next(const Waiting& waiter) {
     if (f == Fit::usable) candidates.push_back(i);
     decision.fits.push_back(f);
   }
-  if (waiter.passed_over || over_limit) return decision;
+  if (waiter.passed_over) return decision;
   if (most_together(candidates, request.criteria.count, snapshot_) < count) {
-    keep_for(waiter, decision, std::move(candidates));
+    std::vector<Fit> fits = decision.fits;
+    for (std::size_t i = 0; i < fits.size(); ++i) {
+      if (over[i]) fits[i] = Fit::not_allowed;  // it waits for jobs of its own user
+    }
+    keep_for(waiter, fits, std::move(candidates));
     return decision;
   }
   decision.granted = choose(
       candidates, {.snapshot = snapshot_, .occupancy = taken_, .criteria = request.criteria});
   take(waiter, decision.granted, request.criteria);
-  limit_.held[waiter.uid] += amount_of(request.criteria, limit_.sizes);
+  for (const std::size_t i : decision.granted) {
+    limit_.held[waiter.uid] += amount_on(devices[i], request.criteria, limit_.sizes, snapshot_);
+  }
   return decision;
 }
 
-/// Has it to wait for jobs of its own user?
-bool LineRule::is_over_limit(const Waiting& waiter) const {
-  const int count = waiter.request->criteria.count;
-  if (!limit_.most || waiter.request->within != 0 || count == kEveryDevice) return false;
+/// For each device, whether the waiter would hold more than one user may if it got such ones.
+std::vector<bool> LineRule::over_limit(const Waiting& waiter) const {
+  const Criteria& criteria = waiter.request->criteria;
+  std::vector<bool> over(snapshot_.devices.size(), false);
+  if (!limit_.most || waiter.request->within != 0 || criteria.count == kEveryDevice) return over;
   const auto held = limit_.held.find(waiter.uid);
   const Amount before = held == limit_.held.end() ? 0 : held->second;
-  return before + amount_of(waiter.request->criteria, limit_.sizes) > kWholeGpu * *limit_.most;
+  for (std::size_t i = 0; i < over.size(); ++i) {
+    const Amount more = amount_on(snapshot_.devices[i], criteria, limit_.sizes, snapshot_);
+    over[i] = before + more * criteria.count > kWholeGpu * *limit_.most;
+  }
+  return over;
 }
 
 void LineRule::take(const Waiting& waiter, const std::vector<std::size_t>& devices,
@@ -126,21 +137,21 @@ void LineRule::keep_room(const Waiting& waiter, const std::vector<Fit>& fits, st
 /// One that cannot be served keeps what it could use, and what it could use in principle. But where
 /// a lost device would have to return first, nothing stands idle for it longer than what it could
 /// only use in principle.
-void LineRule::keep_for(const Waiting& waiter, const Decision& decision,
+void LineRule::keep_for(const Waiting& waiter, const std::vector<Fit>& fits,
                         std::vector<std::size_t> candidates) {
   const Criteria& criteria = waiter.request->criteria;
-  const bool keeps = needs_only_time(decision.fits, criteria.count, snapshot_);
-  const std::vector<bool> useless = of_no_use(decision.fits, criteria.count, snapshot_);
+  const bool keeps = needs_only_time(fits, criteria.count, snapshot_);
+  const std::vector<bool> useless = of_no_use(fits, criteria.count, snapshot_);
   std::erase_if(candidates, [&](std::size_t i) { return useless[i]; });
   if (keeps) {
     take(waiter, candidates, criteria);
-    keep_room(waiter, decision.fits,
+    keep_room(waiter, fits,
               static_cast<std::size_t>(criteria.count) -
                   most_together(candidates, criteria.count, snapshot_));
   }
   for (std::size_t i = 0; i < wanted_ahead_.size(); ++i) {
-    if (!useless[i] && could_ever(decision.fits[i]) && (!keeps || decision.fits[i] != Fit::usable) &&
-        !lacks_room(i, decision.fits[i])) {
+    if (!useless[i] && could_ever(fits[i]) && (!keeps || fits[i] != Fit::usable) &&
+        !lacks_room(i, fits[i])) {
       wanted_ahead_[i] = true;
     }
   }

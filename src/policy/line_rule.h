@@ -58,8 +58,8 @@ class LineRule {
   const std::vector<Ticket>& kept_for() const { return kept_for_; }
 
  private:
-  bool is_over_limit(const Waiting& waiter) const;
-  void keep_for(const Waiting& waiter, const Decision& decision,
+  std::vector<bool> over_limit(const Waiting& waiter) const;
+  void keep_for(const Waiting& waiter, const std::vector<Fit>& fits,
                 std::vector<std::size_t> candidates);
   bool lacks_room(std::size_t device, Fit fit) const;
   void keep_room(const Waiting& waiter, const std::vector<Fit>& fits, std::size_t lacking);

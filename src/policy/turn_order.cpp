@@ -81,6 +81,13 @@ Amount amount_of(const Criteria& criteria, const CardSizes& sizes) {
   return of_each * criteria.count;
 }
 
+Amount amount_on(const Device& device, const Criteria& criteria, const CardSizes& sizes,
+                 const Snapshot& snapshot) {
+  if (!device.instance) return amount_of(criteria, sizes) / criteria.count;
+  const DeviceSize size = size_of(device, snapshot);
+  return part(std::min(criteria.share_mib.value_or(size.mib), size.mib), size.card_mib);
+}
+
 TurnOrder::TurnOrder(TurnRule rule, const LastTurns& last_turns, const std::vector<Queued>& line)
     : rule_(std::move(rule)) {
   for (const Queued& queued : line) {

@@ -45,6 +45,11 @@ Holdings holdings(const std::vector<Claim>& claims, const CardSizes& sizes);
 /// one device is, and a share as a part of the largest.)
 Amount amount_of(const Criteria& criteria, const CardSizes& sizes);
 
+/// What it takes if it gets this device: of an instance the part of its card that it is, or asks
+/// for; else the same for each.
+Amount amount_on(const Device& device, const Criteria& criteria, const CardSizes& sizes,
+                 const Snapshot& snapshot);
+
 /// What the order of turns goes by, besides the line.
 struct TurnRule {
   LineOrder order = LineOrder::turns;

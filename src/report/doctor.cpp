@@ -150,9 +150,10 @@ void examine_mig(const Snapshot& snapshot, Findings& findings) {
                     [&](const Device& device) { return device.card_uuid == card.uuid; });
     if (card.health != Health::mig || divided) continue;
     const std::string number = std::to_string(card.index);
+    std::string remedy = "nvidia-smi mig -lgip -i " + number;
+    remedy.append("  # then: sudo nvidia-smi mig -i ").append(number).append(" -cgi PROFILES -C");
     findings.note(device_name(card), "MIG is on, but it has no instances: nobody can use it",
-                  "nvidia-smi mig -lgip -i " + number + "  # then: sudo nvidia-smi mig -i " +
-                      number + " -cgi PROFILES -C");
+                  std::move(remedy));
   }
 }
 

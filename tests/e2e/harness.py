@@ -272,6 +272,7 @@ class Box:
         self.lock = self.folder / "lock"
         self.variant = variant
         self.extra = []   # further lines of the machine file: "linger_ms 200"
+        self.instances = []  # "gpu=0 gi=1"
         self.listed = []  # static entries of the process list
         self.cards = [
             {"name": '"NVIDIA L40S"', "uuid": uuid(i), "pci": f"0000:{0x10 + i:02x}:00.0", "memory": memory,
@@ -288,6 +289,7 @@ class Box:
         lines = list(self.extra)
         for card in self.cards:
             lines.append("gpu " + " ".join(f"{key}={value}" for key, value in card.items()))
+        lines += ["instance " + line for line in self.instances]
         lines += ["process " + line for line in self.listed]
         fresh = self.folder / "machine.new"
         fresh.write_text("\n".join(lines) + "\n")
