@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "policy/test_machine.h"
+#include "policy/together.h"
 
 namespace gpu_gate {
 namespace {
@@ -596,6 +597,69 @@ TEST(LineRuleOfInstances, ARequestForTwoKeepsOnlyWhatItCouldGetTwoOf) {
   EXPECT_EQ(decisions[1].granted, Cards{0}) << "there is one card only";
   EXPECT_TRUE(decisions[2].granted.empty()) << "the free instance is kept";
   EXPECT_EQ(decisions[2].fits[3], Fit::reserved);
+}
+
+/// Could the request ever use the device, together with as many of its kind as it asks for?
+bool is_of_use(const Snapshot& machine, std::size_t device, const Request& request) {
+  int of_kind = 0;
+  for (const Device& other : machine.devices) {
+    const bool alike = request.criteria.count == 1 ||
+                       other.instance.has_value() == machine.devices[device].instance.has_value();
+    of_kind += alike && could_ever(fit(other, request, {})) ? 1 : 0;
+  }
+  return of_kind >= request.criteria.count && could_ever(fit(machine.devices[device], request, {}));
+}
+
+/// Two cards and three instances, each claimed or not, three requests of all kinds: nobody gets
+/// cards and instances together, or what one ahead could use; and nobody waits who could be served.
+TEST(LineRuleOfInstances, HoldsItsPromisesInEverySmallCase) {
+  Snapshot machine = idle_machine(3);
+  for (int i = 0; i < 3; ++i) add_instance(machine, i);
+  const Cards devices{0, 1, 3, 4, 5};
+  for (unsigned claimed_bits = 0; claimed_bits < 32; ++claimed_bits) {
+    std::vector<bool> claimed(machine.devices.size(), false);
+    for (std::size_t i = 0; i < devices.size(); ++i)
+      claimed[devices[i]] = (claimed_bits >> i & 1) != 0;
+    for (int shape = 0; shape < 6 * 6 * 6; ++shape) {
+      std::vector<Request> line;
+      for (int w = 0, rest = shape; w < 3; ++w, rest /= 6) {
+        line.push_back(wish(rest % 3 + 1));
+        if (rest % 6 >= 3) line.back().barred = {"GPU-0", "MIG-2-0"};
+      }
+      const bool all_possible = std::all_of(line.begin(), line.end(), [&](const Request& request) {
+        return std::any_of(devices.begin(), devices.end(),
+                           [&](std::size_t i) { return is_of_use(machine, i, request); });
+      });
+      if (!all_possible) continue;
+      const auto decisions = decide(machine, line, claimed);
+      for (std::size_t w = 0; w < 3; ++w) {
+        const auto count = static_cast<std::size_t>(line[w].criteria.count);
+        const auto is_wanted = [&](std::size_t i) {
+          for (std::size_t ahead = 0; ahead < w; ++ahead) {
+            const Cards& taken = decisions[ahead].granted;
+            if (taken.empty() ? is_of_use(machine, i, line[ahead])
+                              : std::count(taken.begin(), taken.end(), i) != 0) {
+              return true;
+            }
+          }
+          return false;
+        };
+        const Cards& granted = decisions[w].granted;
+        const auto instances = static_cast<std::size_t>(
+            std::count_if(granted.begin(), granted.end(),
+                          [&](std::size_t i) { return machine.devices[i].instance.has_value(); }));
+        ASSERT_TRUE(instances == 0 || instances == granted.size()) << shape;
+        for (const std::size_t i : granted) ASSERT_TRUE(!claimed[i] && !is_wanted(i)) << shape;
+        if (!granted.empty()) continue;
+        Cards could;
+        for (const std::size_t i : devices) {
+          const bool free = !claimed[i] && fit(machine.devices[i], line[w], {}) == Fit::usable;
+          if (free && !is_wanted(i)) could.push_back(i);
+        }
+        ASSERT_LT(most_together(could, line[w].criteria.count, machine), count) << shape;
+      }
+    }
+  }
 }
 
 TEST(LineRuleOfInstances, OneThatWantsWhatIsBusyKeepsNothingOfTheOtherKind) {
