@@ -634,6 +634,31 @@ Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) 
   });
 }
 
+Return nvmlDeviceGetIndex(nvml_sim::Device device, uint32_t* index) {
+  return nvml_sim::ask_card(__func__, device, [&](int place, const sim::Gpu&) {
+    if (index == nullptr) return nvml_sim::kInvalidArgument;
+    *index = static_cast<uint32_t>(place);
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlDeviceGetBAR1MemoryInfo(nvml_sim::Device device, nvml_sim::Memory* memory) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu&) {
+    if (memory == nullptr) return nvml_sim::kInvalidArgument;
+    constexpr uint64_t kWindow = 256 * nvml_sim::kMib;
+    *memory = {.total = kWindow, .free = kWindow - nvml_sim::kMib, .used = nvml_sim::kMib};
+    return nvml_sim::kSuccess;
+  });
+}
+
+// What monitors ask for besides, and every driver's library has a function for.
+#define NVML_SIM_NOT_SUPPORTED(function)                                                    \
+  Return function(nvml_sim::Device device) {                                                \
+    return nvml_sim::ask_gpu(__func__, device,                                              \
+                             [](int, const sim::Gpu&) { return nvml_sim::kNotSupported; }); \
+  }
+NVML_SIM_FOR_EACH_NOT_SUPPORTED(NVML_SIM_NOT_SUPPORTED)
+
 Return nvmlDeviceGetMinorNumber(nvml_sim::Device device, uint32_t* minor_number) {
   return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
     if (minor_number == nullptr) return nvml_sim::kInvalidArgument;

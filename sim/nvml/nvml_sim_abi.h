@@ -165,6 +165,24 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetName(nvml_sim::Device device, char
                                                    uint32_t length);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device,
                                                          nvml_sim::PciInfo* pci);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetIndex(nvml_sim::Device device, uint32_t* index);
+
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetBAR1MemoryInfo(nvml_sim::Device device,
+                                                             nvml_sim::Memory* memory);
+
+// Functions that answer "not supported". They take more arguments, which are left alone.
+#define NVML_SIM_FOR_EACH_NOT_SUPPORTED(what)                                          \
+  what(nvmlDeviceGetDecoderUtilization) what(nvmlDeviceGetDisplayActive)               \
+      what(nvmlDeviceGetEncoderUtilization) what(nvmlDeviceGetEnforcedPowerLimit)      \
+          what(nvmlDeviceGetFanSpeed) what(nvmlDeviceGetPerformanceState)              \
+              what(nvmlDeviceGetPowerManagementLimit) what(nvmlDeviceGetPowerUsage)    \
+                  what(nvmlDeviceGetProcessUtilization) what(nvmlDeviceGetTemperature) \
+                      what(nvmlDeviceGetTotalEccErrors)
+#define NVML_SIM_DECLARE(function) \
+  NVML_SIM_EXPORT nvml_sim::Return function(nvml_sim::Device device);
+NVML_SIM_FOR_EACH_NOT_SUPPORTED(NVML_SIM_DECLARE)
+#undef NVML_SIM_DECLARE
+
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMinorNumber(nvml_sim::Device device,
                                                           uint32_t* minor_number);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetMemoryInfo(nvml_sim::Device device,
