@@ -3,8 +3,9 @@
 # are errors. check_tidy.sh CLANG_TIDY BUILD [--fix]: mends what can be mended, one after the other, since
 # they share headers. What was clean is not looked at again until it, a header, or how it is looked at changes.
 #
-# Most of the time goes into the headers of libraries, so the checks look at the unity files of the build.
-# Each source is also read alone by the compiler, whether it includes all that it needs. (The one check that the
+# Most of the time goes into the headers of libraries, so the checks look at all sources that include them as one
+# (their anonymous namespaces are then one, so names in them differ).
+# Each is also read alone by the compiler, whether it includes all that it needs. (The one check that the
 # includes of a unity file would mislead, of a source that includes a source, is a search for such a line.)
 set -eu
 tidy=$1
@@ -20,7 +21,7 @@ common=$({ "$tidy" --version; cat .clang-tidy "$0" "$build/compile_commands.json
 export tidy build fix clean included common
 
 # Not those that the folder keeps from a build of more files.
-unity=$(sed -n 's|^ *"file": "\(.*/gate_core\.dir/Unity/.*\)".*|\1|p' "$build/compile_commands.json" | sort)
+unity=$(sed -n 's|^ *"file": "\(.*/all_sources_as_one\.dir/Unity/.*\)".*|\1|p' "$build/compile_commands.json" | sort)
 export unity
 sources=$(find src sim bench -name '*.cpp' ! -name '*_test.cpp' | sort)
 # shellcheck disable=SC2086

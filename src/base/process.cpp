@@ -33,7 +33,7 @@ namespace {
 // Fields of /proc/<pid>/stat (proc(5)), counted from the state on, which is the third.
 constexpr int kParent = 1;
 constexpr int kSession = 3;
-constexpr int kFlags = 6;
+constexpr int kProcessFlags = 6;
 constexpr int kThreads = 17;
 constexpr int kStart = 19;
 
@@ -67,7 +67,7 @@ std::string folder_of(pid_t pid, const std::string& proc) {
 bool is_ending(const std::string& stat) {
   constexpr std::uint64_t kExiting = 0x4;  // PF_EXITING in include/linux/sched.h of the kernel
   return stat.empty() || stat[0] == 'Z' || stat[0] == 'X' ||
-         (stat_number(stat, kFlags) & kExiting) != 0;
+         (stat_number(stat, kProcessFlags) & kExiting) != 0;
 }
 
 /// Is there a thread that has not begun to end? Where they cannot be listed, for all one knows.

@@ -13,7 +13,7 @@
 namespace gpu_gate {
 namespace {
 
-constexpr std::chrono::milliseconds kMost{10};  // that a write blocks
+constexpr std::chrono::milliseconds kMostBlocked{10};  // that a write blocks
 
 }  // namespace
 
@@ -27,7 +27,7 @@ PromptWrite write_promptly(int fd, std::string_view text) {
   const SignalBlock not_stopped(set_of({SIGTTOU}));
   // For a write that blocks all the same. Where there is no timer, poll(2) alone has to do.
   Interrupter interrupter;
-  [[maybe_unused]] const Status started = interrupter.start(kMost, kMost);
+  [[maybe_unused]] const Status started = interrupter.start(kMostBlocked, kMostBlocked);
   PromptWrite done;
   while (done.bytes < text.size()) {
     if (!wait_for_room(fd, 0)) return {.bytes = done.bytes, .full = true};

@@ -5,15 +5,15 @@
 namespace gpu_gate {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 /// ASCII only, so that no text of other people does anything to a terminal.
-std::string text_of(const Json& json, int indent) {
-  return json.dump(indent, ' ', true, Json::error_handler_t::replace) + "\n";
+std::string text_of(const OrderedJson& json, int indent) {
+  return json.dump(indent, ' ', true, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 /// A number for a card, "0:1" for an instance of one.
-Json index_json(const Device& device) {
+OrderedJson index_json(const Device& device) {
   if (device.index < 0) return nullptr;
   if (device.instance) return label(device);
   return device.index;
@@ -37,7 +37,7 @@ const char* health_word(Health health) {
   return "";
 }
 
-Json repair_json(Repair repair) {
+OrderedJson repair_json(Repair repair) {
   switch (repair) {
     case Repair::none:
       break;
@@ -51,10 +51,11 @@ Json repair_json(Repair repair) {
   return nullptr;
 }
 
-Json claim_json(const BoardClaim& claim) {
-  Json json{{"user", claim.claimant.user}, {"uid", claim.claimant.uid}, {"pid", nullptr},
-            {"command", nullptr},          {"since", nullptr},          {"devices", claim.devices},
-            {"ticket", claim.ticket},      {"share_mb", nullptr}};
+OrderedJson claim_json(const BoardClaim& claim) {
+  OrderedJson json{
+      {"user", claim.claimant.user}, {"uid", claim.claimant.uid}, {"pid", nullptr},
+      {"command", nullptr},          {"since", nullptr},          {"devices", claim.devices},
+      {"ticket", claim.ticket},      {"share_mb", nullptr}};
   if (claim.claimant.share_mib) json["share_mb"] = *claim.claimant.share_mib;
   if (!claim.claimant.job) return json;
   if (claim.claimant.job->pid != 0) json["pid"] = claim.claimant.job->pid;
@@ -63,15 +64,15 @@ Json claim_json(const BoardClaim& claim) {
   return json;
 }
 
-Json process_json(const BoardProcess& entry) {
+OrderedJson process_json(const BoardProcess& entry) {
   const DeviceProcess& process = entry.described;
-  Json json{{"pid", process.process.pid},
-            {"user", nullptr},
-            {"uid", nullptr},
-            {"command", process.command},
-            {"memory_mb", nullptr},
-            {"type", process.process.graphics ? "graphics" : "compute"},
-            {"claimed", entry.claimed}};
+  OrderedJson json{{"pid", process.process.pid},
+                   {"user", nullptr},
+                   {"uid", nullptr},
+                   {"command", process.command},
+                   {"memory_mb", nullptr},
+                   {"type", process.process.graphics ? "graphics" : "compute"},
+                   {"claimed", entry.claimed}};
   if (process.uid) {
     json["user"] = process.user;
     json["uid"] = *process.uid;
@@ -83,24 +84,24 @@ Json process_json(const BoardProcess& entry) {
 }  // namespace
 
 std::string status_json(const Board& board) {
-  Json list = Json::array();
+  OrderedJson list = OrderedJson::array();
   for (const BoardRow& row : board.rows) {
     const Device& device = row.device;
-    Json json{{"index", index_json(device)},
-              {"name", device.name},
-              {"uuid", device.uuid},
-              {"memory_total_mb", device.memory_total_mib},
-              {"memory_used_mb", device.memory_used_mib},
-              {"memory_free_mb", device.memory_free_mib},
-              {"memory_reserved_mb", nullptr},
-              {"utilization_pct", nullptr},
-              {"pci_bus_id", device.pci_bus_id},
-              {"processes", Json::array()},
-              {"claim", nullptr},
-              {"claims", Json::array()},
-              {"health", health_word(device.health)},
-              {"repair", repair_json(device.repair)},
-              {"accessible", device.accessible}};
+    OrderedJson json{{"index", index_json(device)},
+                     {"name", device.name},
+                     {"uuid", device.uuid},
+                     {"memory_total_mb", device.memory_total_mib},
+                     {"memory_used_mb", device.memory_used_mib},
+                     {"memory_free_mb", device.memory_free_mib},
+                     {"memory_reserved_mb", nullptr},
+                     {"utilization_pct", nullptr},
+                     {"pci_bus_id", device.pci_bus_id},
+                     {"processes", OrderedJson::array()},
+                     {"claim", nullptr},
+                     {"claims", OrderedJson::array()},
+                     {"health", health_word(device.health)},
+                     {"repair", repair_json(device.repair)},
+                     {"accessible", device.accessible}};
     if (device.memory_reserved_mib) json["memory_reserved_mb"] = *device.memory_reserved_mib;
     if (device.index < 0) json["accessible"] = nullptr;
     if (device.utilization_pct) json["utilization_pct"] = *device.utilization_pct;
@@ -116,7 +117,7 @@ std::string status_json(const Board& board) {
 }
 
 std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& lock) {
-  Json json{{"lock_directory", nullptr}, {"findings", Json::array()}};
+  OrderedJson json{{"lock_directory", nullptr}, {"findings", OrderedJson::array()}};
   if (!lock.path.empty()) json["lock_directory"] = lock.path;
   for (const Finding& finding : findings) {
     json["findings"].push_back({{"level", finding.level == Level::fault ? "fault" : "note"},
@@ -129,8 +130,9 @@ std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& l
 
 std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
                          Ticket claim, std::optional<std::int64_t> share_mib) {
-  Json json{
-      {"indices", Json::array()}, {"uuids", Json::array()}, {"cuda_visible_devices", visible}};
+  OrderedJson json{{"indices", OrderedJson::array()},
+                   {"uuids", OrderedJson::array()},
+                   {"cuda_visible_devices", visible}};
   for (const Device& device : devices) {
     json["indices"].push_back(index_json(device));
     json["uuids"].push_back(device.uuid);

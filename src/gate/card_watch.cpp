@@ -5,7 +5,7 @@
 namespace gpu_gate {
 namespace {
 
-constexpr std::size_t kMaxProcesses = 64;
+constexpr std::size_t kMostWatched = 64;
 /// Of claims on devices that are not listed. They end somebody's turn as well.
 constexpr std::size_t kMaxElsewhere = 16;
 /// Of claims on devices of which parts are claimed, beside the first on each.
@@ -63,7 +63,7 @@ bool CardWatch::watch_processes(const Snapshot& snapshot, const std::vector<Occu
   bool all = true;
   for (const pid_t pid : listed) {
     if (processes_.contains(pid) || unwatchable_.contains(pid)) continue;
-    if (processes_.size() >= kMaxProcesses) break;
+    if (processes_.size() >= kMostWatched) break;
     UniqueFd pidfd = open_pidfd(pid).fd;
     if (pidfd) {
       processes_[pid].fd = std::move(pidfd);

@@ -167,7 +167,7 @@ struct Candidate {
   bool last_resort = false;
 };
 
-Result<Candidate> choose(const LockDirPaths& paths) {
+Result<Candidate> choose_place(const LockDirPaths& paths) {
   if (paths.chosen) {
     if (paths.chosen->starts_with('/')) return Candidate{.path = *paths.chosen, .follow = true};
     return fail(ErrorKind::usage,
@@ -192,7 +192,7 @@ Result<Candidate> choose(const LockDirPaths& paths) {
 }  // namespace
 
 Result<LockDir> LockDir::open_chosen(const LockDirPaths& paths, bool make) {
-  const Result<Candidate> candidate = choose(paths);
+  const Result<Candidate> candidate = choose_place(paths);
   if (!candidate) return fail(candidate.error());
   Result<LockDir> dir = open_at(candidate->path, make, candidate->follow);
   if (!dir) return dir;
@@ -206,7 +206,7 @@ Result<LockDir> LockDir::open_chosen(const LockDirPaths& paths, bool make) {
 }
 
 Result<std::string> LockDir::chosen_path(const LockDirPaths& paths) {
-  const Result<Candidate> candidate = choose(paths);
+  const Result<Candidate> candidate = choose_place(paths);
   if (!candidate) return fail(candidate.error());
   return candidate->path;
 }
@@ -281,7 +281,7 @@ Status LockDir::check_usable() const {
 }
 
 bool LockDir::is_current() const {
-  const Result<Candidate> candidate = choose(paths_);
+  const Result<Candidate> candidate = choose_place(paths_);
   struct stat at_path{};
   return candidate && candidate->path == path_ && ::stat(path_.c_str(), &at_path) == 0 &&
          at_path.st_ino == opened_.st_ino && at_path.st_dev == opened_.st_dev;

@@ -24,11 +24,11 @@
 namespace gpu_gate {
 namespace {
 
-constexpr const char* kName = "mutex";
+constexpr const char* kMutexName = "mutex";
 constexpr mode_t kMode = 01666;  // sticky: see fifo.cpp
 
 tl::unexpected<Error> failed(const char* call, int errnum) {
-  return fail(system_error(ErrorKind::lock_file, call, kName, errnum));
+  return fail(system_error(ErrorKind::lock_file, call, kMutexName, errnum));
 }
 
 constexpr int kOpenFlags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
@@ -114,7 +114,8 @@ Status write_at(int fd, std::string_view text, std::size_t offset) {
     written = ::pwrite(fd, text.data(), text.size(), static_cast<off_t>(offset));
   } while (written < 0 && errno == EINTR);
   if (written == static_cast<ssize_t>(text.size())) return {};
-  Error error = system_error(ErrorKind::lock_file, "write", kName, written < 0 ? errno : ENOSPC);
+  Error error =
+      system_error(ErrorKind::lock_file, "write", kMutexName, written < 0 ? errno : ENOSPC);
   signals.failed(error.errnum);
   return fail(std::move(error));
 }
@@ -131,7 +132,7 @@ std::size_t turn_slot(uid_t user) { return user % kTurnsUsers * kTurnDigits; }
 
 Status check_mutex(const LockDir& dir) {
   if (dir.root() < 0) return {};
-  const UniqueFd fd(::openat(dir.root(), kName, kOpenFlags));
+  const UniqueFd fd(::openat(dir.root(), kMutexName, kOpenFlags));
   struct stat file{};
   if (!fd && errno == ENOENT) {
     return ::faccessat(dir.root(), ".", W_OK, 0) == 0 ? Status() : failed("open", errno);
@@ -143,7 +144,7 @@ Status check_mutex(const LockDir& dir) {
 
 LastTurns read_last_turns(const LockDir& dir, const std::set<uid_t>& users) {
   const UniqueFd file(
-      ::openat(dir.root(), kName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+      ::openat(dir.root(), kMutexName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   std::array<char, kTurnsUsers * kTurnDigits> table{};
   if (!file || ::pread(file.get(), table.data(), table.size(), kTurnsOffset) <= 0) return {};
   LastTurns turns;
@@ -222,10 +223,10 @@ const ClaimLog& MutexGuard::log() const {
 Status Mutex::open() {
   constexpr int kMaxTries = 100;  // it may be removed and made again by others at the same time
   for (int tries = 0; tries < kMaxTries; ++tries) {
-    UniqueFd fd(::openat(dir_.root(), kName, kOpenFlags));
+    UniqueFd fd(::openat(dir_.root(), kMutexName, kOpenFlags));
     if (!fd && errno == ENOENT) {
       const NoUmask exact_mode;
-      fd = UniqueFd(::openat(dir_.root(), kName, kOpenFlags | O_CREAT | O_EXCL, kMode));
+      fd = UniqueFd(::openat(dir_.root(), kMutexName, kOpenFlags | O_CREAT | O_EXCL, kMode));
       if (!fd && errno == EEXIST) continue;
       if (!fd && errno == ENOENT) return fail(ErrorKind::replaced, "");
     }
@@ -242,7 +243,7 @@ Status Mutex::open() {
 /// Is this still the file that the path names? A lock on a removed file holds nobody off.
 bool Mutex::is_current() const {
   struct stat named{};
-  return ::fstatat(dir_.root(), kName, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+  return ::fstatat(dir_.root(), kMutexName, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
          opened_.st_ino == named.st_ino && opened_.st_dev == named.st_dev;
 }
 

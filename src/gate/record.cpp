@@ -13,8 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kVersion = 1;
-constexpr std::size_t kMaxDevices = 1024;
+constexpr int kRecordVersion = 1;
+constexpr std::size_t kMostUuids = 1024;
 constexpr std::size_t kMaxUuidBytes = 96;
 /// No device has more; sums of these do not overflow.
 constexpr std::int64_t kMostMib = 1'000'000'000'000'000;
@@ -25,7 +25,7 @@ std::string dump(const Json& json) {
 }
 
 Json owner_json(const Owner& owner) {
-  return Json{{"version", kVersion},        {"pid", owner.pid},
+  return Json{{"version", kRecordVersion},  {"pid", owner.pid},
               {"start", owner.start_ticks}, {"pid_namespace", owner.pid_namespace},
               {"since", owner.since},       {"command", owner.command}};
 }
@@ -45,7 +45,7 @@ std::optional<std::int64_t> integer(const Json& json, const char* key, std::int6
 
 std::optional<std::vector<std::string>> uuids(const Json& json, const char* key) {
   const auto member = json.find(key);
-  if (member == json.end() || !member->is_array() || member->size() > kMaxDevices) {
+  if (member == json.end() || !member->is_array() || member->size() > kMostUuids) {
     return std::nullopt;
   }
   std::vector<std::string> list;
@@ -62,7 +62,8 @@ std::optional<std::vector<std::string>> uuids(const Json& json, const char* key)
 Json parse(std::string_view text) {
   if (text.size() > kMaxRecordBytes) return Json(Json::value_t::discarded);
   Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() || !integer(json, "version", kVersion, std::numeric_limits<int>::max())) {
+  if (!json.is_object() ||
+      !integer(json, "version", kRecordVersion, std::numeric_limits<int>::max())) {
     return Json(Json::value_t::discarded);
   }
   return json;
@@ -75,7 +76,7 @@ bool flag(const Json& json, const char* key) {
 }
 
 /// Is a record of a version that this program does not know?
-bool is_newer(const Json& json) { return *json.find("version") != kVersion; }
+bool is_newer(const Json& json) { return *json.find("version") != kRecordVersion; }
 
 std::optional<Owner> parse_owner(const Json& json, uid_t uid) {
   constexpr auto kMax = std::numeric_limits<std::int64_t>::max();

@@ -5,7 +5,7 @@
 namespace gpu_gate {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
+std::string_view trimmed_part(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\v\f";
   const std::size_t first = text.find_first_not_of(kSpace);
   if (first == std::string_view::npos) return {};
@@ -33,11 +33,11 @@ LinePolicy parse_line_policy(std::string_view text) {
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
-    const std::string_view said = trimmed(line.substr(0, line.find('#')));
+    const std::string_view said = trimmed_part(line.substr(0, line.find('#')));
     if (said.empty()) continue;
     const std::size_t equals = said.find('=');
-    if (equals == std::string_view::npos ||
-        !set(policy, trimmed(said.substr(0, equals)), trimmed(said.substr(equals + 1)))) {
+    if (equals == std::string_view::npos || !set(policy, trimmed_part(said.substr(0, equals)),
+                                                 trimmed_part(said.substr(equals + 1)))) {
       policy.unread.emplace_back(said);
     }
   }
