@@ -238,7 +238,7 @@ std::vector<Decided> decide_all(const Scene& scene) {
 }
 
 void for_many_scenes(const std::function<void(const Scene&, const std::vector<Decided>&)>& test) {
-  for (unsigned seed = 1; seed <= 1500; ++seed) {
+  for (unsigned seed = 1; seed <= 150 * GPU_GATE_SEEDS_IN_TEN; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     const Scene scene(seed);
     test(scene, decide_all(scene));
@@ -719,7 +719,7 @@ int steps_until_served(int cards, const Request& request, LineOrder order, unsig
 }
 
 TEST(DecisionProperty, SmallSharesWithoutEndStarveNeitherAWholeCardNorALargeShare) {
-  for (unsigned seed = 1; seed <= 10; ++seed) {
+  for (unsigned seed = 1; seed <= GPU_GATE_SEEDS_IN_TEN; ++seed) {
     for (const int cards : {1, 2, 4, 8}) {
       for (const LineOrder order : {LineOrder::turns, LineOrder::arrival}) {
         int most = 0;
