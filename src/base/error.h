@@ -10,6 +10,7 @@ enum class ErrorKind {
   usage,       // bad invocation
   impossible,  // the requirements can never be met on this machine
   gpu_state,   // the state of the GPUs cannot be read
+  no_driver,   // likewise, since their driver is not there: the machine may have none
   lock_dir,    // the lock directory cannot be used
   lock_file,   // a call on a file in it failed: explain_lock_error makes it a lock_dir
   replaced,    // the lock directory was removed or replaced while it was open: open it anew

@@ -11,6 +11,7 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::impossible:
       return 3;
     case ErrorKind::gpu_state:
+    case ErrorKind::no_driver:
       return 4;
     case ErrorKind::lock_dir:
     case ErrorKind::lock_file:

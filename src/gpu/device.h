@@ -52,6 +52,7 @@ struct Device {
   std::string runtime_id;   // what the vendor's runtime calls it, where that is not its UUID
   std::string second_name;  // what CUDA knows it by besides: "MIG-GPU-.../1/0" of an instance
   Vendor vendor = Vendor::nvidia;
+  bool only_if_named = false;  // seems to be a part of the CPU: only for who asks for just this one
   std::string name;
   std::string pci_bus_id;                           // "00000000:17:00.0"
   std::int64_t memory_total_mib = 0;                // 0: unknown
@@ -72,10 +73,12 @@ struct Device {
 /// What users call it: "2", or "2:0" an instance of GPU 2; "?" where its index is unknown.
 std::string label(const Device& device);
 
-/// All devices of the machine at one moment, in ascending index, a card before its instances.
+/// All devices of one vendor in the machine at one moment, in ascending index, a card before its
+/// instances.
 struct Snapshot {
   std::vector<Device> devices;
   Links links = Links(0);  // between them, where they were asked for (GpuSource::links)
+  Vendor vendor = Vendor::nvidia;
 };
 
 }  // namespace gpu_gate

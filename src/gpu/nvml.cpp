@@ -281,20 +281,23 @@ class NvmlSource final : public GpuSource {
  private:
   Status open() {
     whole_gpus_.emplace(env::kMpsEnumeration);
+    // Of one that the user has named nothing says whether the machine has the driver.
+    const ErrorKind missing_kind = is_named() ? ErrorKind::gpu_state : ErrorKind::no_driver;
     library_ = ::dlopen(paths_.driver_library.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) {
       const char* reason = ::dlerror();
-      return no_driver("cannot load the NVIDIA driver's library: " +
-                           printable(reason != nullptr ? reason : paths_.driver_library),
-                       "; install the NVIDIA driver, or name its library in GPU_GATE_NVML",
-                       "sudo apt install nvidia-driver  # Ubuntu: sudo ubuntu-drivers install");
+      return no_library(missing_kind,
+                        "cannot load the NVIDIA driver's library: " +
+                            printable(reason != nullptr ? reason : paths_.driver_library),
+                        "; install the NVIDIA driver, or name its library in GPU_GATE_NVML");
     }
     api_ = Api{};
     if (const char* missing = load_api(library_, api_); missing != nullptr) {
-      return no_driver(printable(paths_.driver_library) + " has no " + missing +
-                           ": it is not the NVIDIA driver's library, or is older than any that "
-                           "gpu-gate knows",
-                       "", "sudo apt install nvidia-driver  # Ubuntu: sudo ubuntu-drivers install");
+      return no_library(ErrorKind::gpu_state,
+                        printable(paths_.driver_library) + " has no " + missing +
+                            ": it is not the NVIDIA driver's library, or is older than any that "
+                            "gpu-gate knows",
+                        "");
     }
     if (const nvml::Return code = api_.init(); code != nvml::kSuccess) {
       return failed("nvmlInit", code);
@@ -636,13 +639,16 @@ class NvmlSource final : public GpuSource {
     return result + " (NVML " + std::to_string(code) + ")";
   }
 
-  /// `remedy`: a line to paste; where the user has named the library, another one helps first.
-  tl::unexpected<Error> no_driver(const std::string& what, const std::string& advice,
-                                  const std::string& remedy) const {
-    const bool named = paths_.driver_library != NvmlPaths().driver_library;
-    return fail({.kind = ErrorKind::gpu_state,
-                 .text = what + advice,
-                 .diagnosis = {.what = what, .remedy = named ? "unset GPU_GATE_NVML" : remedy}});
+  bool is_named() const { return paths_.driver_library != NvmlPaths().driver_library; }
+
+  tl::unexpected<Error> no_library(ErrorKind kind, const std::string& what,
+                                   const std::string& advice) const {
+    constexpr const char* kInstall =
+        "sudo apt install nvidia-driver  # Ubuntu: sudo ubuntu-drivers install";
+    return fail(
+        {.kind = kind,
+         .text = what + advice,
+         .diagnosis = {.what = what, .remedy = is_named() ? "unset GPU_GATE_NVML" : kInstall}});
   }
 
   tl::unexpected<Error> failed(const char* call, nvml::Return code) const {
@@ -662,7 +668,7 @@ class NvmlSource final : public GpuSource {
     }
     const Help help = help_for(code);
     return fail(
-        {.kind = ErrorKind::gpu_state,
+        {.kind = code == nvml::kDriverNotLoaded ? ErrorKind::no_driver : ErrorKind::gpu_state,
          .text = said + ": " + help.meaning + help.advice,
          .diagnosis = {.what = *help.meaning == '\0' ? said : help.meaning + (" (" + said + ")"),
                        .remedy = help.line}});

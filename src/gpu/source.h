@@ -5,7 +5,8 @@
 
 namespace gpu_gate {
 
-/// Where snapshots come from. One implementation reads NVML; the waiter knows only this.
+/// Where snapshots come from: a vendor's driver, or the one that gpu/sources.h chooses. The waiter
+/// knows only this.
 class GpuSource {
  public:
   GpuSource() = default;
@@ -15,7 +16,7 @@ class GpuSource {
 
   /// The state of all devices. Opens the driver's library if it is closed. Blocks as long as the
   /// driver does (1-3 s for each device that was asleep). A single one that fails is a Device with
-  /// an error; an Error (gpu_state) means that nothing can be told about any device.
+  /// an error; an Error (gpu_state, no_driver) means that nothing can be told about any device.
   virtual Result<Snapshot> read() = 0;
 
   /// How the devices of the last reading are linked. Asks the driver, and blocks as read() does,

@@ -1,10 +1,27 @@
 #pragma once
 
+#include <optional>
+#include <string_view>
+
 #include "base/env.h"
 
 namespace gpu_gate {
 
-enum class Vendor { nvidia };
+enum class Vendor { nvidia, amd };
+
+/// As users and file names write it: "nvidia", "amd".
+constexpr const char* word_of(Vendor vendor) { return vendor == Vendor::amd ? "amd" : "nvidia"; }
+
+/// As texts write it: "NVIDIA", "AMD".
+constexpr const char* name_of(Vendor vendor) { return vendor == Vendor::amd ? "AMD" : "NVIDIA"; }
+
+/// The other way round, from word_of.
+constexpr std::optional<Vendor> vendor_of_word(std::string_view word) {
+  for (const Vendor vendor : {Vendor::nvidia, Vendor::amd}) {
+    if (word == word_of(vendor)) return vendor;
+  }
+  return std::nullopt;
+}
 
 /// How a vendor's runtime is told which devices a program may use.
 struct VendorVariables {
@@ -16,6 +33,7 @@ struct VendorVariables {
 constexpr VendorVariables variables_of(Vendor vendor) {
   switch (vendor) {
     case Vendor::nvidia:
+    case Vendor::amd:
       break;
   }
   return {.visible_devices = env::kCudaVisibleDevices,
