@@ -26,7 +26,7 @@ class Gpus:
 
     indices: tuple[int | str, ...]  # positions in PCI bus order, as nvidia-smi shows them; "0:1" for an instance
     uuids: tuple[str, ...]
-    visible_devices: str  # what CUDA_VISIBLE_DEVICES is
+    visible_devices: str  # what CUDA_VISIBLE_DEVICES is, or of AMD's GPUs ROCR_VISIBLE_DEVICES
     environ: dict[str, str]  # the variables of the claim: subprocess.run(..., env={**os.environ, **gpus.environ})
     share_mb: int | None = None  # of each GPU; None: all of it
     # What that is of the smallest of them, for torch.cuda.set_per_process_memory_fraction(); None: all of it, or
@@ -196,7 +196,7 @@ class Claim:
         return Gpus(
             _indices(variables),
             tuple(variables["GPU_GATE_UUIDS"].split(",")),
-            variables["CUDA_VISIBLE_DEVICES"],
+            variables.get("CUDA_VISIBLE_DEVICES") or variables["ROCR_VISIBLE_DEVICES"],
             variables,
             None if share is None else int(share),
             None if fraction is None else float(fraction),

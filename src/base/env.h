@@ -23,6 +23,9 @@ constexpr const char* kShareFraction = "GPU_GATE_SHARE_FRACTION";
 // CUDA C++ Programming Guide, "CUDA Environment Variables".
 constexpr const char* kCudaVisibleDevices = "CUDA_VISIBLE_DEVICES";
 constexpr const char* kCudaDeviceOrder = "CUDA_DEVICE_ORDER";
+// The same for AMD: ROCm, and HIP on top of it.
+constexpr const char* kRocrVisibleDevices = "ROCR_VISIBLE_DEVICES";
+constexpr const char* kHipVisibleDevices = "HIP_VISIBLE_DEVICES";
 // Set by Slurm in each of its jobs (srun(1)), by podman and systemd-nspawn in each container.
 constexpr const char* kSlurmJob = "SLURM_JOB_ID";
 constexpr const char* kContainer = "container";

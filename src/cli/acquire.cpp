@@ -22,8 +22,6 @@
 namespace gpu_gate {
 namespace {
 
-constexpr const char* kVisibleDevices = variables_of(Vendor::nvidia).visible_devices;
-
 /// An environment variable as a number, 0 where it is none; empty where it is not set.
 template <class Number>
 std::optional<Number> number_of(const char* name) {
@@ -118,17 +116,20 @@ class RequestMaker {
   RequestMaker(const Options& options, Notices& notices) : options_(options), notices_(notices) {
     selection_.only = options.only;
     selection_.exclude = options.exclude;
-    notices_.set_visible(visible_.value_or(""));
   }
 
   Result<Request> operator()(const Surroundings& around) {
     selection_.claim_devices.reset();
-    selection_.visible_devices = visible_;
+    selection_.inherited = inherited_lists(environ, around.snapshot.vendor);
+    notices_.set_visible(selection_.inherited);
     if (around.claim != nullptr) {
       selection_.claim_devices = around.claim->devices;
       // The claim says it all unless the job has narrowed it since. By number the same list may
       // mean other devices by now, since CUDA does not count one that is lost.
-      if (visible_ == env_variable(environ, env::kIndices)) selection_.visible_devices.reset();
+      const auto indices = env_variable(environ, env::kIndices);
+      if (selection_.inherited.size() == 1 && selection_.inherited.front().value == indices) {
+        selection_.inherited.clear();
+      }
     }
     Result<Request> request = make(around);
     if (request) {
@@ -162,7 +163,7 @@ class RequestMaker {
     if (possible < request.criteria.count) {
       std::string text = impossible_text(snapshot, barred, request, possible);
       if (std::find(barred.begin(), barred.end(), Barred::not_visible) != barred.end()) {
-        text += visible_advice(*selection_.visible_devices) + "\n";
+        text += visible_advice(selection_.inherited) + "\n";
       }
       return fail(ErrorKind::impossible, std::move(text));
     }
@@ -177,7 +178,6 @@ class RequestMaker {
 
   const Options& options_;
   Notices& notices_;
-  const std::optional<std::string> visible_ = env_variable(environ, kVisibleDevices);
   Selection selection_;
   std::optional<Request> last_;
 };

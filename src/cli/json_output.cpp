@@ -1,5 +1,7 @@
 #include "cli/json_output.h"
 
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 namespace gpu_gate {
@@ -132,7 +134,12 @@ std::string devices_json(const std::vector<Device>& devices, const std::string& 
                          Ticket claim, std::optional<std::int64_t> share_mib) {
   OrderedJson json{{"indices", OrderedJson::array()},
                    {"uuids", OrderedJson::array()},
-                   {"cuda_visible_devices", visible}};
+                   {"cuda_visible_devices", nullptr}};
+  const Vendor vendor = devices.empty() ? Vendor::nvidia : devices.front().vendor;
+  std::string key = variables_of(vendor).visible_devices;
+  std::transform(key.begin(), key.end(), key.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  json[key] = visible;
   for (const Device& device : devices) {
     json["indices"].push_back(index_json(device));
     json["uuids"].push_back(device.uuid);

@@ -14,8 +14,8 @@ std::string status_json(const Board& board);
 /// What doctor --json prints: {"lock_directory": PATH or null, "findings": [...]}.
 std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& lock);
 
-/// What wait --json and hold --json print. `visible`: the value for CUDA_VISIBLE_DEVICES; `claim`:
-/// its ticket, 0 if nothing is held.
+/// What wait --json and hold --json print. `visible`: the value for CUDA_VISIBLE_DEVICES, or
+/// ROCR_VISIBLE_DEVICES; `claim`: its ticket, 0 if nothing is held.
 std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
                          Ticket claim, std::optional<std::int64_t> share_mib = {});
 

@@ -210,7 +210,7 @@ void Notices::granted(const Granted& granted) {
   const bool narrowed = std::any_of(barred_.begin(), barred_.end(), [](const auto& each) {
     return each.second == Barred::not_visible;
   });
-  const std::string within = ", within the inherited CUDA_VISIBLE_DEVICES=" + printable(visible_);
+  const std::string within = ", within the inherited " + lists_text(visible_);
   const auto& devices = granted.devices;
   const bool several = devices.size() > 1 && devices.front().instance;
   tell(using_text(granted) + (narrowed ? within : "") + "\n" +

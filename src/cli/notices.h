@@ -36,8 +36,8 @@ class Notices final : public WaitObserver {
   /// Why devices are not among the allowed ones, an entry for each, for the reasons that are told.
   void set_barred(const std::vector<Barred>& barred, const Snapshot& snapshot);
 
-  /// The value of an inherited CUDA_VISIBLE_DEVICES.
-  void set_visible(std::string value) { visible_ = std::move(value); }
+  /// The inherited lists of visible devices.
+  void set_visible(std::vector<VisibleList> lists) { visible_ = std::move(lists); }
 
   /// Tells which GPUs the wait brought.
   void granted(const Granted& granted);
@@ -55,7 +55,7 @@ class Notices final : public WaitObserver {
   bool interruptible_;  // SIGINT ends the wait
   Criteria criteria_;
   std::map<std::string, Barred> barred_;  // by name_of(device)
-  std::string visible_;
+  std::vector<VisibleList> visible_;
   std::map<std::string, std::string> keys_;  // of the reasons told last, by name_of(device)
   std::string standing_;                     // in line, in words
   std::string told_standing_;

@@ -263,12 +263,13 @@ TEST_F(Notice, OfTheEndSaysHowLongItTookOnlyAfterAWait) {
 TEST_F(Notice, OfTheEndSaysWhereAnInheritedVariableNarrowedTheChoice) {
   Notices notices(false, false, {.count = 1});
   notices.set_barred({Barred::no, Barred::excluded}, idle_machine(2));
+  notices.set_visible({{"CUDA_VISIBLE_DEVICES", "0"}});
   const auto text = [&] {
     return told([&] { notices.granted(granted_on({named_card(0, "A")})); });
   };
   EXPECT_FALSE(has(text(), "CUDA_VISIBLE_DEVICES")) << "that was the user's own --exclude";
   notices.set_barred({Barred::no, Barred::not_visible}, idle_machine(2));
-  EXPECT_TRUE(has(text(), "CUDA_VISIBLE_DEVICES"));
+  EXPECT_TRUE(has(text(), ", within the inherited CUDA_VISIBLE_DEVICES=0\n"));
 }
 
 TEST_F(Notice, IsNeverGivenWhereItIsToBeQuiet) {

@@ -18,8 +18,8 @@ constexpr VerbRow kVerbs[] = {
      .details = R"(
 The command gets CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER=PCI_BUS_ID, GPU_GATE_INDICES,
 GPU_GATE_UUIDS and GPU_GATE_CLAIM; with --share also GPU_GATE_SHARE_MB and, as a part of the
-GPU's memory (0.173), GPU_GATE_SHARE_FRACTION. It keeps gpu-gate's process, terminal and exit
-status.
+GPU's memory (0.173), GPU_GATE_SHARE_FRACTION. For AMD GPUs it gets ROCR_VISIBLE_DEVICES. It
+keeps gpu-gate's process, terminal and exit status.
 )"},
     {.verb = Verb::wait,
      .name = "wait",

@@ -84,8 +84,22 @@ std::string remark_lines(const std::vector<Remark>& remarks) {
   return lines;
 }
 
-std::string visible_advice(const std::string& value) {
-  const std::string is = "CUDA_VISIBLE_DEVICES is '" + printable(value) + "'";
+std::string lists_text(const std::vector<VisibleList>& lists) {
+  std::vector<std::string> parts;
+  for (const VisibleList& list : lists) {
+    parts.push_back(list.variable + "=" + printable(list.value));
+  }
+  return join(parts, " and ");
+}
+
+std::string visible_advice(const std::vector<VisibleList>& lists) {
+  std::vector<std::string> parts;
+  for (const VisibleList& list : lists) {
+    parts.push_back(list.variable + " is '" + printable(list.value) + "'");
+  }
+  const std::string is = join(parts, " and ");
+  if (lists.size() != 1) return is + ": unset them to choose among all GPUs";
+  const std::string& value = lists.front().value;
   const bool none = value.empty() || value == "-1" || value == "NoDevFiles";
   return is + (none ? ", which means no GPU" : "") + ": unset it to choose among all GPUs";
 }
@@ -272,7 +286,8 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
     case Barred::excluded:
       return "in --exclude";
     case Barred::not_visible:
-      return "hidden by the inherited CUDA_VISIBLE_DEVICES";
+      return device.vendor == Vendor::nvidia ? "hidden by the inherited CUDA_VISIBLE_DEVICES"
+                                             : "hidden by an inherited list of visible devices";
     case Barred::no_access:
       return "this user may not open its device node";
     case Barred::outside_claim:

@@ -33,8 +33,11 @@ struct Remark {
 /// which it is first said. Instances in a row are "1:0 to 1:6".
 std::string remark_lines(const std::vector<Remark>& remarks);
 
-/// What to do where an inherited CUDA_VISIBLE_DEVICES with this value leaves too few GPUs.
-std::string visible_advice(const std::string& value);
+/// "CUDA_VISIBLE_DEVICES=0,1"; "A=0 and B=1".
+std::string lists_text(const std::vector<VisibleList>& lists);
+
+/// What to do where inherited lists of visible devices leave too few GPUs.
+std::string visible_advice(const std::vector<VisibleList>& lists);
 
 /// A job or a process in words: "alice: " "python train.py" " (pid 4242, 2h13m)". Where there is
 /// little room the command is what may be cut.

@@ -389,12 +389,22 @@ TEST(RemarkLines, NameTheInstancesOfACardInOneGo) {
   EXPECT_EQ(remark_lines(remarks), "  GPUs 0, 1:0, 1:3, 1:2, 2:5 to 2:6: a\n");
 }
 
+std::vector<VisibleList> cuda_list(const char* value) { return {{"CUDA_VISIBLE_DEVICES", value}}; }
+
+TEST(VisibleAdvice, NamesEveryVariableThatLimits) {
+  EXPECT_EQ(visible_advice({{"ROCR_VISIBLE_DEVICES", "0,1"}, {"HIP_VISIBLE_DEVICES", "2"}}),
+            "ROCR_VISIBLE_DEVICES is '0,1' and HIP_VISIBLE_DEVICES is '2': unset them to choose "
+            "among all GPUs");
+  EXPECT_EQ(lists_text({{"A", "0"}, {"B", "\n"}}), "A=0 and B=\\n");
+}
+
 TEST(VisibleAdvice, QuotesTheValueAndFitsIt) {
-  EXPECT_EQ(visible_advice("7"), "CUDA_VISIBLE_DEVICES is '7': unset it to choose among all GPUs");
+  EXPECT_EQ(visible_advice(cuda_list("7")),
+            "CUDA_VISIBLE_DEVICES is '7': unset it to choose among all GPUs");
   for (const char* value : {"", "-1", "NoDevFiles"}) {
-    EXPECT_TRUE(has(visible_advice(value), "which means no GPU")) << value;
+    EXPECT_TRUE(has(visible_advice(cuda_list(value)), "which means no GPU")) << value;
   }
-  EXPECT_FALSE(has(visible_advice("\x1b[2J"), "\x1b"));
+  EXPECT_FALSE(has(visible_advice(cuda_list("\x1b[2J")), "\x1b"));
 }
 
 TEST(WishText, SaysHowMany) {

@@ -14,7 +14,7 @@ Status print_devices(const Options& options, const Granted& granted) {
   if (options.export_line) {
     return print(export_line(job_variables(environ, job), untrue_variables(environ, job)));
   }
-  const std::string visible = runtime_list(granted.devices, naming(job.ids, environ));
+  const std::string visible = runtime_list(granted.devices, naming(job, environ));
   return print(options.json
                    ? devices_json(granted.devices, visible, granted.claim, granted.share_mib)
                    : visible + "\n");

@@ -44,5 +44,18 @@ TEST(Vendor, NvidiaIsToldByCudasVariables) {
   EXPECT_STREQ(kNames.pci_order, "PCI_BUS_ID");
 }
 
+TEST(Vendor, AmdIsToldByRocmsVariable) {
+  constexpr VendorVariables kNames = variables_of(Vendor::amd);
+  EXPECT_STREQ(kNames.visible_devices, "ROCR_VISIBLE_DEVICES");
+  EXPECT_EQ(kNames.device_order, nullptr);
+}
+
+TEST(Vendor, IsWrittenInOneWord) {
+  for (const Vendor vendor : {Vendor::nvidia, Vendor::amd}) {
+    EXPECT_EQ(vendor_of_word(word_of(vendor)), vendor);
+  }
+  for (const char* word : {"", "AMD", "amd ", "intel"}) EXPECT_FALSE(vendor_of_word(word)) << word;
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string_view>
 
@@ -23,20 +24,25 @@ constexpr std::optional<Vendor> vendor_of_word(std::string_view word) {
   return std::nullopt;
 }
 
-/// How a vendor's runtime is told which devices a program may use.
+/// How a vendor's runtime is told which devices a program may use. Null: there is no such variable.
 struct VendorVariables {
   const char* visible_devices;  // the devices, by index or UUID
-  const char* device_order;     // what an index means
-  const char* pci_order;        // the value of device_order by which it means PCI bus order
+  // Lists of what that one leaves, counted within it: the first of them that is not empty holds. A
+  // job is not told by these, and must not have any.
+  std::array<const char*, 2> within;
+  const char* device_order;  // what an index means
+  const char* pci_order;     // the value of device_order by which it means PCI bus order
 };
 
 constexpr VendorVariables variables_of(Vendor vendor) {
-  switch (vendor) {
-    case Vendor::nvidia:
-    case Vendor::amd:
-      break;
+  if (vendor == Vendor::amd) {
+    return {.visible_devices = env::kRocrVisibleDevices,
+            .within = {env::kHipVisibleDevices, env::kCudaVisibleDevices},
+            .device_order = nullptr,
+            .pci_order = nullptr};
   }
   return {.visible_devices = env::kCudaVisibleDevices,
+          .within = {},
           .device_order = env::kCudaDeviceOrder,
           .pci_order = "PCI_BUS_ID"};
 }

@@ -1,9 +1,13 @@
 #include "gpu/visible_devices.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
+#include <utility>
 
+#include "base/env.h"
 #include "gpu/gpu_list.h"
+#include "gpu/rocm_devices.h"
 
 namespace gpu_gate {
 namespace {
@@ -69,6 +73,29 @@ std::vector<std::size_t> visible_devices(std::string_view value, const Snapshot&
   }
   std::sort(shown.begin(), shown.end());
   return shown;
+}
+
+std::vector<VisibleList> inherited_lists(const char* const* environment, Vendor vendor) {
+  const VendorVariables variables = variables_of(vendor);
+  std::vector<VisibleList> lists;
+  if (auto value = env_variable(environment, variables.visible_devices)) {
+    lists.push_back({.variable = variables.visible_devices, .value = std::move(*value)});
+  }
+  for (const char* name : variables.within) {
+    auto value = name != nullptr ? env_setting(environment, name) : std::nullopt;
+    if (!value) continue;
+    lists.push_back({.variable = name, .value = std::move(*value)});
+    break;
+  }
+  return lists;
+}
+
+std::vector<std::size_t> visible_devices(const std::vector<VisibleList>& lists,
+                                         const Snapshot& snapshot) {
+  if (snapshot.vendor == Vendor::amd) return rocm_devices(lists, snapshot);
+  std::vector<std::size_t> all(snapshot.devices.size());
+  std::iota(all.begin(), all.end(), 0);
+  return lists.empty() ? all : visible_devices(lists.front().value, snapshot);
 }
 
 std::string device_list(const std::vector<Device>& devices, Ids ids) {

@@ -9,7 +9,10 @@
 namespace gpu_gate {
 namespace {
 
-constexpr VendorVariables kVariables = variables_of(Vendor::nvidia);
+/// All devices of a job are of one vendor.
+Vendor vendor_of(const JobDevices& job) {
+  return job.devices.empty() ? Vendor::nvidia : job.devices.front().vendor;
+}
 
 bool is_assignment(std::string_view entry, std::string_view name) {
   return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
@@ -31,21 +34,25 @@ std::string share_fraction(const JobDevices& job) {
 
 }  // namespace
 
-Ids naming(Ids asked, const char* const* environment) {
-  const auto order = env_setting(environment, kVariables.device_order);
-  return order && *order != kVariables.pci_order ? Ids::uuid : asked;
+Ids naming(const JobDevices& job, const char* const* environment) {
+  const VendorVariables names = variables_of(vendor_of(job));
+  if (names.device_order == nullptr) return Ids::uuid;
+  const auto order = env_setting(environment, names.device_order);
+  return order && *order != names.pci_order ? Ids::uuid : job.ids;
 }
 
 std::vector<std::pair<std::string, std::string>> job_variables(const char* const* environment,
                                                                const JobDevices& job) {
+  const VendorVariables names = variables_of(vendor_of(job));
   std::vector<std::pair<std::string, std::string>> variables{
-      {kVariables.visible_devices, runtime_list(job.devices, naming(job.ids, environment))},
-      {kVariables.device_order,
-       env_setting(environment, kVariables.device_order).value_or(kVariables.pci_order)},
-      {env::kIndices, device_list(job.devices, Ids::index)},
-      {env::kUuids, device_list(job.devices, Ids::uuid)},
-      {env::kClaim, std::to_string(job.claim)},
-  };
+      {names.visible_devices, runtime_list(job.devices, naming(job, environment))}};
+  if (names.device_order != nullptr) {
+    variables.emplace_back(names.device_order,
+                           env_setting(environment, names.device_order).value_or(names.pci_order));
+  }
+  variables.emplace_back(env::kIndices, device_list(job.devices, Ids::index));
+  variables.emplace_back(env::kUuids, device_list(job.devices, Ids::uuid));
+  variables.emplace_back(env::kClaim, std::to_string(job.claim));
   if (job.share_mib) variables.emplace_back(env::kShareMb, std::to_string(*job.share_mib));
   if (const std::string fraction = share_fraction(job); !fraction.empty()) {
     variables.emplace_back(env::kShareFraction, fraction);
@@ -56,7 +63,9 @@ std::vector<std::pair<std::string, std::string>> job_variables(const char* const
 std::vector<std::string> untrue_variables(const char* const* environment, const JobDevices& job) {
   const auto variables = job_variables(environment, job);
   std::vector<std::string> names;
-  for (const char* name : {env::kShareMb, env::kShareFraction}) {
+  const auto [hip, cuda] = variables_of(vendor_of(job)).within;
+  for (const char* name : {hip, cuda, env::kShareMb, env::kShareFraction}) {
+    if (name == nullptr) continue;
     const bool set = std::any_of(variables.begin(), variables.end(),
                                  [&](const auto& variable) { return variable.first == name; });
     if (!set && env_variable(environment, name)) names.emplace_back(name);

@@ -36,16 +36,44 @@ TEST(JobEnvironment, ChangesItsOwnVariablesAndNothingElse) {
 Ids named_with(const char* order, Ids asked = Ids::index) {
   const std::string assignment = std::string("CUDA_DEVICE_ORDER=") + order;
   const char* environment[] = {"A=1", assignment.c_str(), nullptr};
-  return naming(asked, environment);
+  return naming({.devices = {}, .ids = asked}, environment);
 }
 
 TEST(JobEnvironment, NamesByUuidWhereIndicesWouldMeanOtherCards) {
   const char* nothing[] = {nullptr};
-  EXPECT_EQ(naming(Ids::index, nothing), Ids::index);
+  EXPECT_EQ(naming({.devices = {}}, nothing), Ids::index);
   EXPECT_EQ(named_with("PCI_BUS_ID"), Ids::index);
   EXPECT_EQ(named_with(""), Ids::index);
   EXPECT_EQ(named_with("FASTEST_FIRST"), Ids::uuid);
   EXPECT_EQ(named_with("PCI_BUS_ID", Ids::uuid), Ids::uuid);
+}
+
+TEST(JobEnvironment, OfAmdsGpusSetsRocmsVariableAndRemovesThoseThatCountWithinIt) {
+  Device named = kSecond;
+  named.vendor = Vendor::amd;
+  Device numbered = named;
+  numbered.index = 5;
+  numbered.uuid = "PCI-0000-c1-00-0";
+  numbered.runtime_id = "4";
+  const char* before[] = {"HIP_VISIBLE_DEVICES=1",           "A=1",
+                          "CUDA_VISIBLE_DEVICES=",           "ROCR_VISIBLE_DEVICES=0,1",
+                          "CUDA_DEVICE_ORDER=FASTEST_FIRST", nullptr};
+  const std::vector<Device> devices{named, numbered};
+  for (const Ids ids : {Ids::index, Ids::uuid}) {
+    const JobDevices job{.devices = devices, .ids = ids, .claim = 9};
+    EXPECT_EQ(job_environment(before, job),
+              (Words{"A=1", "CUDA_DEVICE_ORDER=FASTEST_FIRST", "ROCR_VISIBLE_DEVICES=GPU-2b,4",
+                     "GPU_GATE_INDICES=2,5", "GPU_GATE_UUIDS=GPU-2b,PCI-0000-c1-00-0",
+                     "GPU_GATE_CLAIM=9"}));
+    EXPECT_EQ(untrue_variables(before, job),
+              (Words{"HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"}));
+  }
+}
+
+TEST(JobEnvironment, OfNvidiasGpusLeavesWhatIsAmds) {
+  const Words found = after({"HIP_VISIBLE_DEVICES=1", "ROCR_VISIBLE_DEVICES=0"}, {kSecond});
+  EXPECT_EQ(found[0], "HIP_VISIBLE_DEVICES=1");
+  EXPECT_EQ(found[1], "ROCR_VISIBLE_DEVICES=0");
 }
 
 TEST(JobEnvironment, KeepsAnOrderThatTheUserHasPinned) {

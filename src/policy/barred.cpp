@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "gpu/visible_devices.h"
-
 namespace gpu_gate {
 namespace {
 
@@ -23,7 +21,7 @@ Status check_only(const Selection& selection, const Snapshot& snapshot) {
 
 std::vector<Barred> bar_devices(const Selection& selection, const Snapshot& snapshot) {
   std::vector<std::size_t> visible;
-  if (selection.visible_devices) visible = visible_devices(*selection.visible_devices, snapshot);
+  if (!selection.inherited.empty()) visible = visible_devices(selection.inherited, snapshot);
 
   std::vector<Barred> barred(snapshot.devices.size(), Barred::no);
   for (std::size_t i = 0; i < barred.size(); ++i) {
@@ -41,7 +39,7 @@ std::vector<Barred> bar_devices(const Selection& selection, const Snapshot& snap
                !contains(*selection.claim_devices, device.uuid)) {
       // (A lost device has no UUID to tell it by: it may be one of the job's own.)
       barred[i] = Barred::outside_claim;
-    } else if (selection.visible_devices && !contains(visible, i)) {
+    } else if (!selection.inherited.empty() && !contains(visible, i)) {
       barred[i] = Barred::not_visible;
     } else if (!device.accessible && !device.uuid.empty()) {
       // (Of one whose handle the driver refuses nothing is known: it may be opened to us yet.)

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "gpu/device.h"
 #include "gpu/gpu_list.h"
+#include "gpu/visible_devices.h"
 
 namespace gpu_gate {
 
@@ -15,7 +16,7 @@ enum class Barred {
   no,
   not_in_only,    // --only names others
   excluded,       // --exclude names it, or its card
-  not_visible,    // an inherited CUDA_VISIBLE_DEVICES hides it
+  not_visible,    // an inherited list of visible devices hides it
   no_access,      // this user may not open its device node
   outside_claim,  // the job that asks holds other devices
 };
@@ -24,7 +25,7 @@ enum class Barred {
 struct Selection {
   std::optional<std::vector<GpuRef>> only;
   std::vector<GpuRef> exclude;
-  std::optional<std::string> visible_devices;             // CUDA_VISIBLE_DEVICES, if set
+  std::vector<VisibleList> inherited;                     // of visible devices
   std::optional<std::vector<std::string>> claim_devices;  // UUIDs of the claim it is inside of
 };
 

@@ -21,6 +21,8 @@ Snapshot four_devices() {
 
 std::vector<GpuRef> list(const char* text) { return *parse_gpu_list(text); }
 
+std::vector<VisibleList> cuda(const char* value) { return {{"CUDA_VISIBLE_DEVICES", value}}; }
+
 using Bars = std::vector<Barred>;
 
 TEST(BarDevices, EverythingIsAllowedByDefault) {
@@ -31,7 +33,7 @@ TEST(BarDevices, EachBarIsToldByItsOwnReason) {
   Selection selection;
   selection.only = list("0-2");
   selection.exclude = list("1");
-  selection.visible_devices = "0,1";
+  selection.inherited = cuda("0,1");
   EXPECT_EQ(bar_devices(selection, four_devices()),
             (Bars{Barred::no, Barred::excluded, Barred::not_visible, Barred::not_in_only}));
 }
@@ -80,7 +82,7 @@ TEST(BarDevices, WithSeveralBarsTheFirstOfAFixedOrderIsTold) {
   selection.only = list("0");
   selection.exclude = list("0-3");
   selection.claim_devices = std::vector<std::string>{};
-  selection.visible_devices = "";
+  selection.inherited = cuda("");
   const auto bars = [&] { return bar_devices(selection, snapshot); };
   EXPECT_EQ(bars(), (Bars{Barred::excluded, Barred::not_in_only, Barred::not_in_only,
                           Barred::not_in_only}));
@@ -90,14 +92,14 @@ TEST(BarDevices, WithSeveralBarsTheFirstOfAFixedOrderIsTold) {
   EXPECT_EQ(bars(), Bars(4, Barred::outside_claim));
   selection.claim_devices.reset();
   EXPECT_EQ(bars(), Bars(4, Barred::not_visible));
-  selection.visible_devices.reset();
+  selection.inherited.clear();
   EXPECT_EQ(bars(), Bars(4, Barred::no_access));
 }
 
 TEST(BarDevices, AnEmptyListOfVisibleDevicesBarsAll) {
   for (const char* value : {"", "-1", "none", ","}) {
     Selection selection;
-    selection.visible_devices = value;
+    selection.inherited = cuda(value);
     EXPECT_EQ(bar_devices(selection, four_devices()), Bars(4, Barred::not_visible)) << value;
   }
 }
@@ -141,7 +143,7 @@ TEST(BarDevices, TheErrorOfOnlyNamesTheOption) {
 TEST(BarDevices, AnOnlyIsCheckedAlsoWhereEverythingElseIsBarred) {
   Selection selection;
   selection.only = list("4");
-  selection.visible_devices = "";
+  selection.inherited = cuda("");
   EXPECT_FALSE(check_only(selection, four_devices()));
 }
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "report/test_board.h"
 #include "report/test_lock_place.h"
 
 namespace gpu_gate {
