@@ -43,6 +43,7 @@ def claim(
     only: GpuList | None = None,
     exclude: GpuList | None = None,
     nice: bool = False,
+    vendor: str | None = None,
     poll: float | None = None,
     timeout: float | None = None,
     environ: bool = True,
@@ -62,7 +63,7 @@ def claim(
     Raises BadRequest, NeverSatisfiable, ProbeError, LockDirError, GpuTimeout; CudaInitialized where
     CUDA_VISIBLE_DEVICES would come too late.
     """
-    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, vendor, poll, timeout, quiet)
     return Claim(words, environ=environ, quiet=quiet)
 
 
@@ -75,12 +76,13 @@ def wait(
     only: GpuList | None = None,
     exclude: GpuList | None = None,
     nice: bool = False,
+    vendor: str | None = None,
     poll: float | None = None,
     timeout: float | None = None,
     quiet: bool = False,
 ) -> tuple[int | str, ...]:
     """Waits in the same line until the GPUs are free and returns their indices; holds nothing afterwards."""
-    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, vendor, poll, timeout, quiet)
     # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
     return _indices(_variables(ask(["hold", "--export", *words], Call.line, quiet=quiet))[0])
 
@@ -299,6 +301,7 @@ def _selection(
     only: GpuList | None,
     exclude: GpuList | None,
     nice: bool,
+    vendor: str | None,
     poll: float | None,
     timeout: float | None,
     quiet: bool,
@@ -311,6 +314,7 @@ def _selection(
         *option("only", only),
         *option("exclude", exclude),
         *(["--nice"] if nice else []),
+        *option("vendor", vendor),
         *option("poll", poll),
         *option("timeout", timeout),
         *(["--quiet"] if quiet else []),

@@ -10,6 +10,7 @@ namespace env {
 // The user's settings.
 constexpr const char* kLockDir = "GPU_GATE_LOCK_DIR";
 constexpr const char* kNvml = "GPU_GATE_NVML";
+constexpr const char* kVendor = "GPU_GATE_VENDOR";
 constexpr const char* kHistory = "GPU_GATE_HISTORY";
 constexpr const char* kNoColor = "NO_COLOR";  // no-color.org: counts if it is not empty
 constexpr const char* kTerm = "TERM";

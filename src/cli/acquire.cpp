@@ -14,6 +14,7 @@
 #include "cli/eval_line.h"
 #include "cli/notices.h"
 #include "cli/text.h"
+#include "cli/values.h"
 #include "gpu/sources.h"
 #include "gpu/vendor.h"
 #include "policy/barred.h"
@@ -190,14 +191,42 @@ LockDirPaths lock_dir_paths() {
   return paths;
 }
 
-std::unique_ptr<GpuSource> gpu_source_of_environment() {
+namespace {
+
+/// Whose GPUs are asked for: by the option, the environment, or the claim that this is a part of.
+Result<std::optional<WantedVendor>> wanted_vendor(const Options& options) {
+  using Wanted = std::optional<WantedVendor>;
+  if (options.vendor) {
+    return Wanted(
+        {.vendor = *options.vendor, .asked = std::string("--vendor ") + word_of(*options.vendor)});
+  }
+  if (const auto word = env_setting(environ, env::kVendor)) {
+    const std::string asked = std::string(env::kVendor) + " is " + quoted(*word);
+    const std::optional<Vendor> vendor = vendor_of_word(*word);
+    if (!vendor) return fail(ErrorKind::usage, asked + ": it must be nvidia or amd");
+    return Wanted({.vendor = *vendor, .asked = asked});
+  }
+  const bool in_job = env_setting(environ, env::kClaim).has_value();
+  const auto uuids = env_setting(environ, env::kUuids);
+  if (in_job && uuids && is_amd_uuid(uuids->substr(0, uuids->find(',')))) {
+    return Wanted({.vendor = Vendor::amd, .asked = "this job has AMD GPUs"});
+  }
+  return Wanted();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<GpuSource>> gpu_source_for(const Options& options) {
+  Result<std::optional<WantedVendor>> wanted = wanted_vendor(options);
+  if (!wanted) return fail(wanted.error());
   SourcePaths paths;
   if (const auto library = env_setting(environ, env::kNvml)) paths.nvml.driver_library = *library;
-  return gpu_source(std::move(paths));
+  return gpu_source(std::move(paths), std::move(*wanted));
 }
 
 Result<Granted> acquire(const Options& options, WaitOptions wait) {
-  const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
+  const Result<std::unique_ptr<GpuSource>> source = gpu_source_for(options);
+  if (!source) return fail(source.error());
   Notices notices(options.quiet, is_one_try(options), options.criteria);
   wait.poll = options.poll;
   wait.timeout = options.timeout;
@@ -206,7 +235,7 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
     wait.within_share_mib = mib;
   }
   Result<WaitEnd> end =
-      wait_for_gpus(lock_dir_paths(), *source, RequestMaker(options, notices), wait, notices);
+      wait_for_gpus(lock_dir_paths(), **source, RequestMaker(options, notices), wait, notices);
   notices.clear();
   if (!end) return fail(end.error());
   if (const auto* signalled = std::get_if<Signalled>(&*end)) {

@@ -30,6 +30,7 @@ inline JobDevices job_devices(const Options& options, const Granted& granted) {
 
 /// The surroundings as the user set them.
 LockDirPaths lock_dir_paths();
-std::unique_ptr<GpuSource> gpu_source_of_environment();
+/// Errors: usage.
+Result<std::unique_ptr<GpuSource>> gpu_source_for(const Options& options);
 
 }  // namespace gpu_gate

@@ -219,8 +219,12 @@ std::string waiting_lines(const Board& board, const BoardStyle& style) {
   for (const BoardWaiter& waiter : board.waiters) {
     const Owner& owner = waiter.record.owner;
     const bool inside = waiter.place.within != 0;
-    rows.push_back({inside ? "-" : std::to_string(++position), printable(waiter.user),
-                    wish(waiter.record.request.criteria) + (inside ? ", inside its own claim" : ""),
+    const bool shown = waiter.place.line() == line_for(0, board.vendor);
+    const std::string where = inside  ? ", inside its own claim"
+                              : shown ? ""
+                                      : fmt::format(", of {}", name_of(waiter.place.vendor));
+    rows.push_back({shown ? std::to_string(++position) : "-", printable(waiter.user),
+                    wish(waiter.record.request.criteria) + where,
                     human_duration(std::chrono::seconds(style.now - owner.since))});
     commands.push_back({.before = "",
                         .command = printable(owner.command),

@@ -180,7 +180,7 @@ TEST(LockDirPaths, AreTheUsersChoiceOnlyWhereOneIsMade) {
 
 TEST(GpuSourceOfEnvironment, ReadsTheLibraryThatTheUserNames) {
   const EnvironmentVariable variable(env::kNvml, "/dev/null/libelsewhere.so");
-  const Result<Snapshot> snapshot = gpu_source_of_environment()->read();
+  const Result<Snapshot> snapshot = (*gpu_source_for({}))->read();
   ASSERT_FALSE(snapshot);
   EXPECT_EQ(snapshot.error().kind, ErrorKind::gpu_state);
   EXPECT_TRUE(has(snapshot.error().text, "/dev/null/libelsewhere.so")) << snapshot.error().text;

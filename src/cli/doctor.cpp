@@ -19,10 +19,12 @@ namespace gpu_gate {
 Status doctor_command(const Options& options) {
   Result<LockPlace> lock = look_at_lock_dir(lock_dir_paths());
   if (!lock) return fail(lock.error());
-  const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
+  const Result<std::unique_ptr<GpuSource>> chosen = gpu_source_for(options);
+  if (!chosen) return fail(chosen.error());
+  GpuSource& source = **chosen;
   Examination examination{
-      .snapshot = source->read(), .lock = std::move(*lock), .host = look_at_host(environ)};
-  examination.persistence_off = source->needs_open();
+      .snapshot = source.read(), .lock = std::move(*lock), .host = look_at_host(environ)};
+  examination.persistence_off = source.needs_open();
   const std::vector<Finding> findings = diagnose(examination);
   std::optional<std::size_t> width;
   if (::isatty(STDOUT_FILENO) == 1) width = terminal_width(STDOUT_FILENO);

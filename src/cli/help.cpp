@@ -8,7 +8,7 @@ namespace gpu_gate {
 namespace {
 
 constexpr std::size_t kWidth = 96;
-constexpr std::size_t kTextColumn = 23;     // of an option
+constexpr std::size_t kTextColumn = 27;     // of an option
 constexpr std::size_t kPurposeColumn = 49;  // of a subcommand
 
 constexpr const char* kIntroduction =

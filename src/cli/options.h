@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "gpu/gpu_list.h"
+#include "gpu/vendor.h"
 #include "gpu/visible_devices.h"
 #include "policy/criteria.h"
 
@@ -23,6 +24,7 @@ struct Options {
   Criteria criteria;
   std::optional<std::vector<GpuRef>> only;
   std::vector<GpuRef> exclude;
+  std::optional<Vendor> vendor;
   std::chrono::nanoseconds poll = std::chrono::seconds(5);
   std::optional<std::chrono::nanoseconds> timeout;
   Ids ids = Ids::index;

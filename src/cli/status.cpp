@@ -32,11 +32,13 @@ BoardStyle style() {
 Status status_command(const Options& options) {
   const Result<LockDir> dir = LockDir::open_existing(lock_dir_paths());
   if (!dir) return fail(dir.error());
-  const std::unique_ptr<GpuSource> source = gpu_source_of_environment();
-  const Result<Snapshot> snapshot = source->read();
+  const Result<std::unique_ptr<GpuSource>> chosen = gpu_source_for(options);
+  if (!chosen) return fail(chosen.error());
+  GpuSource& source = **chosen;
+  const Result<Snapshot> snapshot = source.read();
   Result<Board> board = make_board(snapshot, *dir);
   if (!board) return fail(board.error());
-  board->driver_kept_open = !board->waiters.empty() && source->needs_open();
+  board->driver_kept_open = !board->waiters.empty() && source.needs_open();
   if (!options.json && dir->root() >= 0) say(lock_dir_notice(*dir));
   Status printed = print(options.json ? status_json(*board) : board_text(*board, style()));
   if (!printed) return printed;

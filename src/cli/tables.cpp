@@ -91,6 +91,7 @@ constexpr VerbSet kWaiters = verb_set({Verb::run, Verb::wait, Verb::hold});
 constexpr const char* kTime =
     "seconds, or a number and a unit (90, 0.5s, 500ms, 45m, 2h, 1h30m, 1d)";
 constexpr const char* kSize = "MiB, or a number and a unit (8000, 8000M, 8G, 7.5GiB)";
+constexpr const char* kVendors = "nvidia or amd";
 constexpr const char* kList =
     "indices (2), ranges (0-3), instances (0:1, 0:*), UUIDs (GPU-3f2a...) or PCI addresses "
     "(0000:17:00.0), separated by commas";
@@ -116,6 +117,11 @@ Result<std::vector<GpuRef>> gpu_list(const std::string& text) {
 Result<Ids> ids_value(const std::string& text) {
   if (text == "index") return Ids::index;
   if (text == "uuid") return Ids::uuid;
+  return fail(ErrorKind::usage, quoted(text) + " is not known");
+}
+
+Result<Vendor> vendor_value(const std::string& text) {
+  if (const std::optional<Vendor> vendor = vendor_of_word(text)) return *vendor;
   return fail(ErrorKind::usage, quoted(text) + " is not known");
 }
 
@@ -287,6 +293,16 @@ constexpr OptionRow kOptions[] = {
      .details = " that sets what run would set, or that fails where hold does",
      .manual = "The line names the claim too, so that gpu-gate in that shell hands out the shell's "
                "own GPUs. Where *hold* fails it is (exit 3), say."},
+    {.name = "--vendor",
+     .value = "nvidia|amd",
+     .wanted = kVendors,
+     .verbs = kWaiters | verb_set({Verb::status, Verb::doctor}),
+     .group = Group::other,
+     .completion = Completion::words,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.vendor, vendor_value(value)); },
+     .summary = "whose GPUs, where there are those of both",
+     .details = "; without it NVIDIA's if there are any"},
     {.name = "--quiet",
      .letter = 'q',
      .verbs = kWaiters,

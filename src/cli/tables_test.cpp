@@ -14,6 +14,7 @@ bool is_empty(const char* text) { return *text == '\0'; }
 std::string good_value(const OptionRow& option) {
   const std::string name = option.name;
   if (name == "--ids") return "uuid";
+  if (name == "--vendor") return "amd";
   return is_empty(option.value) ? "" : "1";
 }
 
@@ -127,6 +128,7 @@ TEST(OptionTable, ReadsAGoodValueIntoAPlaceOfItsOwn) {
                              options.criteria.nice,
                              options.only.has_value(),
                              !options.exclude.empty(),
+                             options.vendor.has_value(),
                              options.poll != Options().poll,
                              options.timeout.has_value(),
                              options.ids != Ids::index,
@@ -152,13 +154,14 @@ TEST(OptionTable, ChangesNothingByAValueThatItRefuses) {
   for (const OptionRow& option : option_rows()) {
     if (is_empty(option.value)) continue;
     Options options;
-    ASSERT_TRUE(option.read(options, std::string(option.name) == "--ids" ? "uuid" : "7"));
+    ASSERT_TRUE(option.read(options, good_value(option)));
     const Options before = options;
     EXPECT_FALSE(option.read(options, "no such value")) << option.name;
     EXPECT_EQ(options.criteria.count, before.criteria.count);
     EXPECT_EQ(options.poll, before.poll);
     EXPECT_EQ(options.timeout, before.timeout);
     EXPECT_EQ(options.ids, before.ids);
+    EXPECT_EQ(options.vendor, before.vendor);
     EXPECT_EQ(options.only.has_value(), before.only.has_value());
     EXPECT_EQ(options.exclude.size(), before.exclude.size());
   }

@@ -40,7 +40,7 @@ Result<bool> Follower::checked_line(const Post& post) {
 Result<bool> Follower::is_next(const Post& post, Ticket counted) {
   next_ = true;
   // Whose the places are takes long to learn in a long line.
-  if (Status known = post.roster.read(post.line, post.place.within, counted); !known) {
+  if (Status known = post.roster.read(post.line, post.place.line(), counted); !known) {
     return fail(known.error());
   }
   return watch_claims(post);

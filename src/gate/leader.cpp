@@ -76,7 +76,7 @@ std::set<std::string> Leader::decide_for_others(const Look& look, const Post& po
   forget_those_gone(post.roster);
   const Ticket last = watch_last(post);
   Ticket hindmost = 0;
-  Turns turns(post.line, post.roster, post.place.within, look.turns, oneself, records_);
+  Turns turns(post.line, post.roster, post.place.line(), look.turns, oneself, records_);
   std::map<Ticket, std::vector<std::size_t>> offers;
   while (rule.leaves_any()) {
     const Result<std::optional<Turn>> turn = turns.next();
@@ -121,7 +121,7 @@ void Leader::tell_next(const Look& look, const Post& post, const Oneself& onesel
   const bool plain = std::all_of(places.begin(), places.end(),
                                  [&](const Queued& queued) { return queued.uid == oneself.uid; });
   if (plain && !oneself.criteria.nice) return;  // then the leader is
-  Turns turns(post.line, post.roster, post.place.within, look.turns, &oneself, records_);
+  Turns turns(post.line, post.roster, post.place.line(), look.turns, &oneself, records_);
   while (const Result<std::optional<Turn>> turn = turns.next()) {
     if (!*turn || (*turn)->oneself) return;
     const Result<bool> passed_over = post.line.is_passed_over((*turn)->place);
@@ -137,7 +137,7 @@ Ticket Leader::watch_last(const Post& post) {
   const std::vector<Queued>& places = post.roster.places();
   for (auto last = places.rbegin(); last != places.rend(); ++last) {
     if (last->ticket <= post.place.ticket) break;
-    Result<UniqueFd> end = post.line.watch({.ticket = last->ticket, .within = post.place.within});
+    Result<UniqueFd> end = post.line.watch(place_in(post.place.line(), last->ticket));
     if (!end || !*end) continue;
     last_end_ = std::move(*end);
     return last->ticket;

@@ -17,7 +17,7 @@ using std::chrono::nanoseconds;
 class LeaderTest : public testing::Test {
  protected:
   bool looked(const Look& look) {
-    EXPECT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+    EXPECT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
     looked_ = Clock::now();
     calls_.forget();
     return leader_.looked(look, post(), calls_).value();

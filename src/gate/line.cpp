@@ -42,10 +42,10 @@ Result<std::vector<Place>> Line::all_places() const {
   return std::move(found->places);
 }
 
-Result<std::vector<Place>> Line::places(Ticket within) const {
+Result<std::vector<Place>> Line::places(const LineId& line) const {
   Result<std::vector<Place>> places = all_places();
   if (places) {
-    std::erase_if(*places, [&](const Place& place) { return place.within != within; });
+    std::erase_if(*places, [&](const Place& place) { return place.line() != line; });
   }
   return places;
 }
@@ -77,7 +77,10 @@ std::optional<WaiterRecord> Line::record(const Place& place, uid_t holder) const
   const auto file = read_record_file(dir_.queue(), record_name(place), holder);
   if (!file) return std::nullopt;
   std::optional<WaiterRecord> record = parse_waiter(file->text, file->uid);
-  if (record) record->request.within = place.within;
+  if (record) {
+    record->request.within = place.within;
+    record->request.vendor = place.vendor;
+  }
   return record;
 }
 
@@ -96,9 +99,9 @@ Result<Ahead> Line::ahead_of(const Place& place) const {
   std::vector<Place> line;
   std::vector<Place> dead;
   for (const Place& other : found->places) {
-    if (other.within == place.within) {
+    if (other.line() == place.line()) {
       line.push_back(other);
-    } else if (place.ticket == 0) {
+    } else if (place.ticket == 0 && other.within != 0) {
       // Nobody may ever come again to a line inside a claim, so it is looked at by any newcomer.
       const Result<std::optional<uid_t>> inside = holder(other);
       if (!inside) return fail(inside.error());
@@ -173,8 +176,9 @@ Result<OwnPlace> Line::join(MutexGuard& guard, Ticket last_ticket,
                             const WaiterRecord& record) const {
   Counters counters = guard.counters();
   counters.last_ticket = std::max(counters.last_ticket, last_ticket);
+  const LineId line = line_for(record.request.within, record.request.vendor);
   for (int tries = 0;; ++tries) {
-    const Place place{.ticket = ++counters.last_ticket, .within = record.request.within};
+    const Place place = place_in(line, ++counters.last_ticket);
     // Counted before it can be seen: no second waiter ever stands with this ticket.
     if (Status counted = guard.write(counters); !counted) return fail(counted.error());
     Result<OwnPlace> made = make_place(place, record);
@@ -215,7 +219,7 @@ void Line::leave(const Place& place) const {
 // (Those that have been silent for longer tell nothing, nor do those that were rung with it.)
 void Line::roll_call(const Place& silent, const Place& own) const {
   const Result<std::optional<BellState>> rung = bell_state(silent);
-  const Result<std::vector<Place>> line = places(silent.within);
+  const Result<std::vector<Place>> line = places(silent.line());
   if (!rung || !*rung || !(*rung)->pending || (*rung)->in_driver || !line) return;
   const std::chrono::nanoseconds since = (*rung)->age;
   bool calling = false;

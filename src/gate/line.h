@@ -33,16 +33,16 @@ struct Ahead {
   std::vector<Place> line;           // all of it, in order, dead ones among them
 };
 
-/// The lines in a lock directory: one for the machine and one inside each claim whose job asks for
-/// devices again. Nothing read from it is trusted: names and records that do not parse are skipped,
-/// and a place belongs to the owner of its FIFO. Functions that take a MutexGuard change the
-/// directory, the others may be called at any time. No function blocks. Errors: lock_file, system.
+/// The lines in a lock directory (LineId). Nothing read from it is trusted: names and records that
+/// do not parse are skipped, and a place belongs to the owner of its FIFO. Functions that take a
+/// MutexGuard change the directory, the others may be called at any time. No function blocks.
+/// Errors: lock_file, system.
 class Line {
  public:
   explicit Line(const LockDir& dir) : dir_(dir) {}
 
   /// The places of one line in order, dead ones among them.
-  Result<std::vector<Place>> places(Ticket within) const;
+  Result<std::vector<Place>> places(const LineId& line) const;
   /// The same for all lines.
   Result<std::vector<Place>> all_places() const;
 

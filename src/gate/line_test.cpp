@@ -41,20 +41,38 @@ TEST_F(LineTest, PlacesStandInTheOrderInWhichTheyWereTaken) {
   const OwnPlace first = box_.join();
   const Place dead = box_.dead_place();
   const OwnPlace third = box_.join();
-  EXPECT_EQ(line_.places(0).value(), (Places{first.place, dead, third.place}));
+  EXPECT_EQ(line_.places({}).value(), (Places{first.place, dead, third.place}));
 }
 
 TEST_F(LineTest, TheOrderIsThatOfNumbersAndNotOfLetters) {
   for (const char* name : {"100", "9", "20"}) write_text(box_.queue_path(name), "");
-  EXPECT_EQ(line_.places(0).value(), (Places{{9, 0}, {20, 0}, {100, 0}}));
+  EXPECT_EQ(line_.places({}).value(), (Places{{9, 0}, {20, 0}, {100, 0}}));
+}
+
+TEST_F(LineTest, EveryVendorHasALineOfItsOwnAndTheTicketsAreCommon) {
+  Request amd = wish(1);
+  amd.vendor = Vendor::amd;
+  const OwnPlace first = box_.join();
+  const OwnPlace of_amd = box_.join(amd);
+  const OwnPlace last = box_.join();
+  const OwnPlace last_of_amd = box_.join(amd);
+  EXPECT_EQ(line_.places({}).value(), (Places{first.place, last.place}));
+  EXPECT_EQ(line_.places({.vendor = Vendor::amd}).value(),
+            (Places{of_amd.place, last_of_amd.place}));
+  EXPECT_LT(first.place.ticket, of_amd.place.ticket);
+  EXPECT_LT(of_amd.place.ticket, last.place.ticket);
+  EXPECT_FALSE(ahead_of(of_amd.place).leader);
+  EXPECT_EQ(ahead_of(last_of_amd.place).leader, of_amd.place);
+  EXPECT_EQ(ahead_of(last.place).predecessor, first.place);
+  EXPECT_EQ(line_.record(of_amd.place, ::geteuid())->request.vendor, Vendor::amd);
 }
 
 TEST_F(LineTest, EveryClaimHasALineOfItsOwn) {
   const OwnPlace outside = box_.join();
   const OwnPlace within_seven = box_.join(inside(7));
   const OwnPlace within_eight = box_.join(inside(8));
-  EXPECT_EQ(line_.places(0).value(), Places{outside.place});
-  EXPECT_EQ(line_.places(7).value(), Places{within_seven.place});
+  EXPECT_EQ(line_.places({}).value(), Places{outside.place});
+  EXPECT_EQ(line_.places({.within = 7}).value(), Places{within_seven.place});
   EXPECT_EQ(line_.all_places().value().size(), 3U);
   EXPECT_FALSE(ahead_of(within_eight.place).predecessor);
 }

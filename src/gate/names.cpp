@@ -43,7 +43,11 @@ Ticket first_ticket() { return highest_plausible_ticket() / 1000; }
 
 std::string place_name(const Place& place) {
   std::string name = std::to_string(place.ticket);
-  if (place.within != 0) name += "@" + std::to_string(place.within);
+  if (place.within != 0) {
+    name += "@" + std::to_string(place.within);
+  } else if (place.vendor != Vendor::nvidia) {
+    name.append("@").append(word_of(place.vendor));
+  }
   return name;
 }
 
@@ -64,7 +68,11 @@ std::optional<Place> parse_place_name(std::string_view name, Ticket highest) {
   if (!parts) return std::nullopt;
   if (parts->rest.empty()) return Place{.ticket = parts->ticket};
   if (parts->rest[0] != '@') return std::nullopt;
-  const auto within = whole_ticket(parts->rest.substr(1), highest);
+  const std::string_view line = parts->rest.substr(1);
+  if (line == word_of(Vendor::amd)) {
+    return Place{.ticket = parts->ticket, .vendor = Vendor::amd};
+  }
+  const auto within = whole_ticket(line, highest);
   return within ? std::optional(Place{.ticket = parts->ticket, .within = *within}) : std::nullopt;
 }
 

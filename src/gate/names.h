@@ -1,23 +1,45 @@
 #pragma once
 
+#include <compare>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "gpu/vendor.h"
 #include "policy/claim.h"
 
 // The names of files in the lock directory (docs/protocol.md, "The directory"), made and read.
 // Pure.
 namespace gpu_gate {
 
-/// A place in a line, as its file names tell it. There is one line for the machine (within 0) and
-/// one inside each claim whose job asks for devices again.
+/// A line of waiters. Who asks inside a claim stands in the line of that; all others in one for
+/// each vendor, since they never want the same devices.
+struct LineId {
+  Ticket within = 0;               // the claim; 0: inside none
+  Vendor vendor = Vendor::nvidia;  // of a line inside a claim always this one
+
+  friend auto operator<=>(const LineId&, const LineId&) = default;
+};
+
+/// A place in a line, as its file names tell it.
 struct Place {
   Ticket ticket = 0;
   Ticket within = 0;
+  Vendor vendor = Vendor::nvidia;
 
+  LineId line() const { return {.within = within, .vendor = vendor}; }
   friend bool operator==(const Place&, const Place&) = default;
 };
+
+/// The line for those who want devices of this vendor, inside this claim.
+constexpr LineId line_for(Ticket within, Vendor vendor) {
+  return {.within = within, .vendor = within != 0 ? Vendor::nvidia : vendor};
+}
+
+/// A place in this line.
+constexpr Place place_in(const LineId& line, Ticket ticket) {
+  return {.ticket = ticket, .within = line.within, .vendor = line.vendor};
+}
 
 /// A claim on one device, as the name of its FIFO tells it.
 struct ClaimName {
@@ -36,7 +58,7 @@ Ticket highest_plausible_ticket();
 Ticket first_ticket();
 
 // Held FIFOs and what stands beside them.
-std::string place_name(const Place& place);       // "17", or "17@12" inside claim 12
+std::string place_name(const Place& place);       // "17", "17@amd", or "17@12" inside claim 12
 std::string bell_name(const Place& place);        // "17.bell"
 std::string record_name(const Place& place);      // "17.json"
 std::string new_record_name(const Place& place);  // "17.new", about to replace the record

@@ -65,6 +65,25 @@ TEST(ClaimRecordName, IsTheTicket) {
   }
 }
 
+TEST(PlaceName, SaysWhoseDevicesAreWantedUnlessTheyAreNvidias) {
+  const Place place{.ticket = 17, .vendor = Vendor::amd};
+  EXPECT_EQ(place_name(place), "17@amd");
+  EXPECT_EQ(bell_name(place), "17@amd.bell");
+  EXPECT_EQ(parse_place_name("17@amd", kHighest), place);
+  EXPECT_EQ(parse_place_name("17", kHighest)->vendor, Vendor::nvidia);
+  for (const char* name : {"17@AMD", "17@nvidia", "17@amd2", "17@", "17@amd.bell"}) {
+    EXPECT_FALSE(parse_place_name(name, kHighest)) << name;
+  }
+  EXPECT_EQ(ticket_in_queue("17@amd.json", kHighest), 17U);
+}
+
+TEST(PlaceName, InsideAClaimSaysNothingOfAVendor) {
+  const LineId line = line_for(12, Vendor::amd);
+  EXPECT_EQ(line, line_for(12, Vendor::nvidia));
+  EXPECT_EQ(place_name(place_in(line, 17)), "17@12");
+  EXPECT_EQ(place_in(line, 17).line(), line);
+}
+
 TEST(TicketInAName, IsThatOfAnyFileInTheQueue) {
   for (const char* name : {"17", "17@12", "17.bell", "17@12.json", "17.new"}) {
     EXPECT_EQ(ticket_in_queue(name, kHighest), 17U) << name;

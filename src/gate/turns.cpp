@@ -23,8 +23,8 @@ std::vector<Queued> with(const Roster& roster, const Oneself* oneself) {
 
 }  // namespace
 
-Status Roster::read(const Line& line, Ticket within, Ticket counted) {
-  const Result<std::vector<Place>> places = line.places(within);
+Status Roster::read(const Line& line, const LineId& id, Ticket counted) {
+  const Result<std::vector<Place>> places = line.places(id);
   if (!places) return fail(places.error());
   take_over(line, *places);
   // A ticket is counted before its place can be seen, and no two at a time (Line::join).
@@ -33,17 +33,17 @@ Status Roster::read(const Line& line, Ticket within, Ticket counted) {
   return {};
 }
 
-Status Roster::catch_up(const MutexGuard& guard, const Line& line, Ticket within,
+Status Roster::catch_up(const MutexGuard& guard, const Line& line, const LineId& id,
                         const std::optional<std::vector<Place>>& places) {
   const Ticket counted = guard.counters().last_ticket;
   if (places) {
     take_over(line, *places);
   } else if (known_ == 0 || counted < known_ || counted - known_ > kMostProbed) {
-    const Result<std::vector<Place>> all = line.places(within);
+    const Result<std::vector<Place>> all = line.places(id);
     if (!all) return fail(all.error());
     take_over(line, *all);
   } else {
-    probe(line, within, counted);
+    probe(line, id, counted);
   }
   known_ = counted;
   read_last_turns(line);
@@ -66,11 +66,11 @@ void Roster::take_over(const Line& line, const std::vector<Place>& places) {
   places_ = std::move(now);
 }
 
-void Roster::probe(const Line& line, Ticket within, Ticket counted) {
+void Roster::probe(const Line& line, const LineId& id, Ticket counted) {
   for (Ticket ticket = known_ + 1; ticket <= counted; ++ticket) {
     const auto at = from(ticket);
     if (at != places_.end() && at->ticket == ticket) continue;
-    if (const auto owner = line.owner({.ticket = ticket, .within = within})) {
+    if (const auto owner = line.owner(place_in(id, ticket))) {
       places_.insert(at, {.ticket = ticket, .uid = *owner});
     }
   }
@@ -97,18 +97,18 @@ bool Roster::contains(Ticket ticket) const {
   return at != places_.end() && at->ticket == ticket;
 }
 
-Turns::Turns(const Line& line, Roster& roster, Ticket within, const TurnRule& rule,
+Turns::Turns(const Line& line, Roster& roster, const LineId& id, const TurnRule& rule,
              const Oneself* oneself, WaiterRecords& records)
     : line_(line),
       roster_(roster),
-      within_(within),
+      id_(id),
       oneself_(oneself),
       records_(records),
       order_(rule, roster.last_turns(), with(roster, oneself)) {}
 
 Result<std::optional<Turn>> Turns::next() {
   while (const std::optional<Queued> queued = order_.next()) {
-    const Place place{.ticket = queued->ticket, .within = within_};
+    const Place place = place_in(id_, queued->ticket);
     if (oneself_ != nullptr && queued->ticket == oneself_->ticket) {
       if (!order_.put(oneself_->criteria)) continue;
       return Turn{.place = place, .uid = queued->uid, .oneself = true};
@@ -122,7 +122,7 @@ Result<std::optional<Turn>> Turns::next() {
 }
 
 Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Roster& roster,
-                             Ticket within, const TurnRule& rule) {
+                             const LineId& id, const TurnRule& rule) {
   constexpr std::size_t kAsked = 64;
   TurnOrder turns(rule, roster.last_turns(), roster.places());
   Standing standing;
@@ -134,7 +134,7 @@ Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Ros
     }
     std::optional<WaiterRecord> record = WaiterRecord{};
     if (standing.position <= kAsked) {
-      const Place place{.ticket = queued->ticket, .within = within};
+      const Place place = place_in(id, queued->ticket);
       const Result<std::optional<uid_t>> holder = line.holder(place);
       if (!holder) return fail(holder.error());
       if (*holder != queued->uid) continue;
@@ -156,7 +156,7 @@ Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Ros
 
 /// Null where the waiter has left, or has no record.
 Result<const WaiterRecord*> Turns::read(const Queued& queued) {
-  const Place place{.ticket = queued.ticket, .within = within_};
+  const Place place = place_in(id_, queued.ticket);
   const Result<std::optional<uid_t>> holder = line_.holder(place);
   if (!holder) return fail(holder.error());
   if (*holder != queued.uid) {

@@ -17,12 +17,12 @@ class Roster {
  public:
   /// Reads all anew. `counted`: the tickets that were counted before (ClaimMark), 0 if unknown.
   /// Errors: lock_file, system.
-  Status read(const Line& line, Ticket within, Ticket counted);
+  Status read(const Line& line, const LineId& id, Ticket counted);
 
   /// Learns of all that have come. Under the mutex nobody comes meanwhile, and all that have come
   /// are counted (Counters). `places`: the line, where it was read in the same critical section.
   /// Errors: lock_file, system.
-  Status catch_up(const MutexGuard& guard, const Line& line, Ticket within,
+  Status catch_up(const MutexGuard& guard, const Line& line, const LineId& id,
                   const std::optional<std::vector<Place>>& places = {});
 
   /// It has left.
@@ -36,7 +36,7 @@ class Roster {
 
  private:
   void take_over(const Line& line, const std::vector<Place>& places);
-  void probe(const Line& line, Ticket within, Ticket counted);
+  void probe(const Line& line, const LineId& id, Ticket counted);
   void read_last_turns(const Line& line);
   std::vector<Queued>::const_iterator from(Ticket ticket) const;
 
@@ -81,7 +81,7 @@ class Turns {
  public:
   /// `records`: what has been read already, and where what is read now is kept. All but the policy
   /// has to outlive this. `oneself` may be left out.
-  Turns(const Line& line, Roster& roster, Ticket within, const TurnRule& rule,
+  Turns(const Line& line, Roster& roster, const LineId& id, const TurnRule& rule,
         const Oneself* oneself, WaiterRecords& records);
 
   /// The next one that lives and has a record; nothing at the end. Errors: lock_file, system.
@@ -92,7 +92,7 @@ class Turns {
 
   const Line& line_;
   Roster& roster_;
-  Ticket within_;
+  LineId id_;
   const Oneself* oneself_;
   WaiterRecords& records_;
   TurnOrder order_;
@@ -101,6 +101,6 @@ class Turns {
 /// Where `oneself` stands, who is in line. Only those near the front are asked whether they live
 /// and what they want; the position of one far back is about right. Errors: lock_file, system.
 Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Roster& roster,
-                             Ticket within, const TurnRule& rule);
+                             const LineId& id, const TurnRule& rule);
 
 }  // namespace gpu_gate

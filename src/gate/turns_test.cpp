@@ -25,8 +25,8 @@ class TurnsTest : public testing::Test {
     places_.remove_if([&](const OwnPlace& own) { return own.place.ticket == ticket; });
   }
   Tickets order(const Holdings& held = {}, const Oneself* oneself = nullptr) {
-    EXPECT_TRUE(roster_.read(box_.line, 0, 0));
-    Turns turns(box_.line, roster_, 0, {.order = LineOrder::turns, .held = held}, oneself,
+    EXPECT_TRUE(roster_.read(box_.line, {}, 0));
+    Turns turns(box_.line, roster_, {}, {.order = LineOrder::turns, .held = held}, oneself,
                 records_);
     Tickets tickets;
     while (const std::optional<Turn> turn = turns.next().value()) {
@@ -41,8 +41,8 @@ class TurnsTest : public testing::Test {
     return tickets;
   }
   Standing standing(Ticket ticket, uid_t user, const Holdings& held = {}) {
-    EXPECT_TRUE(roster_.read(box_.line, 0, 0));
-    return standing_of({.ticket = ticket, .uid = user, .criteria = {}}, box_.line, roster_, 0,
+    EXPECT_TRUE(roster_.read(box_.line, {}, 0));
+    return standing_of({.ticket = ticket, .uid = user, .criteria = {}}, box_.line, roster_, {},
                        {.order = LineOrder::turns, .held = held})
         .value();
   }
@@ -54,22 +54,22 @@ class TurnsTest : public testing::Test {
 
 TEST_F(TurnsTest, WhoCameBeforeAReadingIsKnownOnce) {
   join(kBob);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   join(kAlice);
-  ASSERT_TRUE(roster_.read(box_.line, 0, 0));
+  ASSERT_TRUE(roster_.read(box_.line, {}, 0));
   join(kBob);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   EXPECT_EQ(known().size(), 3U);
 }
 
 TEST_F(TurnsTest, CatchesUpWithThoseThatHaveComeSince) {
   const Ticket first = join(kBob);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   const Ticket second = join(kAlice);
   box_.claim({"GPU-1"});  // takes a ticket as well
   const Ticket third = join(kBob);
   EXPECT_FALSE(roster_.contains(second));
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   EXPECT_EQ(known(), (Tickets{first, second, third}));
 }
 
@@ -78,12 +78,12 @@ TEST_F(TurnsTest, CatchesUpWithThoseThatCameWhileItWasRead) {
   const Ticket coming = join(kBob);
   const std::string name = box_.queue_path(place_name({.ticket = coming, .within = 0}));
   ASSERT_EQ(::rename(name.c_str(), (name + ".hidden").c_str()), 0);  // counted, and not yet there
-  ASSERT_TRUE(roster_.read(box_.line, 0, coming));
+  ASSERT_TRUE(roster_.read(box_.line, {}, coming));
   EXPECT_TRUE(roster_.is_complete());
   EXPECT_EQ(known(), Tickets{first});
   ASSERT_EQ(::rename((name + ".hidden").c_str(), name.c_str()), 0);
   const Ticket last = join(kAlice);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   EXPECT_EQ(known(), (Tickets{first, coming, last}));
 }
 
@@ -91,14 +91,14 @@ TEST_F(TurnsTest, NobodyIsKnownTwice) {
   const Ticket first = join(kBob);
   const Ticket counted = join(kBob);
   const Ticket last = join(kAlice);
-  ASSERT_TRUE(roster_.read(box_.line, 0, counted));
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.read(box_.line, {}, counted));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   EXPECT_EQ(known(), (Tickets{first, counted, last}));
 }
 
 TEST_F(TurnsTest, CatchesUpAlsoWhereMuchHasHappened) {
   join(kBob);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   {
     MutexGuard guard = box_.lock();
     Counters counters = guard.counters();
@@ -106,21 +106,21 @@ TEST_F(TurnsTest, CatchesUpAlsoWhereMuchHasHappened) {
     ASSERT_TRUE(guard.write(counters));
   }
   const Ticket last = join(kAlice);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   EXPECT_TRUE(roster_.contains(last));
 }
 
 TEST_F(TurnsTest, CatchesUpAlsoWhereSomebodyHasSetTheCountersBack) {
   const Ticket first = join(kBob);
   const Ticket second = join(kBob);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   leave(first);
   {
     MutexGuard guard = box_.lock();
     ASSERT_TRUE(guard.write({.last_ticket = first, .grants = 0}));
   }
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+    ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
     EXPECT_TRUE(roster_.contains(second));
   }
 }
@@ -130,18 +130,18 @@ TEST_F(TurnsTest, OneThatHasLeftIsDroppedWhenItIsMet) {
   const Ticket second = join(kBob);
   EXPECT_EQ(order(), (Tickets{first, second}));
   leave(first);
-  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, 0));
+  ASSERT_TRUE(roster_.catch_up(box_.lock(), box_.line, {}));
   EXPECT_TRUE(roster_.contains(first));
-  Turns turns(box_.line, roster_, 0, {}, nullptr, records_);
+  Turns turns(box_.line, roster_, {}, {}, nullptr, records_);
   EXPECT_EQ(turns.next().value()->place.ticket, second);
   EXPECT_FALSE(roster_.contains(first));
 }
 
 TEST_F(TurnsTest, OneselfIsThereAlsoBeforeTheRosterKnows) {
-  ASSERT_TRUE(roster_.read(box_.line, 0, 0));
+  ASSERT_TRUE(roster_.read(box_.line, {}, 0));
   const Ticket own = join(kBob);
   const Oneself me{.ticket = own, .uid = kBob, .criteria = {}};
-  Turns turns(box_.line, roster_, 0, {}, &me, records_);
+  Turns turns(box_.line, roster_, {}, {}, &me, records_);
   EXPECT_TRUE(turns.next().value()->oneself);
 }
 

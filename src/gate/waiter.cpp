@@ -146,6 +146,7 @@ class Waiter {
                                              .claim = within_ != 0 ? &outer : nullptr});
     if (!request) return fail(request.error());
     request->within = within_;
+    request->vendor = vendor_ = snapshot->vendor;
     criteria_ = request->criteria;
     reading.jobs = jobs_on_shared(*snapshot, claims_, scan->live);
     reading.claims_before = std::move(scan->live);
@@ -337,12 +338,13 @@ class Waiter {
   /// To read all names takes long in a long line: one that knows who stands in it need not.
   Result<Ahead> who_is_ahead(const MutexGuard* guard) {
     if (guard == nullptr || !place_ || !roster_.is_complete()) {
-      return line_.ahead_of(place_ ? place_->place : Place{.within = within_});
+      return line_.ahead_of(place_ ? place_->place : place_in(line_id(), 0));
     }
-    if (Status known = roster_.catch_up(*guard, line_, within_); !known) return fail(known.error());
+    if (Status known = roster_.catch_up(*guard, line_, line_id()); !known)
+      return fail(known.error());
     std::vector<Place> line;
     for (const Queued& queued : roster_.places()) {
-      line.push_back({.ticket = queued.ticket, .within = within_});
+      line.push_back(place_in(line_id(), queued.ticket));
     }
     return line_.ahead_of(place_->place, std::move(line));
   }
@@ -355,7 +357,7 @@ class Waiter {
     const Waiting waiting{.ticket = me.ticket, .uid = me.uid, .request = &look.request};
     Decision alone = look.rule({}).next(waiting);
     if (leader() != nullptr || !alone.granted.empty()) {
-      Status known = roster_.catch_up(guard, line_, within_, places);
+      Status known = roster_.catch_up(guard, line_, line_id(), places);
       if (!known) return fail(known.error());
     }
     if (alone.granted.empty()) {
@@ -383,7 +385,7 @@ class Waiter {
   /// is.
   Status serve_ahead(const Look& look, const Oneself& me, LineRule& rule) {
     WaiterRecords records;
-    Turns turns(line_, roster_, within_, look.turns, &me, records);
+    Turns turns(line_, roster_, line_id(), look.turns, &me, records);
     while (rule.leaves_any_for(look.request)) {
       const Result<std::optional<Turn>> turn = turns.next();
       if (!turn) return fail(turn.error());
@@ -530,8 +532,8 @@ class Waiter {
     position_due_.reset();
     if (!observer_.wants_position() || !place_) return;
     const Result<ClaimScan> scan = claims_.scan();
-    if (!scan || !seen_.read(line_, within_, 0)) return;
-    const Result<Standing> standing = standing_of(oneself(), line_, seen_, within_,
+    if (!scan || !seen_.read(line_, line_id(), 0)) return;
+    const Result<Standing> standing = standing_of(oneself(), line_, seen_, line_id(),
                                                   turn_rule(scan->live, read_line_policy(dir_)));
     if (!standing) return;
     observer_.positioned(*standing);
@@ -653,6 +655,7 @@ class Waiter {
 
   // --- where it stands --------------------------------------------------------------------------
 
+  LineId line_id() const { return line_for(within_, vendor_); }
   Leader* leader() { return std::get_if<Leader>(&role_); }
   Follower* follower() { return std::get_if<Follower>(&role_); }
   Post post() {
@@ -689,7 +692,8 @@ class Waiter {
   Mutex mutex_{dir_};
 
   Ticket within_;
-  bool knows_outer_;  // else it has still to look for the claim that it asks in
+  Vendor vendor_ = Vendor::nvidia;  // of the devices; the source keeps to one
+  bool knows_outer_;                // else it has still to look for the claim that it asks in
   const Clock::time_point began_;
   const std::optional<Clock::time_point> deadline_;
   Clock::time_point last_look_;

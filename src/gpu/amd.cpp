@@ -248,6 +248,13 @@ class AmdSource final : public GpuSource {
 
 }  // namespace
 
+bool is_amd_uuid(std::string_view uuid) {
+  constexpr std::size_t kSize = std::string_view("GPU-0123456789abcdef").size();
+  return uuid.starts_with("PCI-") ||
+         (uuid.size() == kSize && uuid.starts_with("GPU-") &&
+          uuid.find_first_not_of("0123456789abcdef", 4) == std::string_view::npos);
+}
+
 std::unique_ptr<GpuSource> amd_source(AmdPaths paths) {
   return std::make_unique<AmdSource>(std::move(paths));
 }

@@ -249,6 +249,16 @@ TEST_F(Amd, LinksAreThoseOfXgmiAndTheWayOverPci) {
   EXPECT_EQ(links.score(2, 3), 20);
 }
 
+TEST(IsAmdUuid, KnowsTheNamesOfThisSourceFromNvidias) {
+  for (const char* uuid : {"GPU-0123456789abcdef", "PCI-0000-c1-00-0", "PCI-0000-c1-00-0-3"}) {
+    EXPECT_TRUE(is_amd_uuid(uuid)) << uuid;
+  }
+  for (const char* uuid : {"", "GPU-0e5d17c3-6a48-4f90-b2e7-91d3c8f04a56", "GPU-0123456789abcde",
+                           "MIG-0123456789abcdef", "GPU-0123456789abcdeg"}) {
+    EXPECT_FALSE(is_amd_uuid(uuid)) << uuid;
+  }
+}
+
 TEST_F(Amd, RubbishInSysfsHarmsNothing) {
   tree_.add({.unique_id = "x", .total = "-7", .used = ""});
   tree_.write_node(7, "gpu_id", "\n");

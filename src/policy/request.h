@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "gpu/vendor.h"
 #include "policy/claim.h"
 #include "policy/criteria.h"
 
@@ -21,7 +22,8 @@ struct Request {
   // UUIDs of all that it may have, where a device that it may not have has none at the moment: when
   // that one returns it is not to be taken for one more.
   std::optional<std::vector<std::string>> allowed = std::nullopt;
-  Ticket within = 0;  // the claim inside which it asks; 0: not inside one
+  Ticket within = 0;               // the claim inside which it asks; 0: not inside one
+  Vendor vendor = Vendor::nvidia;  // whose devices it wants
   std::optional<std::int64_t> outer_share_mib =
       std::nullopt;  // where that is a share, all there is to have
 };

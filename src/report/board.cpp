@@ -79,12 +79,12 @@ BoardRow make_row(const Device& device, std::vector<BoardClaim> claims) {
 }
 
 /// The waiters of one line in the order of turns, and which of them keep devices from the others.
-Status add_waiters(const Line& line, Ticket within, const TurnRule& turn_rule, LineRule* rule,
+Status add_waiters(const Line& line, const LineId& id, const TurnRule& turn_rule, LineRule* rule,
                    std::vector<BoardWaiter>& waiters) {
   Roster roster;
-  if (Status read = roster.read(line, within, 0); !read) return read;
+  if (Status read = roster.read(line, id, 0); !read) return read;
   WaiterRecords records;
-  Turns turns(line, roster, within, turn_rule, nullptr, records);
+  Turns turns(line, roster, id, turn_rule, nullptr, records);
   for (;;) {
     const Result<std::optional<Turn>> turn = turns.next();
     if (!turn) return fail(turn.error());
@@ -103,21 +103,22 @@ Status add_waiters(const Line& line, Ticket within, const TurnRule& turn_rule, L
   }
 }
 
-/// All waiters: the line of the machine, then those inside claims.
-Status add_all_waiters(const Line& line, const TurnRule& turn_rule, LineRule& rule,
+/// All waiters: the line for the devices that are shown, then the others.
+Status add_all_waiters(const Line& line, Vendor shown, const TurnRule& turn_rule, LineRule& rule,
                        std::vector<BoardWaiter>& waiters) {
   const Result<std::vector<Place>> places = line.all_places();
   if (!places) return fail(places.error());
-  std::set<Ticket> lines{0};
-  for (const Place& place : *places) lines.insert(place.within);
-  for (const Ticket within : lines) {
-    const bool outer = within == 0;
+  const LineId first = line_for(0, shown);
+  std::set<LineId> others;
+  for (const Place& place : *places) others.insert(place.line());
+  others.erase(first);
+  Status added = add_waiters(line, first, turn_rule, &rule, waiters);
+  for (const LineId& id : others) {
+    if (!added) break;
     const TurnRule inside{.order = turn_rule.order, .held = {}, .sizes = turn_rule.sizes};
-    Status added =
-        add_waiters(line, within, outer ? turn_rule : inside, outer ? &rule : nullptr, waiters);
-    if (!added) return added;
+    added = add_waiters(line, id, id.within == 0 ? turn_rule : inside, nullptr, waiters);
   }
-  return {};
+  return added;
 }
 
 /// The devices that are claimed, as far as the claims tell of them.
@@ -140,6 +141,7 @@ Snapshot claimed_devices(const std::vector<Claim>& claims, const Error& why_unre
 Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir) {
   Board board;
   board.devices_read = snapshot.has_value();
+  if (snapshot) board.vendor = snapshot->vendor;
   const Claims claims(dir);
   const Result<ClaimScan> scan = claims.scan();
   if (!scan) return fail(scan.error());
@@ -154,7 +156,7 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
       .order = board.policy.order, .held = holdings(scan->live, sizes), .sizes = sizes};
   LineRule rule(shown, occupancy(shown, scan->live, 0, jobs), {},
                 {.most = board.policy.max_per_user, .held = turn_rule.held, .sizes = sizes});
-  Status added = add_all_waiters(Line(dir), turn_rule, rule, board.waiters);
+  Status added = add_all_waiters(Line(dir), board.vendor, turn_rule, rule, board.waiters);
   if (!added) return fail(added.error());
   for (std::size_t i = 0; i < board.rows.size(); ++i) board.rows[i].kept_for = rule.kept_for()[i];
   return board;

@@ -41,7 +41,8 @@ struct BoardWaiter {
 
 struct Board {
   std::vector<BoardRow> rows;
-  std::vector<BoardWaiter> waiters;  // in the order of turns, those inside claims last
+  Vendor vendor = Vendor::nvidia;    // of the devices
+  std::vector<BoardWaiter> waiters;  // for these in the order of turns, then those in other lines
   LinePolicy policy = {};
   bool devices_read = true;       // else the rows are those that are claimed, by UUID alone
   bool driver_kept_open = false;  // by the first of them (GpuSource::needs_open)
