@@ -22,8 +22,11 @@ Status doctor_command(const Options& options) {
   const Result<std::unique_ptr<GpuSource>> chosen = gpu_source_for(options);
   if (!chosen) return fail(chosen.error());
   GpuSource& source = **chosen;
-  Examination examination{
-      .snapshot = source.read(), .lock = std::move(*lock), .host = look_at_host(environ)};
+  Result<Snapshot> snapshot = source.read();
+  const Vendor vendor = snapshot ? snapshot->vendor : Vendor::nvidia;
+  Examination examination{.snapshot = std::move(snapshot),
+                          .lock = std::move(*lock),
+                          .host = look_at_host(environ, {}, vendor)};
   examination.persistence_off = source.needs_open();
   const std::vector<Finding> findings = diagnose(examination);
   std::optional<std::size_t> width;

@@ -92,6 +92,7 @@ std::string status_json(const Board& board) {
     OrderedJson json{{"index", index_json(device)},
                      {"name", device.name},
                      {"uuid", device.uuid},
+                     {"vendor", word_of(device.vendor)},
                      {"memory_total_mb", device.memory_total_mib},
                      {"memory_used_mb", device.memory_used_mib},
                      {"memory_free_mb", device.memory_free_mib},

@@ -64,10 +64,10 @@ TEST(StatusJson, TellsWhatAGpuWaitsFor) {
 
 TEST(StatusJson, HasEveryKeyWhateverIsKnown) {
   EXPECT_EQ(keys_of(status_of(board_row(Device{}))),
-            (std::set<std::string>{"index", "name", "uuid", "memory_total_mb", "memory_used_mb",
-                                   "memory_free_mb", "memory_reserved_mb", "utilization_pct",
-                                   "pci_bus_id", "processes", "claim", "claims", "health", "repair",
-                                   "accessible"}));
+            (std::set<std::string>{"index", "name", "uuid", "vendor", "memory_total_mb",
+                                   "memory_used_mb", "memory_free_mb", "memory_reserved_mb",
+                                   "utilization_pct", "pci_bus_id", "processes", "claim", "claims",
+                                   "health", "repair", "accessible"}));
 }
 
 TEST(StatusJson, ListsEveryClaimWithItsShareAndTheOldestAsTheClaim) {

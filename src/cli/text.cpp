@@ -288,6 +288,9 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
     case Barred::not_visible:
       return device.vendor == Vendor::nvidia ? "hidden by the inherited CUDA_VISIBLE_DEVICES"
                                              : "hidden by an inherited list of visible devices";
+    case Barred::not_named:
+      return fmt::format("{} MiB of its own, as a part of the CPU has: only --only {} takes it",
+                         device.memory_total_mib, label(device));
     case Barred::no_access:
       return "this user may not open its device node";
     case Barred::outside_claim:

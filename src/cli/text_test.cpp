@@ -17,8 +17,8 @@ constexpr std::int64_t kNow = 1'000'000;
 constexpr Fit kFits[] = {Fit::usable,     Fit::not_allowed, Fit::mig,      Fit::too_small,
                          Fit::unhealthy,  Fit::claimed,     Fit::occupied, Fit::memory_held,
                          Fit::memory_low, Fit::busy,        Fit::reserved, Fit::settling};
-constexpr Barred kBars[] = {Barred::not_in_only, Barred::excluded, Barred::not_visible,
-                            Barred::no_access, Barred::outside_claim};
+constexpr Barred kBars[] = {Barred::not_in_only, Barred::excluded,      Barred::not_visible,
+                            Barred::no_access,   Barred::outside_claim, Barred::not_named};
 constexpr Health kIllnesses[] = {Health::lost, Health::reset_required, Health::prohibited,
                                  Health::mig, Health::unreadable};
 

@@ -41,7 +41,9 @@ std::vector<Barred> bar_devices(const Selection& selection, const Snapshot& snap
       barred[i] = Barred::outside_claim;
     } else if (!selection.inherited.empty() && !contains(visible, i)) {
       barred[i] = Barred::not_visible;
-    } else if (!device.accessible && !device.uuid.empty()) {
+    } else if (device.only_if_named && !selection.only && !selection.claim_devices) {
+      barred[i] = Barred::not_named;
+    } else if (!device.accessible && (!device.uuid.empty() || device.health == Health::ok)) {
       // (Of one whose handle the driver refuses nothing is known: it may be opened to us yet.)
       barred[i] = Barred::no_access;
     }

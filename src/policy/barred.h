@@ -17,6 +17,7 @@ enum class Barred {
   not_in_only,    // --only names others
   excluded,       // --exclude names it, or its card
   not_visible,    // an inherited list of visible devices hides it
+  not_named,      // it is only for who names it (Device::only_if_named)
   no_access,      // this user may not open its device node
   outside_claim,  // the job that asks holds other devices
 };

@@ -147,6 +147,28 @@ TEST(BarDevices, AnOnlyIsCheckedAlsoWhereEverythingElseIsBarred) {
   EXPECT_FALSE(check_only(selection, four_devices()));
 }
 
+TEST(BarDevices, APartOfTheCpuIsForWhoNamesItAndForPartsOfTheJobThatDid) {
+  Snapshot snapshot = four_devices();
+  snapshot.devices[1].only_if_named = true;
+  const Bars without{Barred::no, Barred::not_named, Barred::no, Barred::no};
+  EXPECT_EQ(bar_devices({}, snapshot), without);
+  Selection selection;
+  selection.only = list("0-1");
+  EXPECT_EQ(bar_devices(selection, snapshot)[1], Barred::no);
+  selection.only.reset();
+  selection.claim_devices = std::vector<std::string>{"GPU-1a"};
+  EXPECT_EQ(bar_devices(selection, snapshot)[1], Barred::no);
+}
+
+TEST(BarDevices, OneThatIsClosedForCertainIsBarredAlsoWithoutAName) {
+  Snapshot snapshot = four_devices();
+  snapshot.devices[2].accessible = false;
+  snapshot.devices[2].uuid.clear();
+  EXPECT_EQ(bar_devices({}, snapshot)[2], Barred::no_access);
+  snapshot.devices[2].health = Health::unreadable;
+  EXPECT_EQ(bar_devices({}, snapshot)[2], Barred::no);
+}
+
 TEST(BarDevices, AMachineWithoutCardsHasNothingToBar) { EXPECT_EQ(bar_devices({}, {}), Bars{}); }
 
 TEST(BarDevices, ExcludingACardTakesOutItsInstances) {

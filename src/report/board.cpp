@@ -8,6 +8,7 @@
 #include "gate/jobs.h"
 #include "gate/policy_file.h"
 #include "gate/turns.h"
+#include "gpu/amd.h"
 #include "policy/line_rule.h"
 #include "policy/occupancy.h"
 #include "report/recorded.h"
@@ -131,6 +132,7 @@ Snapshot claimed_devices(const std::vector<Claim>& claims, const Error& why_unre
     Device device;
     device.index = -1;
     device.uuid = claim.uuid;
+    if (is_amd_uuid(claim.uuid)) device.vendor = Vendor::amd;
     device.health = Health::unreadable;
     device.error = why_unread.text;
     snapshot.devices.push_back(std::move(device));

@@ -84,7 +84,8 @@ void examine_health(const Device& device, Findings& findings) {
     case Health::unreadable:
       if (!device.accessible) break;  // said of it anyway
       findings.fault(name, "its state cannot be read: " + printable(device.error),
-                     "nvidia-smi -q -i " + number);
+                     device.vendor == Vendor::amd ? "sudo dmesg | grep -i -e amdgpu -e kfd"
+                                                  : "nvidia-smi -q -i " + number);
       break;
     case Health::ok:
     case Health::mig:
@@ -118,9 +119,31 @@ void examine_access(const Device& device, const Host& host, Findings& findings) 
   const auto node = std::find_if(host.closed_nodes.begin(), host.closed_nodes.end(), is_of_one_gpu);
   const bool of_card = node != host.closed_nodes.end();
   if (device.accessible || (device.instance && of_card)) return;
-  const char* list = device.instance ? "ls -l /dev/nvidia-caps" : "ls -l /dev/nvidia*";
+  const char* list = device.vendor == Vendor::amd ? "ls -l /dev/kfd /dev/dri/renderD*"
+                     : device.instance            ? "ls -l /dev/nvidia-caps"
+                                                  : "ls -l /dev/nvidia*";
   findings.fault(device_name(device), "you may not open its device file",
                  of_card ? opening(*node) : list);
+}
+
+/// Memory in use of no process. Those of AMD's that only draw are never shown.
+void examine_memory(const Device& device, const Host& host, Findings& findings) {
+  // In a pid namespace of one's own the driver leaves out the processes outside, on WSL all.
+  if (device.health != Health::ok || host.own_pid_namespace || host.is_wsl ||
+      !has_unowned_memory(device)) {
+    return;
+  }
+  const std::string mib = std::to_string(unowned_mib(device)) + " MiB in use by no ";
+  if (device.vendor == Vendor::amd) {
+    findings.note(device_name(device),
+                  mib + "process that computes: what draws, or what a job has left over",
+                  "sudo fuser -v /dev/kfd /dev/dri/*");
+    return;
+  }
+  findings.fault(
+      device_name(device), mib + "visible process",
+      "sudo fuser -v /dev/nvidia*  # end what is left over; else: sudo nvidia-smi -r -i " +
+          std::to_string(device.index));
 }
 
 void examine_device(const Device& device, const Host& host, Findings& findings) {
@@ -133,14 +156,7 @@ void examine_device(const Device& device, const Host& host, Findings& findings) 
     findings.note(name, "compute mode EXCLUSIVE_PROCESS: one process at a time",
                   "sudo nvidia-smi -i " + number + " -c DEFAULT");
   }
-  // In a pid namespace of one's own the driver leaves out the processes outside, on WSL all.
-  if (device.health == Health::ok && !host.own_pid_namespace && !host.is_wsl &&
-      has_unowned_memory(device)) {
-    findings.fault(
-        name, std::to_string(unowned_mib(device)) + " MiB in use by no visible process",
-        "sudo fuser -v /dev/nvidia*  # end what is left over; else: sudo nvidia-smi -r -i " +
-            number);
-  }
+  examine_memory(device, host, findings);
 }
 
 void examine_mig(const Snapshot& snapshot, Findings& findings) {
@@ -177,7 +193,11 @@ void examine_driver(const Examination& seen, Findings& findings) {
     findings.fault(kDriver, "it finds no GPU on this machine",
                    "lspci -d 10de:  # an NVIDIA GPU in this list? sudo dmesg | grep -i nvrm");
   }
-  for (const Device& device : seen.snapshot->devices) examine_device(device, seen.host, findings);
+  for (Device device : seen.snapshot->devices) {
+    // What all of AMD's need is closed, and so each of them: that is said.
+    if (closed && device.vendor == Vendor::amd) device.accessible = true;
+    examine_device(device, seen.host, findings);
+  }
   examine_mig(*seen.snapshot, findings);
   if (seen.persistence_off) {
     findings.note(kDriver, "persistence mode is off: an idle GPU takes seconds to wake up",
@@ -261,14 +281,14 @@ void examine_surroundings(const Examination& seen, Findings& findings) {
     findings.note("pid namespace", "processes outside it cannot be seen: status cannot name them",
                   "docker run --pid=host ...");
   }
-  if (!host.in_job && host.visible_devices) {
-    const bool none =
-        seen.snapshot && visible_devices(*host.visible_devices, *seen.snapshot).empty();
-    findings.note(env::kCudaVisibleDevices,
-                  "set to '" + printable(*host.visible_devices) +
+  const bool none = seen.snapshot && visible_devices(host.visible, *seen.snapshot).empty();
+  for (const VisibleList& list : host.visible) {
+    if (host.in_job) break;
+    findings.note(list.variable,
+                  "set to '" + printable(list.value) +
                       (none ? "', which is no GPU here: gpu-gate chooses among none"
                             : "': gpu-gate chooses only among these GPUs"),
-                  std::string("unset ") + env::kCudaVisibleDevices);
+                  "unset " + list.variable);
   }
   if (!host.in_job && host.device_order && *host.device_order != "PCI_BUS_ID") {
     findings.note(env::kCudaDeviceOrder,

@@ -147,6 +147,42 @@ TEST(Doctor, TellsOfAClosedDeviceFileAndNotOfItsConsequence) {
   EXPECT_EQ(told(closed), Lines{"fault /dev/nvidiactl: you may not open it"});
 }
 
+/// A GPU of AMD's in order, but for this.
+Device amd_gpu(const std::function<void(Device&)>& change = [](Device&) {}) {
+  return gpu(0, [&](Device& device) {
+    device.vendor = Vendor::amd;
+    device.memory_total_mib = 65520;
+    device.memory_reserved_mib = 0;
+    change(device);
+  });
+}
+
+TEST(Doctor, OfAmdsGpusNamesTheFileThatIsClosedAndItsGroup) {
+  Examination machine = well({amd_gpu([](Device& device) { device.accessible = false; })});
+  machine.snapshot->vendor = Vendor::amd;
+  machine.host.closed_nodes = {{.path = "/dev/dri/renderD128", .group = "render"}};
+  EXPECT_EQ(told(machine), Lines{"fault GPU 0: you may not open its device file"});
+  EXPECT_EQ(diagnose(machine)[0].remedy, "sudo usermod -aG render \"$USER\"  # then log in again");
+  machine.host.closed_nodes.clear();
+  EXPECT_EQ(diagnose(machine)[0].remedy, "ls -l /dev/kfd /dev/dri/renderD*");
+  machine.host.closed_nodes = {{.path = "/dev/kfd", .group = "render"}};
+  EXPECT_EQ(told(machine), Lines{"fault /dev/kfd: you may not open it"}) << "all GPUs need it";
+}
+
+TEST(Doctor, OfAmdsGpusMemoryOfNoProcessIsANoteSinceItMayBeADisplays) {
+  EXPECT_EQ(told_of(amd_gpu([](Device& device) { device.memory_used_mib = 4000; })),
+            Lines{"note GPU 0: 4000 MiB in use by no process that computes: what draws, or what a "
+                  "job has left over"});
+}
+
+TEST(Doctor, OfAmdsGpusNamesNoToolOfNvidias) {
+  const Device broken = amd_gpu([](Device& device) {
+    device.health = Health::unreadable;
+    device.error = "why";
+  });
+  EXPECT_EQ(diagnose(well({broken}))[0].remedy, "sudo dmesg | grep -i -e amdgpu -e kfd");
+}
+
 TEST(Doctor, TellsFaultsFirst) {
   Examination machine = well({gpu(0, [](Device& device) { device.exclusive = true; }),
                               gpu(1, [](Device& device) { device.health = Health::lost; })});
@@ -232,11 +268,11 @@ TEST(Doctor, TellsOfAContainersOwnLockDirectoryUnlessTheUserChoseIt) {
 
 TEST(Doctor, TellsOfAVariableThatLeavesNoGpu) {
   Examination machine = well();
-  machine.host.visible_devices = "0";
+  machine.host.visible = {{"CUDA_VISIBLE_DEVICES", "0"}};
   EXPECT_EQ(told(machine),
             Lines{"note CUDA_VISIBLE_DEVICES: set to '0': gpu-gate chooses only among these GPUs"});
   for (const std::string value : {"", "-1", "1", "NoDevFiles"}) {
-    machine.host.visible_devices = value;
+    machine.host.visible = {{"CUDA_VISIBLE_DEVICES", value}};
     EXPECT_EQ(told(machine), Lines{"note CUDA_VISIBLE_DEVICES: set to '" + value +
                                    "', which is no GPU here: gpu-gate chooses among none"});
   }

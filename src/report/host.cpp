@@ -34,20 +34,27 @@ bool is_in_group(gid_t gid) {
   return ::getegid() == gid || std::find(groups.begin(), groups.end(), gid) != groups.end();
 }
 
-/// "nvidiactl", "nvidia-uvm", "nvidia0".
-bool is_node_name(const std::string& name) {
-  constexpr std::string_view kPrefix = "nvidia";
-  if (name == "nvidiactl" || name == "nvidia-uvm") return true;
+/// "nvidiactl", "nvidia-uvm", "nvidia0"; "kfd", "renderD128".
+bool is_node_name(const std::string& name, Vendor vendor) {
+  const std::string_view kPrefix = vendor == Vendor::amd ? "renderD" : "nvidia";
+  if (vendor == Vendor::amd && name == "kfd") return true;
+  if (vendor == Vendor::nvidia && (name == "nvidiactl" || name == "nvidia-uvm")) return true;
   return name.starts_with(kPrefix) && name.size() > kPrefix.size() &&
          std::all_of(name.begin() + kPrefix.size(), name.end(),
                      [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
-/// Only an open tells: a device cgroup refuses what the mode allows. One that fails otherwise (no
-/// such device) is not closed.
-std::optional<ClosedNode> closed_node(const std::string& path) {
+/// Only an open tells: a device cgroup refuses what the mode allows. (Of AMD's, what such a one
+/// refuses is not seen here; to open one would wake its GPU.) One that fails otherwise (no such
+/// device) is not closed.
+bool is_closed(const std::string& path, Vendor vendor) {
+  if (vendor == Vendor::amd) return ::access(path.c_str(), R_OK | W_OK) != 0 && errno == EACCES;
   const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (fd || (errno != EACCES && errno != EPERM)) return std::nullopt;
+  return !fd && (errno == EACCES || errno == EPERM);
+}
+
+std::optional<ClosedNode> closed_node(const std::string& path, Vendor vendor) {
+  if (!is_closed(path, vendor)) return std::nullopt;
   ClosedNode node{.path = path, .group = ""};
   constexpr mode_t kGroupMay = S_IRGRP | S_IWGRP;
   struct stat file{};
@@ -58,13 +65,15 @@ std::optional<ClosedNode> closed_node(const std::string& path) {
   return node;
 }
 
-std::vector<ClosedNode> closed_nodes(const std::string& devices) {
+std::vector<ClosedNode> closed_nodes(const std::string& devices, Vendor vendor) {
   std::vector<ClosedNode> closed;
-  std::error_code failed;
-  for (std::filesystem::directory_iterator at(devices, failed), end; !failed && at != end;
-       at.increment(failed)) {
-    if (!is_node_name(at->path().filename())) continue;
-    if (auto node = closed_node(at->path())) closed.push_back(std::move(*node));
+  for (const char* folder : {"", "/dri"}) {
+    std::error_code failed;
+    for (std::filesystem::directory_iterator at(devices + folder, failed), end;
+         !failed && at != end; at.increment(failed)) {
+      if (!is_node_name(at->path().filename(), vendor)) continue;
+      if (auto node = closed_node(at->path(), vendor)) closed.push_back(std::move(*node));
+    }
   }
   std::sort(closed.begin(), closed.end(),
             [](const ClosedNode& a, const ClosedNode& b) { return a.path < b.path; });
@@ -97,11 +106,11 @@ bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0;
 
 }  // namespace
 
-Host look_at_host(const char* const* environment, const HostPaths& paths) {
+Host look_at_host(const char* const* environment, const HostPaths& paths, Vendor vendor) {
   const std::string history = env_setting(environment, env::kHistory).value_or(paths.history);
   const std::uint64_t pids = pid_namespace();
   return {
-      .closed_nodes = closed_nodes(paths.devices),
+      .closed_nodes = closed_nodes(paths.devices, vendor),
       .hides_processes = hides_processes(paths),
       .own_pid_namespace = pids != 0 && pids != kFirstPidNamespace,
       .is_container = env_setting(environment, env::kContainer) ||
@@ -110,8 +119,9 @@ Host look_at_host(const char* const* environment, const HostPaths& paths) {
       .is_wsl = exists(paths.devices + "/dxg"),  // of dxgkrnl, the GPU driver there
       .has_slurmd = runs_slurmd(paths.proc),
       .in_job = env_setting(environment, env::kClaim) || env_setting(environment, env::kSlurmJob),
-      .visible_devices = env_variable(environment, env::kCudaVisibleDevices),
-      .device_order = env_setting(environment, env::kCudaDeviceOrder),
+      .visible = inherited_lists(environment, vendor),
+      .device_order =
+          vendor == Vendor::nvidia ? env_setting(environment, env::kCudaDeviceOrder) : std::nullopt,
       .closed_history =
           exists(history) && ::access(history.c_str(), W_OK | X_OK) != 0 ? history : ""};
 }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "gpu/visible_devices.h"
+
 namespace gpu_gate {
 
 // What there is around gpu-gate on this machine, and in its environment, that may get in its way.
@@ -23,11 +25,11 @@ struct Host {
   bool hides_processes = false;    // /proc is mounted with hidepid=
   bool own_pid_namespace = false;  // not that of the whole machine: a container, mostly
   bool is_container = false;
-  bool is_wsl = false;                         // where the driver lists no processes
-  bool has_slurmd = false;                     // the daemon of a Slurm node runs here
-  bool in_job = false;                         // of gpu-gate's or Slurm's, which set variables
-  std::optional<std::string> visible_devices;  // CUDA_VISIBLE_DEVICES
-  std::optional<std::string> device_order;     // CUDA_DEVICE_ORDER
+  bool is_wsl = false;                      // where the driver lists no processes
+  bool has_slurmd = false;                  // the daemon of a Slurm node runs here
+  bool in_job = false;                      // of gpu-gate's or Slurm's, which set variables
+  std::vector<VisibleList> visible;         // that limit the choice
+  std::optional<std::string> device_order;  // CUDA_DEVICE_ORDER
   std::string closed_history;  // the directory for the history, where it cannot be written
 };
 
@@ -40,7 +42,9 @@ struct HostPaths {
   std::string history = "/var/lib/gpu-gate";  // unless the environment names another
 };
 
-/// Looks. Opens device files, makes nothing. `environment`: environ(7).
-Host look_at_host(const char* const* environment, const HostPaths& paths = {});
+/// Looks, with an eye to the GPUs of this vendor. Opens device files of NVIDIA's, makes nothing.
+/// `environment`: environ(7).
+Host look_at_host(const char* const* environment, const HostPaths& paths = {},
+                  Vendor vendor = Vendor::nvidia);
 
 }  // namespace gpu_gate

@@ -38,7 +38,8 @@ TEST_F(HostTest, HasNothingInItsWayWhereThereIsNothing) {
   const Host host = look();
   EXPECT_TRUE(host.closed_nodes.empty());
   EXPECT_FALSE(host.hides_processes || host.is_container || host.has_slurmd || host.in_job);
-  EXPECT_FALSE(host.visible_devices || host.device_order);
+  EXPECT_TRUE(host.visible.empty());
+  EXPECT_FALSE(host.device_order);
   EXPECT_EQ(host.closed_history, "");
 }
 
@@ -79,7 +80,8 @@ TEST_F(HostTest, HasSlurmWhereItsDaemonRunsWhateverElseRuns) {
 }
 
 TEST_F(HostTest, KnowsWhoHasSetTheVariables) {
-  EXPECT_EQ(look({"CUDA_VISIBLE_DEVICES="}).visible_devices, "");
+  EXPECT_EQ(look({"CUDA_VISIBLE_DEVICES="}).visible,
+            (std::vector<VisibleList>{{"CUDA_VISIBLE_DEVICES", ""}}));
   EXPECT_EQ(look({"CUDA_DEVICE_ORDER=FASTEST_FIRST"}).device_order, "FASTEST_FIRST");
   EXPECT_FALSE(look({"CUDA_DEVICE_ORDER="}).device_order);
   EXPECT_TRUE(look({"GPU_GATE_CLAIM=7"}).in_job);
