@@ -276,6 +276,24 @@ void set_defaults(const Machine& machine, InstanceLine& line) {
   device.memory_mib = 4864;
 }
 
+// As many render nodes as the driver makes for a card.
+uint32_t minors_of(const AmdCard& card) { return card.xcc > 1 ? uint32_t{kMaxXcc} : 1; }
+
+void set_defaults(int index, AmdCard& card) {
+  card = AmdCard{};
+  strcpy(card.chip, "ip discovery");
+  card.pci.bus = static_cast<uint32_t>(index) + 0x41;
+  card.device_id = 0x744c;
+  card.vram_mib = 24560;
+  card.unique_id = scramble(static_cast<uint64_t>(index) + 1000);
+  card.card = kNoMinor;
+  card.minor = kNoMinor;
+  card.xcc = 1;
+  card.units = 96;
+  card.nps = 1;
+  card.gfx = 110000;
+}
+
 enum class Assigned { yes, bad_value, unknown_key };
 
 Assigned assigned(bool good) { return good ? Assigned::yes : Assigned::bad_value; }
@@ -326,6 +344,74 @@ Assigned assign(Gpu& gpu, Text key, Text value) {
   return links != Assigned::unknown_key ? links : assign_fault(gpu, key, value);
 }
 
+bool parse_amd_mode(Text text, AmdMode& mode) {
+  constexpr Text kNames[] = {"none", "SPX", "DPX", "TPX", "QPX", "CPX"};
+  for (int i = 0; i < static_cast<int>(sizeof(kNames) / sizeof(kNames[0])); ++i) {
+    if (text != kNames[i]) continue;
+    mode = static_cast<AmdMode>(i);
+    return true;
+  }
+  return false;
+}
+
+bool parse_amd_closed(Text text, AmdClosed& closed) {
+  constexpr Text kNames[] = {"0", "1", "gone", "cgroup"};
+  for (int i = 0; i < static_cast<int>(sizeof(kNames) / sizeof(kNames[0])); ++i) {
+    if (text != kNames[i]) continue;
+    closed = static_cast<AmdClosed>(i);
+    return true;
+  }
+  return false;
+}
+
+bool parse_number_or(Text text, Text none, uint32_t max, uint32_t& number, bool& is_none) {
+  is_none = text == none;
+  return is_none || parse_number(text, max, number);
+}
+
+bool parse_unique_id(Text text, uint64_t& id) {
+  if (text == "none") {
+    id = 0;
+    return true;
+  }
+  return text.size() <= 16 && parse_number(text, UINT64_MAX, id, 16) && id != 0;
+}
+
+// What the card is and where.
+Assigned assign_place(AmdCard& card, Text key, Text value) {
+  if (key == "name") return assigned(copy_text(value, card.name));
+  if (key == "chip") return assigned(copy_text(value, card.chip));
+  if (key == "pci") return assigned(parse_pci(value, card.pci));
+  if (key == "device") return assigned(parse_number(value, uint32_t{0xFFFF}, card.device_id, 16));
+  if (key == "unique_id") return assigned(parse_unique_id(value, card.unique_id));
+  if (key == "card") return assigned(parse_number(value, uint32_t{511}, card.card));
+  if (key == "minor") return assigned(parse_number(value, uint32_t{1023}, card.minor));
+  if (key == "gfx") return assigned(parse_number(value, uint32_t{999'999}, card.gfx));
+  if (key == "units") return assigned(parse_number(value, uint32_t{999}, card.units));
+  if (key == "numa") return assigned(parse_number(value, uint32_t{7}, card.numa));
+  if (key == "hive") return assigned(parse_number(value, UINT64_MAX, card.hive, 16));
+  if (key == "apu") return assigned(parse_flag(value, card.apu));
+  return Assigned::unknown_key;
+}
+
+Assigned assign(AmdCard& card, Text key, Text value) {
+  if (key == "vram") return assigned(parse_number(value, kMaxMib, card.vram_mib));
+  if (key == "used") return assigned(parse_number(value, kMaxMib, card.used_mib));
+  if (key == "busy") {
+    return assigned(parse_number_or(value, "none", 100, card.busy_percent, card.busy_unknown));
+  }
+  if (key == "xcc") {
+    return assigned(parse_number(value, uint32_t{kMaxXcc}, card.xcc) && card.xcc > 0);
+  }
+  if (key == "partition") return assigned(parse_amd_mode(value, card.mode));
+  if (key == "nps") return assigned(parse_number(value, uint32_t{8}, card.nps) && card.nps > 0);
+  if (key == "own_ids") return assigned(parse_flag(value, card.own_ids));
+  if (key == "asleep") return assigned(parse_flag(value, card.asleep));
+  if (key == "lost") return assigned(parse_flag(value, card.lost));
+  if (key == "closed") return assigned(parse_amd_closed(value, card.closed));
+  return assign_place(card, key, value);
+}
+
 bool parse_gpu_number(Text text, int& gpu) {
   uint32_t number = 0;
   if (!parse_number(text, uint32_t{kMaxGpus - 1}, number)) return false;
@@ -369,6 +455,9 @@ Assigned assign(StaticProcess& process, Text key, Text value) {
     return assigned(parse_memory_or_unknown(value, process.memory_mib, process.memory_unknown));
   }
   if (key == "type") return assigned(parse_process_kind(value, process.kind));
+  if (key == "amd") return assigned(parse_gpu_number(value, process.amd));
+  if (key == "part") return assigned(parse_number(value, uint32_t{kMaxXcc - 1}, process.part));
+  if (key == "queue") return assigned(parse_flag(value, process.queue));
   return Assigned::unknown_key;
 }
 
@@ -442,14 +531,67 @@ bool parse_gpu(Line& line, Machine& machine) {
   return true;
 }
 
+bool is_same(const PciAddress& a, const PciAddress& b) {
+  return a.domain == b.domain && a.bus == b.bus && a.device == b.device && a.function == b.function;
+}
+
+// Behind those of the cards before it.
+void set_default_minors(const Machine& machine, AmdCard& card) {
+  constexpr uint32_t kFirstRenderMinor = 128;
+  uint32_t next = kFirstRenderMinor;
+  uint32_t next_card = 0;
+  for (int other = 0; other < machine.amd_count; ++other) {
+    const AmdCard& before = machine.amd_cards[other];
+    const uint32_t minors = minors_of(before);
+    if (before.minor + minors > next) next = before.minor + minors;
+    if (before.card + minors > next_card) next_card = before.card + minors;
+  }
+  if (card.minor == kNoMinor) card.minor = next;
+  if (card.card == kNoMinor) card.card = next_card;
+}
+
+bool overlap(uint32_t a, uint32_t a_count, uint32_t b, uint32_t b_count) {
+  return a < b + b_count && b < a + a_count;
+}
+
+bool parse_amd(Line& line, Machine& machine) {
+  if (machine.amd_count == kMaxGpus) return line.fail("more than 64 amd lines");
+  AmdCard& card = machine.amd_cards[machine.amd_count];
+  set_defaults(machine.amd_count, card);
+  if (!parse_pairs(line, card)) return false;
+  set_default_minors(machine, card);
+  if (card.used_mib > card.vram_mib) return line.fail("more used than vram");
+  if (parts_of(card) > card.xcc) return line.fail("more partitions than xcc");
+  uint32_t parts = parts_of(card);
+  for (int other = 0; other < machine.amd_count; ++other) {
+    const AmdCard& before = machine.amd_cards[other];
+    parts += parts_of(before);
+    if (is_same(before.pci, card.pci)) return line.fail("pci used twice");
+    if (overlap(before.minor, minors_of(before), card.minor, minors_of(card))) {
+      return line.fail("minor used twice");
+    }
+    if (overlap(before.card, minors_of(before), card.card, minors_of(card))) {
+      return line.fail("card used twice");
+    }
+  }
+  if (parts > kMaxGpus) return line.fail("more than 64 partitions of amd cards");
+  ++machine.amd_count;
+  return true;
+}
+
 bool parse_process(Line& line, Machine& machine) {
   if (machine.process_count == kMaxProcesses) return line.fail("more than 1024 process lines");
   StaticProcess& process = machine.processes[machine.process_count];
   process = StaticProcess{};
   process.slot = -1;
   process.line = line.error->line;
+  process.gpu = -1;
+  process.amd = -1;
+  process.queue = true;
   if (!parse_pairs(line, process)) return false;
   if (process.pid == 0) return line.fail("a process needs a pid");
+  if (process.gpu >= 0 && process.amd >= 0) return line.fail("a process is on gpu or on amd");
+  if (process.amd < 0 && process.gpu < 0) process.gpu = 0;
   ++machine.process_count;
   return true;
 }
@@ -508,6 +650,7 @@ bool parse_line(Line& line, Machine& machine) {
   const Text keyword = line.word();
   if (keyword == "gpu") return parse_gpu(line, machine);
   if (keyword == "instance") return parse_instance(line, machine);
+  if (keyword == "amd") return parse_amd(line, machine);
   if (keyword == "process") return parse_process(line, machine);
   if (keyword == "link") return parse_link(line, machine);
   if (keyword == "fails") return parse_failure(line, machine);
@@ -519,6 +662,17 @@ bool every_process_has_a_device(Machine& machine, MachineError& error) {
   for (int i = 0; i < machine.process_count; ++i) {
     StaticProcess& process = machine.processes[i];
     error.line = process.line;
+    if (process.amd >= machine.amd_count) {
+      snprintf(error.what, sizeof(error.what), "process on amd %d, of %d amd lines", process.amd,
+               machine.amd_count);
+      return false;
+    }
+    if (process.amd >= 0 && process.part >= parts_of(machine.amd_cards[process.amd])) {
+      snprintf(error.what, sizeof(error.what), "process on partition %u, of %u", process.part,
+               parts_of(machine.amd_cards[process.amd]));
+      return false;
+    }
+    if (process.amd >= 0) continue;
     if (process.gpu >= machine.gpu_count) {
       snprintf(error.what, sizeof(error.what), "process on gpu %d, of %d gpu lines", process.gpu,
                machine.gpu_count);
@@ -595,6 +749,7 @@ bool parse_machine(const char* text, size_t size, Machine& machine, MachineError
   machine.instance_count = 0;
   machine.process_count = 0;
   machine.link_count = 0;
+  machine.amd_count = 0;
   error = MachineError{};
 
   const char* at = text;
@@ -670,6 +825,61 @@ uint64_t static_use_mib(const Machine& machine, int device) {
   }
   const uint64_t used_mib = machine.gpus[device].used_mib;
   return used_mib > listed_mib ? used_mib : listed_mib;
+}
+
+uint64_t amd_static_use_mib(const Machine& machine, int card) {
+  uint64_t listed_mib = 0;
+  for (int i = 0; i < machine.process_count; ++i) {
+    if (machine.processes[i].amd == card) listed_mib += machine.processes[i].memory_mib;
+  }
+  const uint64_t used_mib = machine.amd_cards[card].used_mib;
+  return used_mib > listed_mib ? used_mib : listed_mib;
+}
+
+uint32_t parts_of(const AmdCard& card) {
+  switch (card.mode) {
+    case AmdMode::none:
+    case AmdMode::spx:
+      return 1;
+    case AmdMode::dpx:
+      return 2;
+    case AmdMode::tpx:
+      return 3;
+    case AmdMode::qpx:
+      return 4;
+    case AmdMode::cpx:
+      return card.xcc;
+  }
+  return 1;
+}
+
+AmdNodes amd_nodes(const Machine& machine) {
+  AmdNodes all{};
+  for (int card = 0; card < machine.amd_count; ++card) {
+    const AmdCard& amd = machine.amd_cards[card];
+    for (uint32_t part = 0; part < parts_of(amd); ++part) {
+      // A number like those that KFD makes: of the card and its partition, and nobody else's. Lost
+      // cards take part, so that the others' numbers stay as they are.
+      const uint64_t place = (uint64_t{amd.pci.domain} << 32) | (amd.pci.bus << 16) |
+                             (amd.pci.device << 11) | (amd.pci.function << 8) | part;
+      uint32_t gpu_id = static_cast<uint32_t>(scramble(place) & 0xFFFF);
+      const auto is_taken = [&] {
+        for (int i = 0; i < all.count; ++i) {
+          if (all.nodes[i].gpu_id == gpu_id) return true;
+        }
+        return gpu_id == 0;
+      };
+      while (is_taken()) gpu_id = (gpu_id + 1) & 0xFFFF;
+      all.nodes[all.count++] = {
+          .card = card, .part = part, .gpu_id = gpu_id, .minor = amd.minor + part};
+    }
+  }
+  int kept = 0;
+  for (int i = 0; i < all.count; ++i) {
+    if (!machine.amd_cards[all.nodes[i].card].lost) all.nodes[kept++] = all.nodes[i];
+  }
+  all.count = kept;
+  return all;
 }
 
 }  // namespace sim

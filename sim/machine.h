@@ -1,7 +1,7 @@
 // The machine file: which driver and devices the simulated machine has, and what is wrong with
 // them.
 //
-// The NVML stand-in and gpu-sim-job both read it, so this file needs nothing but libc: no
+// The NVML stand-in, gpu-sim-job and gpu-sim-sysfs read it, so this file needs nothing but libc: no
 // exceptions, no allocation, every size bounded.
 #pragma once
 
@@ -97,9 +97,65 @@ struct Gpu {
   int process_error;
 };
 
+// How the compute units of an AMD card are divided (current_compute_partition).
+enum class AmdMode { none, spx, dpx, tpx, qpx, cpx };  // none: the card knows no partitions
+
+// Who may use an AMD card.
+enum class AmdClosed {
+  no,
+  user,   // its device file is root's alone
+  gone,   // it has no device file, as in a container that was given other cards
+  cgroup  // neither that, nor can what KFD tells of it be read
+};
+
+inline constexpr int kMaxXcc = 8;
+
+// An AMD card with its amdgpu driver. Each of its partitions is a GPU of its own to ROCm.
+struct AmdCard {
+  char name[96];  // product_name; empty: the card has no such memory
+  char chip[32];  // KFD's name for the kind
+  PciAddress pci;
+  uint32_t device_id;
+  uint64_t vram_mib;
+  uint64_t used_mib;
+  uint32_t busy_percent;
+  bool busy_unknown;   // there is no gpu_busy_percent
+  uint64_t unique_id;  // 0: none
+  uint32_t card;       // number of its /sys/class/drm/cardN
+  uint32_t minor;      // number of its first /dev/dri/renderDN
+  uint32_t xcc;        // accelerator dies; more than one: it has render nodes for eight partitions
+  uint32_t units;      // compute units in all
+  AmdMode mode;
+  uint32_t nps;   // memory partitions
+  bool own_ids;   // each partition has a unique_id of its own, as newer kernels give it
+  uint64_t hive;  // cards of one hive are linked by XGMI; 0: none
+  uint32_t gfx;   // gfx_target_version
+  uint32_t numa;  // the socket that it hangs on
+  bool apu;
+  bool asleep;  // runtime power management has suspended it
+  bool lost;    // it is no longer there
+  AmdClosed closed;
+};
+
+// What ROCm counts as one GPU: a card, or a partition of one.
+struct AmdNode {
+  int card;  // place in Machine::amd_cards
+  uint32_t part;
+  uint32_t gpu_id;  // KFD's number for it
+  uint32_t minor;   // of its render node
+};
+
+struct AmdNodes {
+  int count;
+  AmdNode nodes[kMaxGpus];
+};
+
 struct StaticProcess {
-  int gpu;   // a device: also an instance
+  int gpu;   // a device: also an instance; -1: it is on an AMD card
   int slot;  // of the instance; -1: on the card
+  int amd;   // -1: it is not
+  uint32_t part;
+  bool queue;
   int line;
   uint32_t pid;
   uint64_t memory_mib;
@@ -136,8 +192,10 @@ struct Machine {
   int instance_count;
   int process_count;
   int link_count;
+  int amd_count;
   Failure failures[kMaxFailures];
   Gpu gpus[kMaxDevices];  // from kMaxGpus on the instances
+  AmdCard amd_cards[kMaxGpus];
   StaticProcess processes[kMaxProcesses];
   LinkLine links[kMaxLinkLines];
 };
@@ -177,5 +235,14 @@ FarEnd far_end(const Machine& machine, int gpu, uint32_t link, int& card);
 // The memory that the machine file itself says is allocated of a device's own: `used=`, which
 // covers the static processes, or their sum where that is more.
 uint64_t static_use_mib(const Machine& machine, int device);
+
+// The same for an AMD card, with all its partitions.
+uint64_t amd_static_use_mib(const Machine& machine, int card);
+
+// How many GPUs a card is to ROCm.
+uint32_t parts_of(const AmdCard& card);
+
+// The GPUs of all cards but those that are lost, in the order in which KFD counts them.
+AmdNodes amd_nodes(const Machine& machine);
 
 }  // namespace sim

@@ -15,6 +15,7 @@
 #include <charconv>
 
 #include "job/keeper.h"
+#include "job/rocm_devices.h"
 #include "job/visible_devices.h"
 #include "machine.h"
 
@@ -31,13 +32,15 @@ constexpr const char* kUsage =
     "usage: gpu-sim-job [options] [-- command [argument...]]\n"
     "\n"
     "Takes memory on every GPU of the machine $GPU_SIM_MACHINE that CUDA_VISIBLE_DEVICES\n"
-    "shows, and holds it until it ends. With a command it becomes that command.\n"
+    "shows, and holds it until it ends. With a command it becomes that command. Where there are\n"
+    "AMD cards only, it is a ROCm program, and must run under gpu-sim-sysfs.\n"
     "\n"
     "  --memory MIB     on each GPU ($GPU_GATE_SHARE_MB, or 4000)\n"
     "  --util PERCENT   of each GPU (90)\n"
     "  --after MS       wait before taking anything (0)\n"
     "  --for MS         run this long once the memory is taken; -1: until a signal (1000)\n"
     "  --graphics       be listed as a graphics process\n"
+    "  --rocm           be a ROCm program where there are both NVIDIA and AMD cards\n"
     "  --exit CODE      exit status in the end (0)\n"
     "  --ready FILE     create FILE once the memory is taken\n"
     "  --ready-fd N     write a line to descriptor N, and close it, once the memory is taken\n"
@@ -57,6 +60,7 @@ struct Options {
   int64_t ready_fd = kUnset;
   const char* ready_file = nullptr;
   bool graphics = false;
+  bool rocm = false;
   bool quiet = false;
   char** command = nullptr;
 };
@@ -87,6 +91,7 @@ enum OptionId : int {
   kAfter,
   kFor,
   kGraphics,
+  kRocm,
   kExit,
   kReady,
   kReadyFd,
@@ -104,12 +109,19 @@ constexpr option stands_alone(const char* name, OptionId id) {
 }
 
 constexpr option kOptions[] = {
-    takes_value("memory", kMemory),      takes_value("util", kUtil),
-    takes_value("after", kAfter),        takes_value("for", kFor),
-    stands_alone("graphics", kGraphics), takes_value("exit", kExit),
-    takes_value("ready", kReady),        takes_value("ready-fd", kReadyFd),
-    takes_value("linger", kLinger),      stands_alone("quiet", kQuiet),
-    stands_alone("help", kHelp),         {},
+    takes_value("memory", kMemory),
+    takes_value("util", kUtil),
+    takes_value("after", kAfter),
+    takes_value("for", kFor),
+    stands_alone("graphics", kGraphics),
+    takes_value("exit", kExit),
+    takes_value("ready", kReady),
+    takes_value("ready-fd", kReadyFd),
+    takes_value("linger", kLinger),
+    stands_alone("quiet", kQuiet),
+    stands_alone("help", kHelp),
+    stands_alone("rocm", kRocm),
+    {},
 };
 
 // `id`: what getopt_long returned; the option's value is in optarg.
@@ -129,6 +141,9 @@ void set_option(int id, const char* name, Options& options) {
       break;
     case kGraphics:
       options.graphics = true;
+      break;
+    case kRocm:
+      options.rocm = true;
       break;
     case kExit:
       options.exit_code = number_argument(name, 0, 255);
@@ -193,7 +208,7 @@ int64_t memory_mib(const Options& options) {
   return share == nullptr ? kCommon : strtoll(share, nullptr, 10);
 }
 
-sim::Devices find_devices(const sim::Machine& machine) {
+sim::Devices find_cuda_devices(const sim::Machine& machine) {
   const sim::Devices devices = sim::visible_devices(machine, getenv("CUDA_VISIBLE_DEVICES"));
   if (devices.count == 0) stop(kExitFailed, "no CUDA-capable device is detected");
   for (int i = 0; i < devices.count; ++i) {
@@ -204,6 +219,44 @@ sim::Devices find_devices(const sim::Machine& machine) {
     }
   }
   return devices;
+}
+
+sim::Devices find_rocm_devices(const sim::Machine& machine) {
+  const sim::RocmVariables variables{.rocr = getenv("ROCR_VISIBLE_DEVICES"),
+                                     .hip = getenv("HIP_VISIBLE_DEVICES"),
+                                     .cuda = getenv("CUDA_VISIBLE_DEVICES")};
+  const sim::Devices devices = sim::rocm_devices(machine, sim::amd_nodes(machine), variables);
+  if (devices.count == 0) stop(kExitFailed, "no ROCm-capable device is detected");
+  return devices;
+}
+
+bool is_rocm(const Options& options, const sim::Machine& machine) {
+  return options.rocm || (machine.gpu_count == 0 && machine.amd_count > 0);
+}
+
+sim::Devices find_devices(const Options& options, const sim::Machine& machine) {
+  return is_rocm(options, machine) ? find_rocm_devices(machine) : find_cuda_devices(machine);
+}
+
+// What the job's messages call a device.
+struct DeviceName {
+  char text[256];
+};
+
+DeviceName name_of(const sim::Machine& machine, const sim::Demand& demand, int place) {
+  DeviceName name{};
+  if (!demand.amd) {
+    const sim::Gpu& gpu = machine.gpus[place];
+    snprintf(name.text, sizeof(name.text), "%04x:%02x:%02x.%x %s (%s)", gpu.pci.domain, gpu.pci.bus,
+             gpu.pci.device, gpu.pci.function, gpu.uuid, gpu.name);
+    return name;
+  }
+  const sim::AmdNode node = sim::amd_nodes(machine).nodes[place];
+  const sim::AmdCard& card = machine.amd_cards[node.card];
+  snprintf(name.text, sizeof(name.text), "%04x:%02x:%02x.%x renderD%u (%s)", card.pci.domain,
+           card.pci.bus, card.pci.device, card.pci.function, node.minor,
+           card.name[0] != '\0' ? card.name : card.chip);
+  return name;
 }
 
 void sleep_ms(int64_t milliseconds) {
@@ -219,8 +272,10 @@ void take_or_stop(const sim::Machine& machine, const char* path, const sim::Dema
     case sim::Taken::kYes:
       return;
     case sim::Taken::kOutOfMemory:
-      stop(kExitFailed, "CUDA out of memory: %s has %" PRIu64 " MiB free, tried to take %" PRIu64,
-           machine.gpus[taken.gpu].uuid, taken.free_mib, demand.memory_mib);
+      stop(kExitFailed, "%s out of memory: %s has %" PRIu64 " MiB free, tried to take %" PRIu64,
+           demand.amd ? "HIP" : "CUDA",
+           demand.amd ? name_of(machine, demand, taken.gpu).text : machine.gpus[taken.gpu].uuid,
+           taken.free_mib, demand.memory_mib);
     case sim::Taken::kDeviceInUse:
       stop(kExitFailed, "%s: busy, in exclusive mode", machine.gpus[taken.gpu].uuid);
     case sim::Taken::kSystemError:
@@ -230,10 +285,8 @@ void take_or_stop(const sim::Machine& machine, const char* path, const sim::Dema
 
 void say_what_was_taken(const sim::Machine& machine, const sim::Demand& demand) {
   for (int i = 0; i < demand.devices.count; ++i) {
-    const sim::Gpu& gpu = machine.gpus[demand.devices.gpus[i]];
-    printf("gpu-sim-job: pid %d holds %" PRIu64 " MiB on %04x:%02x:%02x.%x %s (%s)\n",
-           static_cast<int>(getpid()), demand.memory_mib, gpu.pci.domain, gpu.pci.bus,
-           gpu.pci.device, gpu.pci.function, gpu.uuid, gpu.name);
+    printf("gpu-sim-job: pid %d holds %" PRIu64 " MiB on %s\n", static_cast<int>(getpid()),
+           demand.memory_mib, name_of(machine, demand, demand.devices.gpus[i]).text);
   }
   fflush(stdout);
 }
@@ -261,12 +314,13 @@ void announce(const Options& options) {
 int main(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
   const char* path = machine_path();
-  find_devices(load_machine(path));  // a mistake shows at once, not after the wait
+  find_devices(options, load_machine(path));  // a mistake shows at once, not after the wait
   sleep_ms(options.after_ms);
 
   const sim::Machine& machine = load_machine(path);
   sim::Demand demand{};
-  demand.devices = find_devices(machine);
+  demand.amd = is_rocm(options, machine);
+  demand.devices = find_devices(options, machine);
   demand.memory_mib = static_cast<uint64_t>(memory_mib(options));
   demand.util_percent = static_cast<uint32_t>(options.util_percent);
   demand.linger_ms =

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,12 +16,14 @@
 #include <algorithm>
 #include <iterator>
 
+#include "sysfs/amd_tree.h"
 #include "usage.h"
 
 namespace sim {
 namespace {
 
 struct Keeper {
+  int tree;  // of AMD cards; -1: none
   int job_pidfd;
   int state_folder;
   int answer;  // the pipe's end on which the job waits
@@ -48,12 +51,12 @@ void close_from_to(unsigned first, unsigned last) {
 }
 
 void close_all_but(const Keeper& keeper) {
-  unsigned kept[] = {static_cast<unsigned>(keeper.job_pidfd),
-                     static_cast<unsigned>(keeper.state_folder),
-                     static_cast<unsigned>(keeper.answer)};
+  int kept[] = {keeper.tree, keeper.job_pidfd, keeper.state_folder, keeper.answer};
   std::sort(std::begin(kept), std::end(kept));
   unsigned first = 0;
-  for (const unsigned fd : kept) {
+  for (const int number : kept) {
+    if (number < 0) continue;
+    const unsigned fd = static_cast<unsigned>(number);
     if (fd > first) close_from_to(first, fd - 1);
     first = fd + 1;
   }
@@ -122,13 +125,40 @@ Taken check_device(const Machine& machine, int gpu, const Demand& demand, int st
   return kTaken;
 }
 
+Taken check_amd(const Machine& machine, const AmdNodes& all, int place, const Demand& demand,
+                int state_folder) {
+  const int card = all.nodes[place].card;
+  const uint64_t used_mib = amd_used_mib(machine, card, state_folder);
+  const uint64_t mib = machine.amd_cards[card].vram_mib - used_mib;
+  if (mib >= demand.memory_mib) return kTaken;
+  return {.outcome = Taken::kOutOfMemory, .gpu = place, .free_mib = mib, .error = 0};
+}
+
+// The name of the device's entries.
+void key_of(const Machine& machine, const AmdNodes& all, const Demand& demand, int place,
+            char (&key)[96]) {
+  if (demand.amd) {
+    amd_key(machine, all.nodes[place], key);
+  } else {
+    memcpy(key, machine.gpus[place].uuid, sizeof(key));
+  }
+}
+
+// Shows what has changed to those who read it in sysfs. Call with the folder locked.
+void show(const Machine& machine, const Keeper& keeper) {
+  if (keeper.tree >= 0) show_use(machine, keeper.state_folder, keeper.tree);
+}
+
 // Call with the folder locked, so that two jobs cannot both find the same memory free.
 Taken take_on_every_device(const Machine& machine, const Keeper& keeper, const Demand& demand,
                            Entry* entries) {
+  static AmdNodes amd;
+  amd = amd_nodes(machine);
   remove_dead_entries(keeper.state_folder);
   for (int i = 0; i < demand.devices.count; ++i) {
-    const Taken checked =
-        check_device(machine, demand.devices.gpus[i], demand, keeper.state_folder);
+    const int place = demand.devices.gpus[i];
+    const Taken checked = demand.amd ? check_amd(machine, amd, place, demand, keeper.state_folder)
+                                     : check_device(machine, place, demand, keeper.state_folder);
     if (checked.outcome != Taken::kYes) return checked;
   }
   const JobUse use{.pid = keeper.job_pid,
@@ -137,8 +167,9 @@ Taken take_on_every_device(const Machine& machine, const Keeper& keeper, const D
                    .graphics = demand.graphics,
                    .running = true};
   for (int i = 0; i < demand.devices.count; ++i) {
-    const char* uuid = machine.gpus[demand.devices.gpus[i]].uuid;
-    entries[i].fd = create_entry(keeper.state_folder, uuid, use, entries[i].name);
+    char key[96];
+    key_of(machine, amd, demand, demand.devices.gpus[i], key);
+    entries[i].fd = create_entry(keeper.state_folder, key, use, entries[i].name);
     if (entries[i].fd >= 0) continue;
     const int error = errno;
     while (i-- > 0) unlinkat(keeper.state_folder, entries[i].name, 0);
@@ -160,12 +191,18 @@ void sleep_ms(uint32_t milliseconds) {
   }
 }
 
+// NVML reads the entries themselves, and waits for nobody.
+void lock_for_tree(const Keeper& keeper) {
+  if (keeper.tree >= 0) flock(keeper.state_folder, LOCK_EX);
+}
+
 [[noreturn]] void keep(const Machine& machine, const Keeper& keeper, const Demand& demand) {
   detach(keeper);
   static Entry entries[kMaxDevices];
   Taken taken = system_error(0);
   if (flock(keeper.state_folder, LOCK_EX) == 0) {
     taken = take_on_every_device(machine, keeper, demand, entries);
+    show(machine, keeper);
     flock(keeper.state_folder, LOCK_UN);
   } else {
     taken = system_error(errno);
@@ -176,11 +213,16 @@ void sleep_ms(uint32_t milliseconds) {
   if (taken.outcome != Taken::kYes) _exit(1);
 
   wait_for_end(keeper.job_pidfd);
+  lock_for_tree(keeper);
   for (int i = 0; i < demand.devices.count; ++i) mark_ended(entries[i].fd);
+  show(machine, keeper);
+  flock(keeper.state_folder, LOCK_UN);
   sleep_ms(demand.linger_ms);
+  lock_for_tree(keeper);
   for (int i = 0; i < demand.devices.count; ++i) {
     unlinkat(keeper.state_folder, entries[i].name, 0);
   }
+  show(machine, keeper);
   _exit(0);
 }
 
@@ -201,6 +243,7 @@ Taken take_devices(const Machine& machine, const char* machine_path, const Deman
   keeper.job_pid = static_cast<uint32_t>(getpid());
   keeper.job_pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
   if (keeper.job_pidfd < 0) return system_error(errno);
+  keeper.tree = demand.amd ? open_tree_of(machine_path) : -1;
   keeper.state_folder = make_state_folder(machine_path);
   if (keeper.state_folder < 0) return system_error(errno);
   int answer[2];
@@ -219,6 +262,7 @@ Taken take_devices(const Machine& machine, const char* machine_path, const Deman
   while (waitpid(between, nullptr, 0) < 0 && errno == EINTR) {
   }
   close(answer[1]);
+  if (keeper.tree >= 0) close(keeper.tree);
   close(keeper.state_folder);
   close(keeper.job_pidfd);
   const Taken taken = read_answer(answer[0]);

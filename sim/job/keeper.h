@@ -9,6 +9,7 @@
 namespace sim {
 
 struct Demand {
+  bool amd;  // the devices are places in amd_nodes(), not in Machine::gpus
   Devices devices;
   uint64_t memory_mib;  // on each device
   uint32_t util_percent;

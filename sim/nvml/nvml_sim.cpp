@@ -503,6 +503,8 @@ Return init(const char* function) {
   log_call(function);
   if (library.machine.driver_error != 0) return static_cast<Return>(library.machine.driver_error);
   if (library.machine.init_error != 0) return static_cast<Return>(library.machine.init_error);
+  // A machine that has nothing but AMD cards has no such driver.
+  if (library.machine.gpu_count == 0 && library.machine.amd_count > 0) return kDriverNotLoaded;
   library.init_count = 1;
   return kSuccess;
 }
