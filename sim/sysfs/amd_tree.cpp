@@ -128,6 +128,20 @@ void add_pci_files(Tree& tree, const AmdCard& card, const char* folder) {
   tree.link(Path("sys/bus/pci/drivers/amdgpu/%s", address.text), Path("../../../../%s", below));
 }
 
+// A sensor of each kind: without their labels rocm-smi does not start.
+void add_sensors(Tree& tree, const AmdCard& card, const char* folder) {
+  const Path hwmon("%s/hwmon/hwmon%u", folder, card.card);
+  tree.file(Path("%s/name", hwmon.text), "amdgpu\n");
+  tree.file(Path("%s/temp1_label", hwmon.text), "edge\n");
+  tree.file(Path("%s/temp1_input", hwmon.text), "40000\n");
+  tree.file(Path("%s/temp2_label", hwmon.text), "junction\n");
+  tree.file(Path("%s/temp2_input", hwmon.text), "45000\n");
+  tree.file(Path("%s/temp3_label", hwmon.text), "mem\n");
+  tree.file(Path("%s/temp3_input", hwmon.text), "42000\n");
+  tree.file(Path("%s/in0_label", hwmon.text), "vddgfx\n");
+  tree.file(Path("%s/in0_input", hwmon.text), "800\n");
+}
+
 void add_card(Tree& tree, const AmdCard& card) {
   const Path folder = folder_of(card);
   add_pci_files(tree, card, folder);
@@ -144,7 +158,8 @@ void add_card(Tree& tree, const AmdCard& card) {
     tree.file(Path("%s/unique_id", folder.text), "%016" PRIx64 "\n", card.unique_id);
   }
   if (card.name[0] != '\0') tree.file(Path("%s/product_name", folder.text), "%s\n", card.name);
-  tree.file(Path("%s/hwmon/hwmon%u/name", folder.text, card.card), "amdgpu\n");
+  tree.file(Path("%s/vbios_version", folder.text), "113-SIMULATED-001\n");
+  add_sensors(tree, card, folder);
   add_partitions(tree, card, folder);
   const uint32_t nodes = card.xcc > 1 ? uint32_t{kMaxXcc} : 1;
   for (uint32_t part = 0; part < nodes; ++part) {
