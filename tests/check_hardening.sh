@@ -1,7 +1,7 @@
 #!/bin/sh
 # Is the release program built as hardening demands, and does it load and use no more than it should?
-# Do the simulated driver's libraries, which others would pay for, need the C library alone?
-# check_hardening.sh PROGRAM LIBRARY ...
+# Does what simulates a machine, for which others would pay, need the C library alone?
+# check_hardening.sh PROGRAM SIMULATION ...
 set -eu
 program=$1
 shift

@@ -51,6 +51,12 @@ Path folder_of(const AmdCard& card) {
               pci.bus - 1, address.text);
 }
 
+// Of a card's files, those that jobs change are links to here, where any user may replace them.
+Path values_of(const AmdCard& card) {
+  const Path address = address_of(card.pci);
+  return Path("sys/values/%s", address.text);
+}
+
 const char* mode_name(AmdMode mode) {
   switch (mode) {
     case AmdMode::none:
@@ -144,15 +150,21 @@ void add_sensors(Tree& tree, const AmdCard& card, const char* folder) {
 
 void add_card(Tree& tree, const AmdCard& card) {
   const Path folder = folder_of(card);
+  const Path values = values_of(card);
   add_pci_files(tree, card, folder);
   tree.file(Path("%s/mem_info_vram_total", folder.text), "%" PRIu64 "\n", card.vram_mib * kMib);
   tree.file(Path("%s/mem_info_vis_vram_total", folder.text), "%" PRIu64 "\n", card.vram_mib * kMib);
   tree.file(Path("%s/mem_info_gtt_total", folder.text), "%" PRIu64 "\n", 65536 * kMib);
   tree.file(Path("%s/mem_info_gtt_used", folder.text), "%" PRIu64 "\n", 16 * kMib);
-  tree.file_with(Path("%s/mem_info_vram_used", folder.text), 0666, "0\n");
-  tree.file_with(Path("%s/mem_info_vis_vram_used", folder.text), 0666, "0\n");
-  if (!card.busy_unknown) {
-    tree.file_with(Path("%s/gpu_busy_percent", folder.text), 0666, "0\n");
+  const Path address = address_of(card.pci);
+  const char* up = card.pci.bus == 0 ? "../../.." : "../../../..";
+  constexpr const char* kValues[] = {"mem_info_vram_used", "mem_info_vis_vram_used",
+                                     "gpu_busy_percent"};
+  tree.folder(values, 0777);
+  for (const char* name : kValues) {
+    tree.file_with(Path("%s/%s", values.text, name), 0666, "0\n");
+    if (card.busy_unknown && strcmp(name, "gpu_busy_percent") == 0) continue;
+    tree.link(Path("%s/%s", folder.text, name), Path("%s/values/%s/%s", up, address.text, name));
   }
   if (card.unique_id != 0) {
     tree.file(Path("%s/unique_id", folder.text), "%016" PRIx64 "\n", card.unique_id);
@@ -390,27 +402,28 @@ uint64_t used_mib(const Machine& machine, int card, const Uses& uses) {
   return mib < machine.amd_cards[card].vram_mib ? mib : machine.amd_cards[card].vram_mib;
 }
 
-// Changes a file that is there; one that is not (yet) is not shown.
-void show_number(int tree, const char* path, uint64_t number) {
-  struct stat about{};
+// Of a card that is not (yet) in the tree, nothing is shown.
+void show_number(int tree, const char* folder, const char* name, uint64_t number) {
+  const Path fresh("new/%s.%d", name, static_cast<int>(getpid()));
   char text[32];
   const int size = snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
-  if (fstatat(tree, path, &about, AT_SYMLINK_NOFOLLOW) != 0) return;
-  write_file(tree, path, 0666, text, static_cast<size_t>(size));
+  remove_all(tree, fresh);
+  if (!make_file(tree, fresh, 0666, text, static_cast<size_t>(size))) return;
+  if (renameat(tree, fresh, tree, Path("%s/%s", folder, name)) != 0) remove_all(tree, fresh);
 }
 
 void show_card(const Machine& machine, int card, const Uses& uses, int tree) {
   const AmdCard& amd = machine.amd_cards[card];
-  const Path folder = folder_of(amd);
+  const Path folder = values_of(amd);
   const uint64_t bytes = used_mib(machine, card, uses) * kMib;
   uint64_t busy = 0;
   for (int i = 0; i < uses.count; ++i) {
     if (uses.all[i].card == card) busy += uses.all[i].busy_percent;
   }
   busy = amd.busy_percent + busy / parts_of(amd);
-  show_number(tree, Path("%s/mem_info_vram_used", folder.text), bytes);
-  show_number(tree, Path("%s/mem_info_vis_vram_used", folder.text), bytes);
-  show_number(tree, Path("%s/gpu_busy_percent", folder.text), busy < 100 ? busy : 100);
+  show_number(tree, folder, "mem_info_vram_used", bytes);
+  show_number(tree, folder, "mem_info_vis_vram_used", bytes);
+  show_number(tree, folder, "gpu_busy_percent", busy < 100 ? busy : 100);
 }
 
 bool is_listed(const Uses& uses, uint32_t pid) {

@@ -29,26 +29,6 @@ bool is_self_or_parent(const char* name) {
   return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-bool write_at(int fd, const char* text, size_t size, size_t offset) {
-  return pwrite(fd, text, size, static_cast<off_t>(offset)) == static_cast<ssize_t>(size);
-}
-
-// The text in one write; before it, the file is made as long as it has to be with empty lines, and
-// behind it those that are left over are cut off. So no reader sees the beginning of a number.
-bool change_text(int fd, size_t old_size, const char* text, size_t size) {
-  char padded[kMaxFileBytes];
-  const size_t longest = size > old_size ? size : old_size;
-  memset(padded, '\n', sizeof(padded));
-  memcpy(padded, text, size);
-  if (size > old_size) {
-    char lines[kMaxFileBytes];
-    memset(lines, '\n', sizeof(lines));
-    if (!write_at(fd, lines, size - old_size, old_size)) return false;
-  }
-  if (!write_at(fd, padded, longest, 0)) return false;
-  return size >= old_size || ftruncate(fd, static_cast<off_t>(size)) == 0;
-}
-
 ssize_t read_text(int folder, const char* name, char (&text)[kMaxFileBytes]) {
   const int fd = openat(folder, name, O_RDONLY | kFileFlags);
   if (fd < 0) return -1;
@@ -57,26 +37,22 @@ ssize_t read_text(int folder, const char* name, char (&text)[kMaxFileBytes]) {
   return size;
 }
 
-bool move_link(int from, int to, const char* name, bool exists) {
+bool move_link(int from, int to, const char* name) {
   char target[PATH_MAX];
   char old_target[PATH_MAX];
   const ssize_t size = readlinkat(from, name, target, sizeof(target));
   if (size < 0) return false;
-  const ssize_t old_size = exists ? readlinkat(to, name, old_target, sizeof(old_target)) : -1;
+  const ssize_t old_size = readlinkat(to, name, old_target, sizeof(old_target));
   if (old_size == size && memcmp(target, old_target, static_cast<size_t>(size)) == 0) return true;
   return renameat(from, name, to, name) == 0;
 }
 
-bool move_file(int from, int to, const char* name, const struct stat& about, bool exists,
-               bool leave) {
-  if (!exists) return renameat(from, name, to, name) == 0;
-  if (!leave || (about.st_mode & kForAll) == 0) {
-    char text[kMaxFileBytes];
-    const ssize_t size = read_text(from, name, text);
-    if (size < 0) return false;
-    if (!write_file(to, name, about.st_mode & 07777, text, static_cast<size_t>(size))) return false;
-  }
-  return fchmodat(to, name, about.st_mode & 07777, 0) == 0;
+bool has_same_text(int from, int to, const char* name) {
+  char text[kMaxFileBytes];
+  char old[kMaxFileBytes];
+  const ssize_t size = read_text(from, name, text);
+  return size >= 0 && read_text(to, name, old) == size &&
+         memcmp(text, old, static_cast<size_t>(size)) == 0;
 }
 
 bool move_subfolder(int from, int to, const char* name, mode_t mode, bool (*kept)(const char*),
@@ -107,8 +83,12 @@ bool move_entry(int from, int to, const char* name, bool (*kept)(const char*), c
     remove_all(to, name);
     exists = false;
   }
-  if (S_ISLNK(about.st_mode)) return move_link(from, to, name, exists);
-  if (!S_ISDIR(about.st_mode)) return move_file(from, to, name, about, exists, kept != nullptr);
+  if (!exists) return renameat(from, name, to, name) == 0;
+  if (S_ISLNK(about.st_mode)) return move_link(from, to, name);
+  if (!S_ISDIR(about.st_mode)) {
+    const bool same = old.st_mode == about.st_mode && has_same_text(from, to, name);
+    return same || renameat(from, name, to, name) == 0;
+  }
   char joined[PATH_MAX];
   return move_subfolder(from, to, name, about.st_mode, kept, join(path, name, joined));
 }
@@ -156,27 +136,13 @@ int make_folder(int at, const char* name, mode_t mode) {
   return open_folder(at, name);
 }
 
-bool write_file(int folder, const char* name, mode_t mode, const char* text, size_t size) {
-  if (size > kMaxFileBytes) {
-    errno = EFBIG;
-    return false;
-  }
-  int fd = openat(folder, name, O_RDWR | kFileFlags);
-  if (fd < 0 && errno == EACCES && unlinkat(folder, name, 0) == 0) errno = ENOENT;
-  if (fd < 0 && errno == ENOENT) {
-    fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | kFileFlags, 0600);
-    if (fd >= 0 && fchmod(fd, mode) != 0) {
-      close(fd);
-      return false;
-    }
-  }
+bool make_file(int folder, const char* name, mode_t mode, const char* text, size_t size) {
+  const int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | kFileFlags, 0600);
   if (fd < 0) return false;
-  char old[kMaxFileBytes];
-  const ssize_t old_size = read(fd, old, sizeof(old));
-  bool good = old_size >= 0;
-  const bool same = good && static_cast<size_t>(old_size) == size && memcmp(old, text, size) == 0;
-  if (good && !same) good = change_text(fd, static_cast<size_t>(old_size), text, size);
+  const bool good = write(fd, text, size) == static_cast<ssize_t>(size) && fchmod(fd, mode) == 0;
+  const int error = errno;
   close(fd);
+  errno = error;
   return good;
 }
 
@@ -226,12 +192,16 @@ bool Tree::make_parents(const char* path) {
 void Tree::write(const char* path, mode_t mode, const char* format, va_list arguments) {
   char text[kMaxFileBytes];
   const int size = vsnprintf(text, sizeof(text), format, arguments);
-  if (error_ != 0 || !make_parents(path)) return;
+  if (error_ != 0) return;
   if (size < 0 || static_cast<size_t>(size) >= sizeof(text)) {
     error_ = EFBIG;
-  } else if (!write_file(root_, path, mode, text, static_cast<size_t>(size))) {
-    error_ = errno;
+    return;
   }
+  bool good = make_file(root_, path, mode, text, static_cast<size_t>(size));
+  if (!good && errno == ENOENT && make_parents(path)) {
+    good = make_file(root_, path, mode, text, static_cast<size_t>(size));
+  }
+  if (!good && error_ == 0) error_ = errno;
 }
 
 void Tree::file(const char* path, const char* format, ...) {
@@ -259,8 +229,10 @@ void Tree::folder(const char* path, mode_t mode) {
 }
 
 void Tree::link(const char* path, const char* target) {
-  if (error_ != 0 || !make_parents(path)) return;
-  if (symlinkat(target, root_, path) != 0 && errno != EEXIST) error_ = errno;
+  if (error_ != 0) return;
+  int made = symlinkat(target, root_, path);
+  if (made != 0 && errno == ENOENT && make_parents(path)) made = symlinkat(target, root_, path);
+  if (made != 0 && error_ == 0) error_ = errno;
 }
 
 }  // namespace sim

@@ -1,4 +1,5 @@
-// Folders of small files: written in whole, compared, and changed under those who read them.
+// Folders of small files, which are changed under those who read them. A file is never changed in
+// place, where a reader could see half of a number: another one takes its name.
 #pragma once
 
 #include <sys/types.h>
@@ -15,14 +16,13 @@ inline constexpr size_t kMaxFileBytes = 4096;
 int open_folder(int at, const char* name);
 int make_folder(int at, const char* name, mode_t mode);
 
-// Gives the file this text, so that a reader sees the old one or the new one: at most, and for a
-// moment, with empty lines behind it. The file stays the same one, and is made where it is missing.
-bool write_file(int folder, const char* name, mode_t mode, const char* text, size_t size);
+// A new file of this text, whatever the umask. False with errno.
+bool make_file(int folder, const char* name, mode_t mode, const char* text, size_t size);
 
-// Gives `to` what `from` has, and nothing else, as little as possible being changed; `from` loses
-// what it has. With `kept`, which is asked about paths below `path`, some is left as it is: a file
-// that all may write, what is in a folder that all may write, and what is `kept` is emptied, but
-// not removed.
+// Gives `to` what `from` has, and nothing else, file by file in one step, as little as possible
+// being changed; `from` loses what it has. With `kept`, which is asked about paths below `path`,
+// what is in a folder that all may write is left as it is, and a folder that is `kept` is emptied,
+// but not removed.
 bool move_folder(int from, int to, bool (*kept)(const char* path), const char* path = "");
 
 // Removes the file, link, or folder with all that is in it.

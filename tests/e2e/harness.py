@@ -264,8 +264,10 @@ class Order:
 class Box:
     """One simulated machine with its lock directory, in a folder that all users can reach."""
 
+    place = "/tmp"
+
     def __init__(self, cards=1, variant="current", memory=46068, reserved=600):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-test-", dir="/tmp"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-test-", dir=self.place))
         self.folder.chmod(0o1777)
         self.began = time.time() - 0.1  # the kernel's time stamps come from a coarse clock
         self.machine = self.folder / "machine.txt"
@@ -517,7 +519,8 @@ def install_binaries():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-bin-", dir="/tmp"))
     folder.chmod(0o755)
     shutil.copy(BUILD / "gpu-gate", folder / "gpu-gate")
-    shutil.copy(BUILD / "sim" / "gpu-sim-job", folder / "gpu-sim-job")
+    for name in ("gpu-sim-job", "gpu-sim-sysfs"):
+        shutil.copy(BUILD / "sim" / name, folder / name)
     for variant in ("current", "r535", "old"):
         (folder / variant).mkdir()
         shutil.copy(BUILD / "sim" / variant / "libnvidia-ml.so.1", folder / variant)
