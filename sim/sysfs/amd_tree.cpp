@@ -529,6 +529,11 @@ bool write_whole(int root, const char* name, const char* text, size_t size) {
   return good && renameat(root, fresh, root, name) == 0;
 }
 
+bool is_mine(int root) {
+  struct stat about{};
+  return fstat(root, &about) == 0 && (geteuid() == 0 || about.st_uid == geteuid());
+}
+
 bool is_made_from(int root, const char* text, size_t size) {
   const int fd = openat(root, "machine", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return false;
@@ -594,8 +599,12 @@ bool make_tree(const Machine& machine, const char* machine_path, const char* tex
   if (!tree_path(machine_path, path)) return false;
   const int root = make_folder(AT_FDCWD, path, 0755);
   if (root < 0) return false;
-  const bool good = is_made_from(root, text, size) ||
-                    (build(machine, root) && write_whole(root, "machine", text, size));
+  bool good = is_made_from(root, text, size);
+  if (!good && !is_mine(root)) {
+    errno = EACCES;
+  } else if (!good) {
+    good = build(machine, root) && write_whole(root, "machine", text, size);
+  }
   const int error = errno;
   if (good) show_use(machine, state_folder, root);
   close(root);

@@ -52,10 +52,11 @@ void prepare_tree(const char* path) {
   const int make_error = errno;
   close(state_folder);
   const int tree = sim::open_tree_of(path);
-  if (tree < 0 || (!made && make_error != EACCES && make_error != EPERM)) {
+  if (tree < 0 || (!made && make_error != EACCES)) {
     fprintf(stderr, "gpu-sim-sysfs: %s.sysfs: %s\n", path, strerror(make_error));
     exit(kExitFailed);
   }
+  if (made) sim::make_mount_points(tree);
   close(tree);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sysfs/amd_tree.h"
+#include "sysfs/folder.h"
 
 namespace sim {
 namespace {
@@ -57,49 +58,8 @@ bool is_left_out(const char* name) {
   return false;
 }
 
-// Makes `name` in the tree something that a mount can stand on.
-bool make_mount_point(int folder, const char* name, mode_t mode) {
-  if (S_ISDIR(mode)) return mkdirat(folder, name, 0755) == 0;
-  const int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd >= 0) close(fd);
-  return fd >= 0;
-}
-
-// Shows in `place`, where `tree` is laid, what is in the old folder, which is the working folder,
-// and not in the tree. `levels`: in those below it what is real and what is simulated stand side by
-// side, too.
-bool show_real(const char* place, int tree, bool (*is_simulated)(const char*)) {
-  DIR* listing = opendir(".");
-  if (listing == nullptr) return false;
-  bool good = true;
-  while (const dirent* entry = readdir(listing)) {
-    const char* name = entry->d_name;
-    struct stat real{};
-    struct stat there{};
-    char target[PATH_MAX];
-    snprintf(target, sizeof(target), "%s/%s", place, name);
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || is_left_out(name)) continue;
-    if (is_simulated(target) || lstat(name, &real) != 0) continue;
-    const bool exists = fstatat(tree, name, &there, AT_SYMLINK_NOFOLLOW) == 0;
-    if (S_ISLNK(real.st_mode)) {
-      char link[PATH_MAX];
-      const ssize_t size = exists ? -1 : readlink(name, link, sizeof(link) - 1);
-      if (size < 0) continue;
-      link[size] = '\0';
-      if (symlinkat(link, tree, name) != 0) continue;
-      continue;
-    }
-    // Where there is none and this user may make none, it is left out.
-    if (!exists && !make_mount_point(tree, name, real.st_mode)) continue;
-    if (exists && S_ISDIR(real.st_mode) != S_ISDIR(there.st_mode)) continue;
-    good = mount(name, target, nullptr, MS_BIND | MS_REC, nullptr) == 0 && good;
-  }
-  closedir(listing);
-  return good;
-}
-
 // What of the tree is not only a mount point: it has something in it, or is one of a few files.
-bool is_simulated_at(const char* path) {
+bool is_simulated(const char* path) {
   constexpr const char* kAlways[] = {"/sys/class",     "/sys/bus",       "/sys/devices",
                                      "/sys/class/drm", "/sys/class/kfd", "/sys/bus/pci",
                                      "/dev/dri",       "/dev/kfd"};
@@ -114,10 +74,58 @@ bool is_simulated_at(const char* path) {
   return entries > 2;
 }
 
+bool is_wanted(const char* name) {
+  return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !is_left_out(name);
+}
+
+// Makes `name` in the tree something that the real one, in the working folder, can be mounted on;
+// of a link, another one.
+void make_mount_point(const char* name, int tree) {
+  struct stat real{};
+  struct stat there{};
+  if (lstat(name, &real) != 0 || fstatat(tree, name, &there, AT_SYMLINK_NOFOLLOW) == 0) return;
+  if (S_ISLNK(real.st_mode)) {
+    char target[PATH_MAX];
+    const ssize_t size = readlink(name, target, sizeof(target) - 1);
+    if (size < 0) return;
+    target[size] = '\0';
+    if (symlinkat(target, tree, name) != 0) return;
+  } else if (S_ISDIR(real.st_mode)) {
+    const int fd = make_folder(tree, name, 0755);
+    if (fd >= 0) close(fd);
+  } else {
+    make_file(tree, name, 0644, "", 0);
+  }
+}
+
+// Shows `name` of the old folder, which is the working folder, in `place`, where the tree is laid.
+bool show_entry(const char* name, const char* place, int tree) {
+  struct stat real{};
+  struct stat there{};
+  if (lstat(name, &real) != 0 || S_ISLNK(real.st_mode)) return true;
+  if (fstatat(tree, name, &there, AT_SYMLINK_NOFOLLOW) != 0) return true;
+  if (S_ISDIR(real.st_mode) != S_ISDIR(there.st_mode)) return true;
+  char path[PATH_MAX];
+  snprintf(path, sizeof(path), "%s/%s", place, name);
+  return is_simulated(path) || mount(name, path, nullptr, MS_BIND | MS_REC, nullptr) == 0;
+}
+
+// All of it that the tree has not.
+bool show_real(const char* place, int tree) {
+  DIR* listing = opendir(".");
+  if (listing == nullptr) return false;
+  bool good = true;
+  while (const dirent* entry = readdir(listing)) {
+    if (is_wanted(entry->d_name)) good = show_entry(entry->d_name, place, tree) && good;
+  }
+  closedir(listing);
+  return good;
+}
+
 // One level: the old folder is the working folder meanwhile.
 LayerError lay_level(const char* place, int old, int tree) {
   if (fchdir(old) != 0) return failed(place);
-  if (!show_real(place, tree, is_simulated_at)) return failed(place);
+  if (!show_real(place, tree)) return failed(place);
   return kNone;
 }
 
@@ -149,11 +157,39 @@ LayerError lay_place(const char* place, int tree, const char* const* levels) {
   return error;
 }
 
+// Where what is real and what is simulated stand side by side.
+constexpr const char* kSysLevels[] = {"class", "bus", "devices", nullptr};
+constexpr const char* kDevLevels[] = {nullptr};
+
+void make_mount_points_in(const char* place, int tree) {
+  const int part = openat(tree, place + 1, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  DIR* listing = part < 0 || chdir(place) != 0 ? nullptr : opendir(".");
+  if (listing != nullptr) {
+    while (const dirent* entry = readdir(listing)) {
+      if (is_wanted(entry->d_name)) make_mount_point(entry->d_name, part);
+    }
+    closedir(listing);
+  }
+  if (part >= 0) close(part);
+}
+
 }  // namespace
 
+void make_mount_points(int tree) {
+  const int working_folder = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  make_mount_points_in("/sys", tree);
+  for (const char* const* level = kSysLevels; *level != nullptr; ++level) {
+    char place[PATH_MAX];
+    snprintf(place, sizeof(place), "/sys/%s", *level);
+    make_mount_points_in(place, tree);
+  }
+  make_mount_points_in("/dev", tree);
+  if (working_folder < 0) return;
+  if (fchdir(working_folder) != 0) errno = 0;
+  close(working_folder);
+}
+
 LayerError lay_over(const char* machine_path) {
-  constexpr const char* kSysLevels[] = {"class", "bus", "devices", nullptr};
-  constexpr const char* kDevLevels[] = {nullptr};
   LayerError error = enter_namespaces();
   if (error.what != nullptr) return error;
   // Descriptors from before would be of the mounts of the old namespace.

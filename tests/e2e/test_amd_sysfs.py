@@ -160,15 +160,28 @@ def test_partitions_share_their_cards_memory(amd_box):
     assert box.used_mib("0000:0c:00.0") == 284 + 4000
 
 
-def test_a_user_without_rights_has_cards_of_his_own(amd_box):
-    box = amd_box()
-    mine = box.folder / "mine"
-    harness.Process(["sh", "-c", f"echo amd >{mine}"], box.env(), ALICE).finish()
-    done = harness.Process([box.layer, str(mine), "--", box.sim_job, "--for", "0"], box.env(), ALICE)
+def as_user(box, machine, *words):
+    """Runs a command on this machine as alice from the start."""
+    done = harness.Process([box.layer, str(machine), *words], box.env(), ALICE)
     done.finish()
     if "unshare(CLONE_NEWUSER)" in done.err:
         pytest.skip("no user may make a namespace here")
+    return done
+
+
+def test_a_user_without_rights_can_have_cards(amd_box):
+    box = amd_box()
+    mine = box.folder / "mine"
+    harness.Process(["sh", "-c", f"echo amd >{mine}"], box.env(), ALICE).finish()
+    done = as_user(box, mine, "--", box.sim_job, "--for", "0")
     assert done.status == 0 and "holds 4000 MiB" in done.out, done
+
+
+def test_another_users_cards_are_taken_as_they_are(amd_box):
+    box = amd_box()
+    box.write_text("amd\namd\n")
+    done = as_user(box, box.machine, "--", "sh", "-c", "ls /dev/dri | grep -c render; echo x >/dev/null")
+    assert (done.status, done.out, done.err) == (0, "1\n", "")
 
 
 # What a ROCm program finds.
