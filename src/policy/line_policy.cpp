@@ -36,8 +36,8 @@ LinePolicy parse_line_policy(std::string_view text) {
     const std::string_view said = trimmed_part(line.substr(0, line.find('#')));
     if (said.empty()) continue;
     const std::size_t equals = said.find('=');
-    if (equals == std::string_view::npos || !set(policy, trimmed_part(said.substr(0, equals)),
-                                                 trimmed_part(said.substr(equals + 1)))) {
+    if (equals == std::string_view::npos ||
+        !set(policy, trimmed_part(said.substr(0, equals)), trimmed_part(said.substr(equals + 1)))) {
       policy.unread.emplace_back(said);
     }
   }
