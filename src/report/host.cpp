@@ -36,12 +36,13 @@ bool is_in_group(gid_t gid) {
 
 /// "nvidiactl", "nvidia-uvm", "nvidia0"; "kfd", "renderD128".
 bool is_node_name(const std::string& name, Vendor vendor) {
-  const std::string_view kPrefix = vendor == Vendor::amd ? "renderD" : "nvidia";
+  const std::string_view prefix = vendor == Vendor::amd ? "renderD" : "nvidia";
   if (vendor == Vendor::amd && name == "kfd") return true;
   if (vendor == Vendor::nvidia && (name == "nvidiactl" || name == "nvidia-uvm")) return true;
-  return name.starts_with(kPrefix) && name.size() > kPrefix.size() &&
-         std::all_of(name.begin() + kPrefix.size(), name.end(),
-                     [](unsigned char c) { return std::isdigit(c) != 0; });
+  if (!name.starts_with(prefix)) return false;
+  const std::string_view number = std::string_view(name).substr(prefix.size());
+  return !number.empty() && std::all_of(number.begin(), number.end(),
+                                        [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
 /// Only an open tells: a device cgroup refuses what the mode allows. (Of AMD's, what such a one
