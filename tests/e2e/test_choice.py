@@ -311,9 +311,11 @@ def test_a_simulated_card_is_not_judged_by_the_devices_of_the_machine_that_simul
     done = box.run_plain(*words, box.gate, "run", "-n", "4", "--", "printenv", "GPU_GATE_INDICES")
     assert done.out == "0,1,2,3\n", done.err
     for machine in sorted((SOURCE / "sim" / "machines").glob("*.txt")):
+        if "\ngpu " not in machine.read_text():
+            continue  # AMD's are files of its own /dev
         box.machine.write_text(machine.read_text())
         done = box.run_plain(*words, box.gate, "run", "-n", "999", "--", "true")
-        assert done.status == IMPOSSIBLE and re.search(r"GPUs? 0[^:]*: could be used", done.err), done
+        assert done.status == IMPOSSIBLE and re.search(r"GPUs? 0.*: could be used", done.err), done
         assert "device node" not in done.err, machine
 
 
