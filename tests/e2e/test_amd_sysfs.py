@@ -1,6 +1,7 @@
 """The simulated AMD cards: what /sys shows of them, and that rocm-smi's library reads the same there."""
 
 import ctypes.util
+import itertools
 import json
 import os
 import signal
@@ -260,14 +261,14 @@ print(json.dumps(sorted(seen)))
 
 def test_a_card_that_is_lost_is_gone_under_a_running_program(amd_box):
     box = amd_box(cards=2)
-    watcher = box.start_plain("sh", "-c", "while read line; do ls /sys/bus/pci/devices /sys/class/drm | tr '\\n' ' '; echo .; done",
-                              stdin=-1)
+    watcher = box.start_plain("sh", "-c", "while read turn; do echo $turn: $(ls /sys/bus/pci/devices /sys/class/drm); done", stdin=-1)
+    turns = itertools.count()
+
     def look():
-        watcher.popen.stdin.write(b"\n")
+        turn = next(turns)
+        watcher.popen.stdin.write(f"{turn}\n".encode())
         watcher.popen.stdin.flush()
-        seen = len(watcher._out)
-        wait_until(lambda: len(watcher._out) > seen, "an answer")
-        return watcher._out[-1]
+        return watcher.wait_for(rf"^{turn}: (.*)", stdout=True).group(1)
 
     assert "0000:11:00.0" in look()
     box.set(1, lost=1)
