@@ -17,6 +17,7 @@
 #include <iterator>
 
 #include "sysfs/amd_tree.h"
+#include "sysfs/amd_use.h"
 #include "usage.h"
 
 namespace sim {

@@ -23,16 +23,6 @@ int open_tree_of(const char* machine_path);
 bool make_tree(const Machine& machine, const char* machine_path, const char* text, size_t size,
                int state_folder);
 
-// Brings what changes while programs run up to date: the memory that is used, how busy the cards
-// are, and KFD's processes. Any user may call it, with the state folder locked.
-void show_use(const Machine& machine, int state_folder, int tree);
-
-// Files of this name in the state folder are of this GPU.
-void amd_key(const Machine& machine, const AmdNode& node, char (&key)[96]);
-
-// What is used of a card now, by all its partitions' jobs and outside of jobs.
-uint64_t amd_used_mib(const Machine& machine, int card, int state_folder);
-
 // What ROCm calls the GPU, without `GPU-`; 0: it has no such name.
 uint64_t unique_id_of(const Machine& machine, const AmdNode& node);
 
