@@ -1,14 +1,32 @@
 #!/bin/sh
 # A simulated box with four GPUs, one outsider, and six jobs of two users that wait, start and end.
-# Called by ./dev demo with the build folder.
+# demo.sh BUILD [nvidia | amd]
 set -eu
 build=$1
+maker=${2:-nvidia}
+sim=$(dirname "$0")
+case $maker in
+  nvidia | amd) ;;
+  *) echo "demo: there are nvidia and amd, but no '$maker'" >&2; exit 2 ;;
+esac
 
-box=$(mktemp -d /tmp/gpu-gate-demo-XXXXXX)
-chmod 1777 "$box"
-# The second user must be able to reach the programs, wherever this folder is.
-cp "$build/gpu-gate" "$build/sim/gpu-sim-job" "$build/sim/current/libnvidia-ml.so.1" "$box/"
-cp "$(dirname "$0")/machines/four-gpus.txt" "$box/machine.txt"
+box=${GPU_GATE_DEMO_BOX:-}
+if [ -z "$box" ]; then
+  box=$(mktemp -d /tmp/gpu-gate-demo-XXXXXX)
+  chmod 1777 "$box"
+  # The second user must be able to reach the programs, wherever this folder is.
+  cp "$build/gpu-gate" "$build/sim/gpu-sim-job" "$build/sim/current/libnvidia-ml.so.1" "$box/"
+  if [ "$maker" = amd ]; then
+    # Four of its eight cards; and from here on all of this sees them in /sys and /dev.
+    awk '!/^amd/ || ++cards <= 4' "$sim/machines/mi300x.txt" >"$box/machine.txt"
+    trap 'rm -rf "$box"' EXIT  # which nobody could in there, where it has mounts
+    trap : INT TERM
+    GPU_GATE_DEMO_BOX="$box" "$build/sim/gpu-sim-sysfs" "$box/machine.txt" -- sh "$0" "$build" amd
+    exit
+  fi
+  cp "$sim/machines/four-gpus.txt" "$box/machine.txt"
+fi
+unset CUDA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES
 export GPU_SIM_MACHINE="$box/machine.txt" GPU_GATE_NVML="$box/libnvidia-ml.so.1"
 export GPU_GATE_LOCK_DIR="$box/lock" PATH="$box:$PATH"
 
@@ -17,7 +35,7 @@ clean_up() {
   trap - EXIT INT TERM
   for pid in $pids; do kill "$pid" 2>/dev/null || :; done
   wait 2>/dev/null || :
-  rm -rf "$box"
+  [ -n "${GPU_GATE_DEMO_BOX:-}" ] || rm -rf "$box"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
