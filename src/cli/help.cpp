@@ -28,9 +28,11 @@ nothing to set up.
 
 Environment:
   CUDA_VISIBLE_DEVICES   if set, choose only among these (gpu-gate sets it for the command)
+  ROCR_VISIBLE_DEVICES   the same for AMD GPUs, and within it HIP_VISIBLE_DEVICES
   GPU_GATE_LOCK_DIR      the lock directory (default: /run/gpu-gate if it exists, else gpu-gate
                          in /run/lock or /tmp)
   GPU_GATE_NVML          the NVIDIA driver's library (default: libnvidia-ml.so.1)
+  GPU_GATE_VENDOR        nvidia or amd, as --vendor
   NO_COLOR               no colours in status
 
 Exit status: the command's own; or 1 doctor has found a fault, 2 bad options, 3 this machine can

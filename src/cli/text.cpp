@@ -85,18 +85,18 @@ std::string remark_lines(const std::vector<Remark>& remarks) {
 }
 
 std::string lists_text(const std::vector<VisibleList>& lists) {
-  std::vector<std::string> parts;
-  for (const VisibleList& list : lists) {
-    parts.push_back(list.variable + "=" + printable(list.value));
-  }
+  std::vector<std::string> parts(lists.size());
+  std::transform(lists.begin(), lists.end(), parts.begin(), [](const VisibleList& list) {
+    return list.variable + "=" + printable(list.value);
+  });
   return join(parts, " and ");
 }
 
 std::string visible_advice(const std::vector<VisibleList>& lists) {
-  std::vector<std::string> parts;
-  for (const VisibleList& list : lists) {
-    parts.push_back(list.variable + " is '" + printable(list.value) + "'");
-  }
+  std::vector<std::string> parts(lists.size());
+  std::transform(lists.begin(), lists.end(), parts.begin(), [](const VisibleList& list) {
+    return list.variable + " is '" + printable(list.value) + "'";
+  });
   const std::string is = join(parts, " and ");
   if (lists.size() != 1) return is + ": unset them to choose among all GPUs";
   const std::string& value = lists.front().value;

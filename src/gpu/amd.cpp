@@ -117,6 +117,7 @@ class AmdSource final : public GpuSource {
     constexpr int kScoreOfXgmi = 100;
     Links links(gpus_.size());
     std::vector<Position> positions;
+    positions.reserve(gpus_.size());
     for (const KfdGpu& gpu : gpus_) {
       positions.push_back(gpu.closed ? Position{} : position_of(card_folder(gpu)));
     }
@@ -158,7 +159,7 @@ class AmdSource final : public GpuSource {
           };
           return rank(a) < rank(b);
         });
-    const std::string own = render_folder(gpu.render_minor);
+    std::string own = render_folder(gpu.render_minor);
     const std::string by_address = paths_.sys + "/bus/pci/devices/" + gpu.pci_address;
     for (const std::string& folder : {own, render_folder(of_card->render_minor), by_address}) {
       if (::access((folder + "/mem_info_vram_total").c_str(), F_OK) == 0) return folder;
@@ -185,7 +186,7 @@ class AmdSource final : public GpuSource {
     device.pci_bus_id = gpu.pci_address;
     const std::uint64_t of_card = read_sysfs(card + "/unique_id").number(16);
     const bool named =
-        gpu.unique_id != 0 && !(is_partition && (of_card == 0 || of_card == gpu.unique_id));
+        gpu.unique_id != 0 && (!is_partition || (of_card != 0 && of_card != gpu.unique_id));
     if (named) {
       std::array<char, 32> id{};
       std::snprintf(id.data(), id.size(), "GPU-%016llx",

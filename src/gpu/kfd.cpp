@@ -79,7 +79,8 @@ void place(KfdGpu& gpu, std::uint64_t domain, std::uint64_t location) {
 /// Nothing for a node that is no GPU, or that has vanished.
 std::optional<KfdGpu> gpu_at(const std::string& kfd, int node) {
   const std::string folder = node_folder(kfd, node);
-  KfdGpu gpu{.node = node};
+  KfdGpu gpu;
+  gpu.node = node;
   const SysfsText id = read_sysfs(folder + "/gpu_id");
   const SysfsText properties = read_page(folder + "/properties");
   // Only of a GPU is it ever asked whether it may be seen.

@@ -14,13 +14,13 @@ namespace gpu_gate {
 
 /// A GPU, or a partition of one, as KFD knows it: the runtime (ROCm) has one agent for each.
 struct KfdGpu {
-  int node = 0;               // its number in the topology: the order in which the runtime counts
-  bool closed = false;        // by a device cgroup: nothing else is known of it
-  std::string gpu_id = {};    // a number, as the names of files have it
-  unsigned render_minor = 0;  // of /dev/dri/renderD<minor>
-  std::string pci_address = {};   // "0000:c1:00.0"
-  unsigned partition = 0;         // of the card at that address
-  std::uint64_t unique_id = 0;    // by which the runtime names it; 0: it has none
+  int node = 0;                 // its number in the topology: the order in which the runtime counts
+  bool closed = false;          // by a device cgroup: nothing else is known of it
+  std::string gpu_id;           // a number, as the names of files have it
+  unsigned render_minor = 0;    // of /dev/dri/renderD<minor>
+  std::string pci_address;      // "0000:c1:00.0"
+  unsigned partition = 0;       // of the card at that address
+  std::uint64_t unique_id = 0;  // by which the runtime names it; 0: it has none
   std::uint64_t gfx_version = 0;  // 90402 for gfx942
 };
 

@@ -648,6 +648,7 @@ class NvmlSource final : public GpuSource {
     return fail(
         {.kind = kind,
          .text = what + advice,
+         .errnum = kind == ErrorKind::no_driver ? ENOENT : 0,
          .diagnosis = {.what = what, .remedy = is_named() ? "unset GPU_GATE_NVML" : kInstall}});
   }
 

@@ -1,5 +1,7 @@
 #include "gpu/sources.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace gpu_gate {
@@ -15,9 +17,21 @@ bool has_none(const Result<Snapshot>& snapshot) {
   return snapshot ? snapshot->devices.empty() : snapshot.error().kind == ErrorKind::no_driver;
 }
 
+/// Is it a driver whose module is not loaded, and not one that is not installed? (A missing library
+/// has the errno of a missing file.)
+bool is_installed(const Result<Snapshot>& snapshot) {
+  return !snapshot && snapshot.error().errnum != ENOENT;
+}
+
+/// Is there any device that is not only for who names it?
+bool has_cards(const Snapshot& snapshot) {
+  return std::any_of(snapshot.devices.begin(), snapshot.devices.end(),
+                     [](const Device& device) { return !device.only_if_named; });
+}
+
 class Sources final : public GpuSource {
  public:
-  Sources(SourcePaths paths, std::optional<WantedVendor> wanted)
+  Sources(SourcePaths&& paths, std::optional<WantedVendor> wanted)
       : nvidia_(nvml_source(std::move(paths.nvml))),
         amd_(amd_source(std::move(paths.amd))),
         wanted_(std::move(wanted)) {}
@@ -41,6 +55,8 @@ class Sources final : public GpuSource {
     nvidia_->close();
     Result<Snapshot> amd = amd_->read();
     if (!has_devices(amd)) return nvidia;
+    // Beside the card of a desktop there is often a part of the CPU, which is not what was meant.
+    if (is_installed(nvidia) && !has_cards(*amd)) return nvidia;
     if (wanted_) return refused(Vendor::amd, *amd);
     chosen_ = amd_.get();
     return amd;

@@ -54,6 +54,17 @@ TEST_F(SourcesTest, AmdsAreUsedWhereNvidiasLibraryIsMissing) {
   EXPECT_EQ(first(*chosen), "GPU-0000000000000001");
 }
 
+TEST_F(SourcesTest, APartOfTheCpuIsNotTakenForTheCardWhoseDriverIsNotLoaded) {
+  set_machine("driver_error 9\n");
+  tree_.add({.unique_id = "1", .total = "536870912"});
+  EXPECT_EQ(source()->read().error().kind, ErrorKind::no_driver);
+  EXPECT_EQ(first(*source(amd_)), "GPU-0000000000000001");
+  const auto without_driver = gpu_source({.nvml = {}, .amd = tree_.paths()});
+  const Result<Snapshot> snapshot = without_driver->read();
+  if (snapshot && snapshot->vendor == Vendor::nvidia) GTEST_SKIP() << "this machine has one";
+  EXPECT_EQ(first(*without_driver), "GPU-0000000000000001");
+}
+
 TEST_F(SourcesTest, ADriverThatIsThereAndFailsIsNotPassedOver) {
   tree_.add({.unique_id = "1"});
   for (const char* code : {"18", "4", "999"}) {

@@ -43,14 +43,13 @@ def help_options(verb):
     """What `gpu-gate VERB --help` says of each option: {"--count": (its short form, its value, its text)}."""
     options, last = {}, None
     for line in help_text(verb).splitlines():
-        names, text = line[:23], line[23:]
-        match = re.fullmatch(r"  (?:(-\w), |    )(--[a-z-]+) ?(\S*) *", names)
+        match = re.fullmatch(r"  (?:(-\w), |    )(--[a-z-]+)(?: (\S+))? {2,}(\S.*)", line)
         if match:
             last = match[2]
-            options[last] = (match[1], match[3], text)
+            options[last] = (match[1], match[3] or "", match[4])
         elif last and line.startswith(" " * 23):
             short, value, before = options[last]
-            options[last] = (short, value, before + " " + text)
+            options[last] = (short, value, before + " " + line.lstrip())
         else:
             last = None
     return options

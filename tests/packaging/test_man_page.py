@@ -78,7 +78,7 @@ def test_page_and_help_have_the_same_environment():
     read, given = section("ENVIRONMENT").split("The command of *run* gets")
     assert re.findall(r"^\*([A-Z_]+)\*", read, re.M) == variables
     set_by_run = set(re.findall(r"\*([A-Z_]+)\*", " ".join(head for head, _ in entries(given))))
-    assert set_by_run == set(re.findall(r"\b(?:CUDA|GPU_GATE)_[A-Z_]+", help_text("run").split("Which GPUs")[0]))
+    assert set_by_run == set(re.findall(r"\b(?:CUDA|ROCR|GPU_GATE)_[A-Z_]+", help_text("run").split("Which GPUs")[0]))
 
 
 def test_readme_has_the_options_and_exit_statuses_of_the_help():
