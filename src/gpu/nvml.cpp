@@ -1,8 +1,6 @@
 #include "gpu/nvml.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,8 +15,7 @@
 #include "base/env.h"
 #include "base/printable.h"
 #include "base/process.h"
-#include "base/unique_fd.h"
-#include "gpu/mig_nodes.h"
+#include "gpu/device_nodes.h"
 #include "gpu/nvml_abi.h"
 #include "gpu/nvml_links.h"
 
@@ -144,16 +141,6 @@ const char* load_api(void* library, Api& api) {
   api.mps_processes = load_process_list(library, "nvmlDeviceGetMPSComputeRunningProcesses");
   api.graphics_processes = load_process_list(library, "nvmlDeviceGetGraphicsRunningProcesses");
   return nullptr;
-}
-
-/// May this user open /dev/nvidia<minor>? Only an actual open tells: a device cgroup (Slurm, a
-/// container) refuses with EPERM what the file mode allows. Without /dev/nvidiactl there are no
-/// such nodes at all (WSL), and nothing is refused.
-bool node_accessible(const std::string& devices, unsigned minor) {
-  if (::access((devices + "/nvidiactl").c_str(), F_OK) != 0) return true;
-  const std::string node = devices + "/nvidia" + std::to_string(minor);
-  const UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  return fd || (errno != EACCES && errno != EPERM && errno != ENOENT);
 }
 
 /// An MPS server stays on its cards for good. It is known by the name that it is started with.
@@ -359,7 +346,7 @@ class NvmlSource final : public GpuSource {
         api_.numa_node != nullptr && api_.numa_node(card.handle, &node) == nvml::kSuccess;
     unsigned minor = 0;
     if (api_.minor != nullptr && api_.minor(card.handle, &minor) == nvml::kSuccess) {
-      device.accessible = node_accessible(paths_.devices, minor);
+      device.accessible = card_node_accessible(paths_.devices, minor);
       card.minor = minor;
     }
     return card;

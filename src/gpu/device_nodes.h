@@ -4,6 +4,11 @@
 
 namespace gpu_gate {
 
+/// May this user open the node of a card, `devices`/nvidia<minor>? Opens and closes it: only that
+/// tells, since a device cgroup (Slurm, a container) refuses with EPERM what the file mode allows.
+/// Without nvidiactl there are no such nodes at all (WSL), and nothing is refused.
+bool card_node_accessible(const std::string& devices, unsigned minor);
+
 /// An instance of a card, as the kernel numbers it.
 struct MigInstance {
   unsigned card_minor = 0;  // of the card's device node

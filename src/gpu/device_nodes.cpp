@@ -1,0 +1,46 @@
+#include "gpu/device_nodes.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+
+#include "base/unique_fd.h"
+
+namespace gpu_gate {
+namespace {
+
+bool node_opens(const std::string& node, int access) {
+  const UniqueFd fd(::open(node.c_str(), access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  return fd || (errno != EACCES && errno != EPERM && errno != ENOENT);
+}
+
+}  // namespace
+
+bool card_node_accessible(const std::string& devices, unsigned minor) {
+  if (::access((devices + "/nvidiactl").c_str(), F_OK) != 0) return true;
+  return node_opens(devices + "/nvidia" + std::to_string(minor), O_RDWR);
+}
+
+bool mig_nodes_accessible(const MigInstance& instance, const std::string& devices,
+                          const std::string& proc) {
+  const std::string folder = devices + "/nvidia-caps";
+  // Without the folder they have not been made yet: CUDA has that done (nvidia-modprobe).
+  if (::access(folder.c_str(), F_OK) != 0) return true;
+  const std::string gpu_instance =
+      "gpu" + std::to_string(instance.card_minor) + "/gi" + std::to_string(instance.gpu_instance);
+  const std::string compute_instance =
+      gpu_instance + "/ci" + std::to_string(instance.compute_instance);
+  std::ifstream list(proc + "/driver/nvidia-caps/mig-minors");
+  std::string name;  // "gpu0/gi1/ci0/access"
+  std::string minor;
+  while (list >> name >> minor) {
+    const bool gives_access =
+        name == gpu_instance + "/access" || name == compute_instance + "/access";
+    if (gives_access && !node_opens(folder + "/nvidia-cap" + minor, O_RDONLY)) return false;
+  }
+  return true;
+}
+
+}  // namespace gpu_gate
