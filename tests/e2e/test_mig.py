@@ -79,6 +79,14 @@ def test_several_are_cards_or_instances_and_never_both(divided):
     assert granted(box, "-n", "2")[1] == "0:0,0:1"
 
 
+def test_links_are_those_of_cards_also_behind_the_instances_of_another_one(divided):
+    box = divided(instances=3, cards=5)
+    box.extra = ["link gpu=1 to=4 count=4", "link gpu=2 to=3 count=4"]
+    box.write()
+    assert granted(box, "-n", "2", "--only", "1,2,4")[1] == "1,4"
+    assert granted(box, "-n", "2", "--exclude", "1")[1] == "2,3"
+
+
 def test_a_job_for_several_instances_is_told_that_cuda_shows_a_process_one(divided):
     box = divided()
     done = box.run("run", "-n", "2", "--", "sh", "-c", f"exec {box.sim_job} --for 0")
