@@ -30,15 +30,17 @@ bool mig_nodes_accessible(const MigInstance& instance, const std::string& device
   if (::access(folder.c_str(), F_OK) != 0) return true;
   const std::string gpu_instance =
       "gpu" + std::to_string(instance.card_minor) + "/gi" + std::to_string(instance.gpu_instance);
-  const std::string compute_instance =
-      gpu_instance + "/ci" + std::to_string(instance.compute_instance);
+  const std::string gpu_access = gpu_instance + "/access";
+  const std::string compute_access =
+      gpu_instance + "/ci" + std::to_string(instance.compute_instance) + "/access";
   std::ifstream list(proc + "/driver/nvidia-caps/mig-minors");
   std::string name;  // "gpu0/gi1/ci0/access"
   std::string minor;
   while (list >> name >> minor) {
-    const bool gives_access =
-        name == gpu_instance + "/access" || name == compute_instance + "/access";
-    if (gives_access && !node_opens(folder + "/nvidia-cap" + minor, O_RDONLY)) return false;
+    if (name != gpu_access && name != compute_access) continue;
+    std::string node = folder;
+    node.append("/nvidia-cap").append(minor);
+    if (!node_opens(node, O_RDONLY)) return false;
   }
   return true;
 }
