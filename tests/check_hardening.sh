@@ -30,6 +30,8 @@ demand "has a segment that is writable and executable" lacks "$segments" 'LOAD .
 demand "has no stack protector" has "$symbols" '^__stack_chk_fail$'
 demand "has no _FORTIFY_SOURCE" has "$symbols" '^__(memcpy|snprintf|fprintf|read|vsnprintf|memmove)_chk$'
 demand "has a search path for libraries of its own" lacks "$dynamic" 'RPATH|RUNPATH'
+# <iostream>, <fstream>, <filesystem>, <regex> bring them in, 400 KiB of the C++ library. (A type's name is there even if stripped.)
+demand "has the locales of the C++ library" sh -c '! grep -q NSt6locale5facetE "$1"' sh "$program"
 # ARCHITECTURE.md: no threads.
 demand "can start threads" lacks "$symbols" '^(pthread_create|thrd_create|clone|clone3)$'
 

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
-#include <fstream>
+#include <cstdio>
+#include <memory>
 
 #include "base/unique_fd.h"
 
@@ -33,14 +35,14 @@ bool mig_nodes_accessible(const MigInstance& instance, const std::string& device
   const std::string gpu_access = gpu_instance + "/access";
   const std::string compute_access =
       gpu_instance + "/ci" + std::to_string(instance.compute_instance) + "/access";
-  std::ifstream list(proc + "/driver/nvidia-caps/mig-minors");
-  std::string name;  // "gpu0/gi1/ci0/access"
-  std::string minor;
-  while (list >> name >> minor) {
-    if (name != gpu_access && name != compute_access) continue;
-    std::string node = folder;
-    node.append("/nvidia-cap").append(minor);
-    if (!node_opens(node, O_RDONLY)) return false;
+  const std::string minors = proc + "/driver/nvidia-caps/mig-minors";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> list(std::fopen(minors.c_str(), "re"),
+                                                             &std::fclose);
+  std::array<char, 64> name{};  // "gpu0/gi1/ci0/access"
+  unsigned minor = 0;
+  while (list && std::fscanf(list.get(), "%63s %u", name.data(), &minor) == 2) {
+    if (gpu_access != name.data() && compute_access != name.data()) continue;
+    if (!node_opens(folder + "/nvidia-cap" + std::to_string(minor), O_RDONLY)) return false;
   }
   return true;
 }

@@ -8,32 +8,17 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 #include <set>
 #include <string_view>
 
+#include "base/folder.h"
 #include "base/unique_fd.h"
 
 namespace gpu_gate {
 namespace {
 
 constexpr std::uint64_t kBytesPerMib = 1048576;
-
-/// The names in a folder that are numbers, ascending. What vanishes meanwhile is left out.
-std::vector<std::uint64_t> numbers_in(const std::string& folder) {
-  std::vector<std::uint64_t> numbers;
-  std::error_code failed;
-  for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
-       at.increment(failed)) {
-    const std::string name = at->path().filename();
-    std::uint64_t number = 0;
-    const auto [stop, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (problem == std::errc{} && stop == name.data() + name.size()) numbers.push_back(number);
-  }
-  std::sort(numbers.begin(), numbers.end());
-  return numbers;
-}
 
 /// At most 4095 bytes, a page of sysfs, as they are.
 SysfsText read_page(const std::string& path) {
@@ -125,7 +110,7 @@ SysfsText read_sysfs(const std::string& path) {
 
 std::vector<KfdGpu> kfd_gpus(const std::string& kfd) {
   std::vector<KfdGpu> gpus;
-  for (const std::uint64_t number : numbers_in(kfd + "/topology/nodes")) {
+  for (const std::uint64_t number : numbers_in_folder(kfd + "/topology/nodes")) {
     if (const auto gpu = gpu_at(kfd, static_cast<int>(number))) gpus.push_back(*gpu);
   }
   number_partitions(gpus);
@@ -135,10 +120,10 @@ std::vector<KfdGpu> kfd_gpus(const std::string& kfd) {
 std::map<std::string, std::vector<GpuProcess>> kfd_processes(const std::string& kfd,
                                                              const std::vector<KfdGpu>& gpus) {
   std::map<std::string, std::vector<GpuProcess>> on;
-  for (const std::uint64_t pid : numbers_in(kfd + "/proc")) {
+  for (const std::uint64_t pid : numbers_in_folder(kfd + "/proc")) {
     const std::string folder = kfd + "/proc/" + std::to_string(pid);
     std::set<std::string> with_queue;
-    for (const std::uint64_t queue : numbers_in(folder + "/queues")) {
+    for (const std::uint64_t queue : numbers_in_folder(folder + "/queues")) {
       with_queue.insert(read_sysfs(folder + "/queues/" + std::to_string(queue) + "/gpuid").text);
     }
     for (const KfdGpu& gpu : gpus) {
@@ -157,7 +142,7 @@ std::vector<int> kfd_linked_nodes(const std::string& kfd, int node) {
   constexpr std::uint64_t kXgmi = 11;  // CRAT_IOLINK_TYPE_XGMI of kfd_crat.h
   std::vector<int> linked;
   const std::string links = node_folder(kfd, node) + "/io_links";
-  for (const std::uint64_t link : numbers_in(links)) {
+  for (const std::uint64_t link : numbers_in_folder(links)) {
     const SysfsText properties = read_page(links + "/" + std::to_string(link) + "/properties");
     if (property(properties.text, "type") != kXgmi) continue;
     linked.push_back(static_cast<int>(property(properties.text, "node_to")));

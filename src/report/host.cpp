@@ -9,9 +9,9 @@
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
-#include <filesystem>
 
 #include "base/env.h"
+#include "base/folder.h"
 #include "base/process.h"
 #include "base/unique_fd.h"
 #include "gate/file_system.h"
@@ -69,11 +69,11 @@ std::optional<ClosedNode> closed_node(const std::string& path, Vendor vendor) {
 std::vector<ClosedNode> closed_nodes(const std::string& devices, Vendor vendor) {
   std::vector<ClosedNode> closed;
   for (const char* folder : {"", "/dri"}) {
-    std::error_code failed;
-    for (std::filesystem::directory_iterator at(devices + folder, failed), end;
-         !failed && at != end; at.increment(failed)) {
-      if (!is_node_name(at->path().filename(), vendor)) continue;
-      if (auto node = closed_node(at->path(), vendor)) closed.push_back(std::move(*node));
+    for (const std::string& name : names_in_folder(devices + folder)) {
+      if (!is_node_name(name, vendor)) continue;
+      if (auto node = closed_node(devices + folder + "/" + name, vendor)) {
+        closed.push_back(std::move(*node));
+      }
     }
   }
   std::sort(closed.begin(), closed.end(),
@@ -92,15 +92,10 @@ bool hides_processes(const HostPaths& paths) {
 }
 
 bool runs_slurmd(const std::string& proc) {
-  std::error_code failed;
-  for (std::filesystem::directory_iterator at(proc, failed), end; !failed && at != end;
-       at.increment(failed)) {
-    const std::string name = at->path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    const auto pid = static_cast<pid_t>(std::strtol(name.c_str(), nullptr, 10));
-    if (process_name(pid, proc) == "slurmd") return true;
-  }
-  return false;
+  const std::vector<std::uint64_t> pids = numbers_in_folder(proc);
+  return std::any_of(pids.begin(), pids.end(), [&](std::uint64_t pid) {
+    return process_name(static_cast<pid_t>(pid), proc) == "slurmd";
+  });
 }
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }

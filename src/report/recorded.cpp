@@ -1,21 +1,21 @@
 #include "report/recorded.h"
 
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
+#include <array>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
+#include "base/folder.h"
 #include "base/process.h"
 #include "gate/names.h"
 
 namespace gpu_gate {
 namespace {
-
-namespace fs = std::filesystem;
 
 /// Enough for the options of gpu-gate and the beginning of the command behind them.
 constexpr std::size_t kMaxCmdlineBytes = 16384;
@@ -33,20 +33,23 @@ std::vector<std::string> words_of(pid_t pid, const std::string& proc) {
 }
 
 /// Has this process the file open for writing? Those that only watch a claim have it for reading.
-bool holds(const fs::path& descriptors, std::string_view file) {
-  std::error_code failed;
-  for (fs::directory_iterator at(descriptors, failed), end; !failed && at != end;
-       at.increment(failed)) {
-    std::error_code gone;
-    const std::string target = fs::read_symlink(at->path(), gone).string();
+bool holds(const std::string& descriptors, std::string_view file) {
+  for (const std::uint64_t number : numbers_in_folder(descriptors)) {
+    const std::string descriptor = descriptors + "/" + std::to_string(number);
+    std::array<char, PATH_MAX> target{};
+    const ssize_t size = ::readlink(descriptor.c_str(), target.data(), target.size());
+    if (size < 0) continue;
     struct stat info{};  // the modes of the link are those of the open file (proc(5))
-    if (target.ends_with(file) && ::lstat(at->path().c_str(), &info) == 0 &&
-        (info.st_mode & S_IWUSR) != 0) {
+    if (std::string_view(target.data(), static_cast<std::size_t>(size)).ends_with(file) &&
+        ::lstat(descriptor.c_str(), &info) == 0 && (info.st_mode & S_IWUSR) != 0) {
       return true;
     }
   }
   return false;
 }
+
+/// The last part of a path.
+std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -60,7 +63,7 @@ Seen recorded_process(const Owner& owner, const std::string& proc) {
 std::string command_of(const Owner& owner, const std::string& proc) {
   if (recorded_process(owner, proc) != Seen::lives) return owner.command;
   std::vector<std::string> words = words_of(owner.pid, proc);
-  if (words.size() > 1 && fs::path(words[0]).filename() == "gpu-gate" && words[1] == "run") {
+  if (words.size() > 1 && file_name(words[0]) == "gpu-gate" && words[1] == "run") {
     const auto separator = std::find(words.begin(), words.end(), "--");
     words.erase(words.begin(), separator == words.end() ? separator : separator + 1);
   }
@@ -71,15 +74,10 @@ std::string command_of(const Owner& owner, const std::string& proc) {
 
 std::optional<pid_t> holder_of(const Claim& claim, const std::string& proc) {
   const std::string file = "/" + claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
-  std::optional<pid_t> found;
-  std::error_code failed;
-  for (fs::directory_iterator at(proc, failed), end; !failed && at != end; at.increment(failed)) {
-    const std::string name = at->path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    const auto pid = static_cast<pid_t>(std::strtol(name.c_str(), nullptr, 10));
-    if ((!found || pid < *found) && holds(at->path() / "fd", file)) found = pid;
+  for (const std::uint64_t pid : numbers_in_folder(proc)) {
+    if (holds(proc + "/" + std::to_string(pid) + "/fd", file)) return static_cast<pid_t>(pid);
   }
-  return found;
+  return std::nullopt;
 }
 
 }  // namespace gpu_gate
