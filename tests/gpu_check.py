@@ -51,11 +51,13 @@ torch.cuda.synchronize()
 uuid = str(torch.cuda.get_device_properties(0).uuid)
 """
 CUPY_JOB = """
-import os, sys, time
+import ctypes, os, sys, time
 import cupy
 keep = cupy.zeros(int(sys.argv[1]) << 20, dtype=cupy.uint8)
 cupy.cuda.Device().synchronize()
-uuid = bytes(cupy.cuda.runtime.getDeviceProperties(0)["uuid"])[:16].hex()
+raw = (ctypes.c_ubyte * 16)()  # the UUID in cupy's own properties ends at its first zero byte
+assert ctypes.CDLL("libcuda.so.1").cuDeviceGetUuid(raw, 0) == 0
+uuid = bytes(raw).hex()
 """
 AND_STAYS = """
 with open(sys.argv[2], "a") as log: log.write(f"{os.getpid()} {time.monotonic()} {uuid.replace('-', '')}\\n")
