@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/test_folder.h"
 
@@ -14,9 +15,10 @@ TEST(Folder, NamesAreAllButThoseWithADot) {
   folder.write("b", "");
   folder.write("a", "");
   folder.write(".hidden", "");
-  std::vector<std::string> names = names_in_folder(folder.path());
-  std::sort(names.begin(), names.end());
-  EXPECT_EQ(names, (std::vector<std::string>{"a", "b"}));
+  FolderNames found = names_in_folder(folder.path());
+  std::sort(found.names.begin(), found.names.end());
+  EXPECT_EQ(found.names, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(found.errnum, 0);
 }
 
 TEST(Folder, NumbersAreWholeOnesAndAscend) {
@@ -24,13 +26,13 @@ TEST(Folder, NumbersAreWholeOnesAndAscend) {
   for (const char* name : {"10", "9", "self", "7a", "-3", "+3", "99999999999999999999", "0"}) {
     folder.write(name, "");
   }
-  EXPECT_EQ(numbers_in_folder(folder.path()), (std::vector<std::uint64_t>{0, 9, 10}));
+  EXPECT_EQ(numbers_in_folder(folder.path()).numbers, (std::vector<std::uint64_t>{0, 9, 10}));
 }
 
-TEST(Folder, OneThatCannotBeReadHasNone) {
+TEST(Folder, OneThatCannotBeReadSaysWhy) {
   const TestFolder folder;
-  EXPECT_TRUE(names_in_folder(folder.path() + "/gone").empty());
-  EXPECT_TRUE(numbers_in_folder(folder.path() + "/gone").empty());
+  EXPECT_EQ(names_in_folder(folder.path() + "/gone").errnum, ENOENT);
+  EXPECT_EQ(numbers_in_folder(folder.write("a", "")).errnum, ENOTDIR);
 }
 
 }  // namespace

@@ -88,8 +88,11 @@ class AmdSource final : public GpuSource {
   explicit AmdSource(AmdPaths paths) : paths_(std::move(paths)) {}
 
   Result<Snapshot> read() override {
-    gpus_ = kfd_gpus(kfd());
+    auto gpus = kfd_gpus(kfd());
+    if (!gpus) return fail(gpus.error());
+    gpus_ = std::move(*gpus);
     const auto processes = kfd_processes(kfd(), gpus_);
+    if (!processes) return fail(processes.error());
     const bool kfd_open = may_open(paths_.dev + "/kfd");
     Snapshot snapshot;
     snapshot.vendor = Vendor::amd;
@@ -104,9 +107,9 @@ class AmdSource final : public GpuSource {
           const std::string number = std::to_string(counted++);
           if (!has_runtime_uuid(device)) device.runtime_id = number;
         }
-        read_state(gpu, device);
-        const auto on = processes.find(gpu.gpu_id);
-        if (on != processes.end()) device.processes = on->second;
+        if (!device.uuid.empty()) read_state(gpu, device);
+        const auto on = processes->find(gpu.gpu_id);
+        if (on != processes->end()) device.processes = on->second;
       }
       snapshot.devices.push_back(std::move(device));
     }
@@ -177,14 +180,25 @@ class AmdSource final : public GpuSource {
 
   /// By what it has as long as it is there. unique_id names a card, and on newer kernels each
   /// partition of one; on older ones all partitions of a card have the card's, and it names none.
+  /// Where what decides that cannot be read the device has no name, and so is nobody's: with
+  /// another one than before it would be given although it is held.
   Device identify(const KfdGpu& gpu) const {
     const std::string card = card_folder(gpu);
-    const std::string mode = read_sysfs(card + "/current_compute_partition").text;
+    const SysfsText mode_file = read_sysfs(card + "/current_compute_partition");
+    const SysfsText id_file = read_sysfs(card + "/unique_id");
+    const std::string& mode = mode_file.text;
     const bool is_partition = (!mode.empty() && mode != "SPX") || gpu.partition != 0;
     Device device;
     device.name = card_name(card, gpu.gfx_version);
     device.pci_bus_id = gpu.pci_address;
-    const std::uint64_t of_card = read_sysfs(card + "/unique_id").number(16);
+    for (const auto* file : {&mode_file, &id_file}) {
+      if (file->errnum == 0 || file->errnum == ENOENT) continue;
+      say_unreadable(device,
+                     card + (file == &id_file ? "/unique_id" : "/current_compute_partition"),
+                     file->errnum);
+      return device;
+    }
+    const std::uint64_t of_card = id_file.number(16);
     const bool named =
         gpu.unique_id != 0 && (!is_partition || (of_card != 0 && of_card != gpu.unique_id));
     if (named) {
@@ -209,6 +223,11 @@ class AmdSource final : public GpuSource {
   /// Is it named by a unique_id, as ROCR_VISIBLE_DEVICES takes it?
   static bool has_runtime_uuid(const Device& device) { return device.uuid.starts_with("GPU-"); }
 
+  static void say_unreadable(Device& device, const std::string& path, int errnum) {
+    device.health = errnum == ENODEV ? Health::lost : Health::unreadable;
+    device.error = path + ": " + std::strerror(errnum);
+  }
+
   /// Every failure ends in the Device.
   void read_state(const KfdGpu& gpu, Device& device) const {
     const std::string card = card_folder(gpu);
@@ -216,10 +235,8 @@ class AmdSource final : public GpuSource {
     const SysfsText used = read_sysfs(card + "/mem_info_vram_used");
     if (total.errnum != 0 || used.errnum != 0) {
       const bool first = total.errnum != 0;
-      const int errnum = first ? total.errnum : used.errnum;
-      device.health = errnum == ENODEV ? Health::lost : Health::unreadable;
-      device.error = card + (first ? "/mem_info_vram_total: " : "/mem_info_vram_used: ") +
-                     std::strerror(errnum);
+      say_unreadable(device, card + (first ? "/mem_info_vram_total" : "/mem_info_vram_used"),
+                     first ? total.errnum : used.errnum);
       return;
     }
     device.memory_total_mib = static_cast<std::int64_t>(total.number() / kAmdMib);

@@ -218,6 +218,33 @@ TEST_F(Amd, ACardWithoutFilesIsUnreadableAndSaysWhichFile) {
   EXPECT_FALSE(device.only_if_named);
 }
 
+TEST_F(Amd, ACardHasNoNameWhereWhatDecidesItCannotBeRead) {
+  for (const std::string& file :
+       std::vector<std::string>{"unique_id", "current_compute_partition"}) {
+    add_partitions(tree_, {"16", "17", "18", "19"});
+    tree_.replace_by_folder("sys/class/drm/renderD128/device/" + file);
+    for (const Device& device : devices()) {
+      EXPECT_EQ(device.uuid, "");
+      EXPECT_EQ(device.health, Health::unreadable);
+      EXPECT_NE(device.error.find(file + ": Is a directory"), std::string::npos) << device.error;
+    }
+    tree_.remove("sys/class/drm/renderD128/device/" + file);
+  }
+}
+
+TEST_F(Amd, ALookFailsWhereAGpuOrAProcessMayBeMissing) {
+  for (const std::string& file :
+       std::vector<std::string>{"topology/nodes/1/properties", "topology/nodes/1/gpu_id",
+                                "proc/50/vram_1001", "proc/50/queues/0/gpuid"}) {
+    tree_.add({});
+    tree_.replace_by_folder("sys/class/kfd/kfd/" + file);
+    const auto snapshot = amd_source(tree_.paths())->read();
+    ASSERT_FALSE(snapshot) << file;
+    EXPECT_EQ(snapshot.error().kind, ErrorKind::gpu_state);
+    tree_.remove("sys/class/kfd/kfd/" + file);
+  }
+}
+
 TEST_F(Amd, NamesOfGfxVersionsAreAsTheCompilerHasThem) {
   tree_.add({});
   const auto named = [&](const std::string& version) {

@@ -25,7 +25,10 @@ SysfsText read_page(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return {.text = "", .errnum = errno};
   std::array<char, 4096> page{};
-  const ssize_t got = ::read(fd.get(), page.data(), page.size() - 1);
+  ssize_t got = 0;
+  do {
+    got = ::read(fd.get(), page.data(), page.size() - 1);
+  } while (got < 0 && errno == EINTR);
   if (got < 0) return {.text = "", .errnum = errno};
   return {.text = std::string(page.data(), static_cast<std::size_t>(got))};
 }
@@ -61,18 +64,28 @@ void place(KfdGpu& gpu, std::uint64_t domain, std::uint64_t location) {
   gpu.partition = static_cast<unsigned>(location >> 28 & 0xf);
 }
 
+bool is_refusal(int errnum) { return errnum == EPERM || errnum == EACCES; }
+bool is_absence(int errnum) { return errnum == ENOENT || errnum == ENODEV || errnum == ESRCH; }
+
+Error unreadable(const std::string& path, int errnum) {
+  return system_error(ErrorKind::gpu_state, "read", path, errnum);
+}
+
 /// Nothing for a node that is no GPU, or that has vanished.
-std::optional<KfdGpu> gpu_at(const std::string& kfd, int node) {
+Result<std::optional<KfdGpu>> gpu_at(const std::string& kfd, int node) {
   const std::string folder = node_folder(kfd, node);
   KfdGpu gpu;
   gpu.node = node;
   const SysfsText id = read_sysfs(folder + "/gpu_id");
   const SysfsText properties = read_page(folder + "/properties");
   // Only of a GPU is it ever asked whether it may be seen.
-  gpu.closed = id.errnum == EPERM || id.errnum == EACCES || properties.errnum == EPERM ||
-               properties.errnum == EACCES;
+  gpu.closed = is_refusal(id.errnum) || is_refusal(properties.errnum);
   if (gpu.closed) return gpu;
-  if (id.number() == 0 || property(properties.text, "simd_count") == 0) return std::nullopt;
+  for (const SysfsText& file : {id, properties}) {
+    if (file.errnum != 0 && !file.is_absent()) return fail(unreadable(folder, file.errnum));
+  }
+  if (id.number() == 0 || property(properties.text, "simd_count") == 0)
+    return std::optional<KfdGpu>();
   gpu.gpu_id = id.text;
   gpu.render_minor = static_cast<unsigned>(property(properties.text, "drm_render_minor"));
   gpu.unique_id = property(properties.text, "unique_id");
@@ -94,7 +107,25 @@ void number_partitions(std::vector<KfdGpu>& gpus) {
   }
 }
 
+/// The gpu_ids of those that a process has a queue on.
+Result<std::set<std::string>> gpus_with_queue(const std::string& folder) {
+  const FolderNumbers queues = numbers_in_folder(folder);
+  if (queues.errnum != 0 && !is_absence(queues.errnum)) {
+    return fail(unreadable(folder, queues.errnum));
+  }
+  std::set<std::string> gpus;
+  for (const std::uint64_t queue : queues.numbers) {
+    const std::string file = folder + "/" + std::to_string(queue) + "/gpuid";
+    const SysfsText id = read_sysfs(file);
+    if (id.errnum != 0 && !id.is_absent()) return fail(unreadable(file, id.errnum));
+    gpus.insert(id.text);
+  }
+  return gpus;
+}
+
 }  // namespace
+
+bool SysfsText::is_absent() const { return is_absence(errnum); }
 
 std::uint64_t SysfsText::number(int base) const {
   std::uint64_t value = 0;
@@ -108,29 +139,38 @@ SysfsText read_sysfs(const std::string& path) {
   return file;
 }
 
-std::vector<KfdGpu> kfd_gpus(const std::string& kfd) {
+Result<std::vector<KfdGpu>> kfd_gpus(const std::string& kfd) {
+  const std::string folder = kfd + "/topology/nodes";
+  const FolderNumbers nodes = numbers_in_folder(folder);
+  if (nodes.errnum != 0 && !is_absence(nodes.errnum)) return fail(unreadable(folder, nodes.errnum));
   std::vector<KfdGpu> gpus;
-  for (const std::uint64_t number : numbers_in_folder(kfd + "/topology/nodes")) {
-    if (const auto gpu = gpu_at(kfd, static_cast<int>(number))) gpus.push_back(*gpu);
+  for (const std::uint64_t number : nodes.numbers) {
+    const auto gpu = gpu_at(kfd, static_cast<int>(number));
+    if (!gpu) return fail(gpu.error());
+    if (*gpu) gpus.push_back(**gpu);
   }
   number_partitions(gpus);
   return gpus;
 }
 
-std::map<std::string, std::vector<GpuProcess>> kfd_processes(const std::string& kfd,
-                                                             const std::vector<KfdGpu>& gpus) {
-  std::map<std::string, std::vector<GpuProcess>> on;
-  for (const std::uint64_t pid : numbers_in_folder(kfd + "/proc")) {
+Result<KfdProcesses> kfd_processes(const std::string& kfd, const std::vector<KfdGpu>& gpus) {
+  const FolderNumbers pids = numbers_in_folder(kfd + "/proc");
+  if (pids.errnum != 0 && !is_absence(pids.errnum)) {
+    return fail(unreadable(kfd + "/proc", pids.errnum));
+  }
+  KfdProcesses on;
+  for (const std::uint64_t pid : pids.numbers) {
     const std::string folder = kfd + "/proc/" + std::to_string(pid);
-    std::set<std::string> with_queue;
-    for (const std::uint64_t queue : numbers_in_folder(folder + "/queues")) {
-      with_queue.insert(read_sysfs(folder + "/queues/" + std::to_string(queue) + "/gpuid").text);
-    }
+    const auto with_queue = gpus_with_queue(folder + "/queues");
+    if (!with_queue) return fail(with_queue.error());
     for (const KfdGpu& gpu : gpus) {
       if (gpu.closed) continue;
       // There is such a file for each GPU that the process could open, used or not.
-      const std::uint64_t bytes = read_sysfs(folder + "/vram_" + gpu.gpu_id).number();
-      if (bytes == 0 && !with_queue.contains(gpu.gpu_id)) continue;
+      const std::string file = folder + "/vram_" + gpu.gpu_id;
+      const SysfsText memory = read_sysfs(file);
+      if (memory.errnum != 0 && !memory.is_absent()) return fail(unreadable(file, memory.errnum));
+      const std::uint64_t bytes = memory.number();
+      if (bytes == 0 && !with_queue->contains(gpu.gpu_id)) continue;
       on[gpu.gpu_id].push_back({.pid = static_cast<pid_t>(pid),
                                 .memory_mib = static_cast<std::int64_t>(bytes / kBytesPerMib)});
     }
@@ -142,7 +182,7 @@ std::vector<int> kfd_linked_nodes(const std::string& kfd, int node) {
   constexpr std::uint64_t kXgmi = 11;  // CRAT_IOLINK_TYPE_XGMI of kfd_crat.h
   std::vector<int> linked;
   const std::string links = node_folder(kfd, node) + "/io_links";
-  for (const std::uint64_t link : numbers_in_folder(links)) {
+  for (const std::uint64_t link : numbers_in_folder(links).numbers) {
     const SysfsText properties = read_page(links + "/" + std::to_string(link) + "/properties");
     if (property(properties.text, "type") != kXgmi) continue;
     linked.push_back(static_cast<int>(property(properties.text, "node_to")));

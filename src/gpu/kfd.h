@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "gpu/device.h"
 
 // What KFD, the part of the amdgpu driver that computes, shows in sysfs. Its files are open to all
@@ -25,13 +26,15 @@ struct KfdGpu {
 };
 
 /// All GPUs, in the runtime's order. `kfd`: the folder /sys/class/kfd/kfd. None where there is no
-/// such folder.
-std::vector<KfdGpu> kfd_gpus(const std::string& kfd);
+/// such folder; an error (gpu_state) where a node that is there cannot be read for any reason but
+/// a device cgroup's, since that could change the names of others.
+Result<std::vector<KfdGpu>> kfd_gpus(const std::string& kfd);
 
 /// The processes that have memory or a queue on a GPU, by its gpu_id, in ascending pid. Each that
-/// computes is shown, whose ever it is; those that only draw are not.
-std::map<std::string, std::vector<GpuProcess>> kfd_processes(const std::string& kfd,
-                                                             const std::vector<KfdGpu>& gpus);
+/// computes is shown, whose ever it is; those that only draw are not. An error (gpu_state) where
+/// one that is there cannot be read.
+using KfdProcesses = std::map<std::string, std::vector<GpuProcess>>;
+Result<KfdProcesses> kfd_processes(const std::string& kfd, const std::vector<KfdGpu>& gpus);
 
 /// The nodes that a node has a direct link to (XGMI).
 std::vector<int> kfd_linked_nodes(const std::string& kfd, int node);
@@ -41,6 +44,8 @@ struct SysfsText {
   std::string text;
   int errnum = 0;  // why it cannot be read; 0: it can
 
+  /// Is it not there, or not any more (of a process that has ended, a device that is lost)?
+  bool is_absent() const;
   /// As a number; 0 where it is none.
   std::uint64_t number(int base = 10) const;
 };

@@ -65,6 +65,11 @@ class AmdTree {
     folder_.write("sys/class/kfd/kfd/proc/" + std::to_string(pid) + "/" + file, text);
   }
   void remove(const std::string& file) const { std::filesystem::remove_all(folder_.path(file)); }
+  /// Then a read of it fails (EISDIR).
+  void replace_by_folder(const std::string& file) const {
+    remove(file);
+    folder_.make_folder(file);
+  }
 
  private:
   TestFolder folder_;

@@ -69,7 +69,7 @@ std::optional<ClosedNode> closed_node(const std::string& path, Vendor vendor) {
 std::vector<ClosedNode> closed_nodes(const std::string& devices, Vendor vendor) {
   std::vector<ClosedNode> closed;
   for (const char* folder : {"", "/dri"}) {
-    for (const std::string& name : names_in_folder(devices + folder)) {
+    for (const std::string& name : names_in_folder(devices + folder).names) {
       if (!is_node_name(name, vendor)) continue;
       if (auto node = closed_node(devices + folder + "/" + name, vendor)) {
         closed.push_back(std::move(*node));
@@ -92,7 +92,7 @@ bool hides_processes(const HostPaths& paths) {
 }
 
 bool runs_slurmd(const std::string& proc) {
-  const std::vector<std::uint64_t> pids = numbers_in_folder(proc);
+  const std::vector<std::uint64_t> pids = numbers_in_folder(proc).numbers;
   return std::any_of(pids.begin(), pids.end(), [&](std::uint64_t pid) {
     return process_name(static_cast<pid_t>(pid), proc) == "slurmd";
   });

@@ -34,7 +34,7 @@ std::vector<std::string> words_of(pid_t pid, const std::string& proc) {
 
 /// Has this process the file open for writing? Those that only watch a claim have it for reading.
 bool holds(const std::string& descriptors, std::string_view file) {
-  for (const std::uint64_t number : numbers_in_folder(descriptors)) {
+  for (const std::uint64_t number : numbers_in_folder(descriptors).numbers) {
     const std::string descriptor = descriptors + "/" + std::to_string(number);
     std::array<char, PATH_MAX> target{};
     const ssize_t size = ::readlink(descriptor.c_str(), target.data(), target.size());
@@ -74,7 +74,7 @@ std::string command_of(const Owner& owner, const std::string& proc) {
 
 std::optional<pid_t> holder_of(const Claim& claim, const std::string& proc) {
   const std::string file = "/" + claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
-  for (const std::uint64_t pid : numbers_in_folder(proc)) {
+  for (const std::uint64_t pid : numbers_in_folder(proc).numbers) {
     if (holds(proc + "/" + std::to_string(pid) + "/fd", file)) return static_cast<pid_t>(pid);
   }
   return std::nullopt;

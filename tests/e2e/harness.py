@@ -382,7 +382,7 @@ class Box:
     def hold(self, *options, user=ROOT, env=None, **more):
         """A job that holds its claim until it is told to end: returns once the command runs, with .held (the
         cards) and .claim (its ticket)."""
-        script = "echo held $CUDA_VISIBLE_DEVICES $GPU_GATE_CLAIM; exec sleep 1000"
+        script = "echo held ${CUDA_VISIBLE_DEVICES-$ROCR_VISIBLE_DEVICES} $GPU_GATE_CLAIM; exec sleep 1000"
         process = self.start("run", *options, "--", "sh", "-c", script, user=user, env=env, **more)
         process.held, process.claim = process.wait_for(r"^held (\S+) (\d+)$", stdout=True).groups()
         return process

@@ -40,6 +40,7 @@ class Call(str):
 
     of_driver = False
     waits = False
+    fd = None  # its first argument, if that is a number
     rest = ""  # the line behind the name
 
 
@@ -54,7 +55,7 @@ def calls_in(text):
         if name == "fcntl" and fd == "0" and rest.startswith(", F_GETFD") and MAIN not in calls:
             calls.append(Call(MAIN))
         call = Call(name)
-        call.rest, call.waits = rest, WAITS.match(line) is not None
+        call.fd, call.rest, call.waits = fd, rest, WAITS.match(line) is not None
         if name == "openat" and ("/machine.txt" in rest or "/nvml.log" in rest):
             driver_fds.add(rest.rpartition(" = ")[2].split()[0])
             call.of_driver = True
@@ -136,3 +137,20 @@ class Traced:
         with contextlib.suppress(ProcessLookupError):
             for pid in harness.children_of(self.process.pid):
                 os.kill(pid, signal.SIGCONT)
+
+
+def of_folder(text, folder):
+    """(name, which of that name) for each call by which main reads what is in a folder: an open, or on what it opened."""
+    calls, fds, of = calls_in(text), set(), []
+    for call in calls:
+        opened = call.rest.rpartition(" = ")[2].split()[:1]
+        if f'"{folder}' in call.rest:
+            of.append(True)
+            if call == "openat":
+                fds.add(opened[0])
+        else:
+            of.append(call.fd in fds)
+            if call == "close" and call.fd in fds:
+                fds.remove(call.fd)
+    begun = calls.index(MAIN) + 1
+    return [one for one, is_of in zip(numbered(calls), of[begun:]) if is_of]
