@@ -5,7 +5,8 @@ Jobs of three users come in bursts to a few cards, from one more than from anoth
 a share, small, large or nearly the whole, and some take more memory than theirs; a tenth ask with --nice, and a
 tenth close all descriptors at their start. Waiters and holders are killed, stopped and sent on; others use cards
 without asking; cards get lost and return; memory drains slowly; the disk of the lock directory is full for
-moments; the administrator's policy comes, changes and goes. With --crowd nobody is served before all have come.
+moments; the administrator's policy comes, changes and goes. With --crowd nobody is served before all have come. With --machine mig half of
+the devices are instances, which vanish and come back; with --machine amd all cards are of AMD.
 Each job is its own judge: it takes a lock of its own on every card that it was given, which those that share a
 card have together. What the jobs wrote down is checked at the end:
 
@@ -38,12 +39,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
 import harness
+from chaos_machines import MACHINES, MEMORY_MIB
 from harness import ALICE, BOB, ROOT, User
 
 CARDS = 4
-MEMORY_MIB = 46068
-RESERVED_MIB = 600
-USABLE_MIB = MEMORY_MIB - RESERVED_MIB
 WHOLE = 1000       # a card, as the order of turns counts it: a share is so many thousandths
 LINGER_MS = 120
 HANG_S = 45        # nobody has ended for so long: something hangs
@@ -76,11 +75,11 @@ fi
 cards=$GPU_GATE_INDICES
 IFS=,
 set -- $cards
-case $CUDA_VISIBLE_DEVICES in
+case ${!VARIABLE} in
 "$GPU_GATE_INDICES" | "$GPU_GATE_UUIDS") ;;  # by UUID while a card is lost
-*) say wrong $number "$CUDA_VISIBLE_DEVICES" "$cards" ;;
+*) say wrong $number "${!VARIABLE}" "$cards" ;;
 esac
-[ $# -eq "$count" ] || say wrong $number "$CUDA_VISIBLE_DEVICES" "$cards"
+[ $# -eq "$count" ] || say wrong $number "${!VARIABLE}" "$cards"
 [ "$GPU_GATE_SHARE_MB" = "$share" ] || say wrong $number "share $GPU_GATE_SHARE_MB" "$share"
 fd=800 group=
 [ $kind = job ] || fd=900 group=${number%.*}.
@@ -182,15 +181,17 @@ class Policy:
 class Administrator:
     """Writes the policy of the machine, and remembers when which was in force."""
 
-    def __init__(self, lock):
+    def __init__(self, lock, limits):
+        """`limits`: what max-per-user may be."""
         self.file = lock / "policy"
+        self.limits = limits
         self.periods = [[0.0, float("inf"), Policy()]]  # (from, until, policy): for a moment both may be in force
 
     def change(self, chance):
         """Another policy, or none; returns what was done. Nothing is done where the disk is full."""
         policy, lines = Policy(), [chance.choice(["", "# as agreed", " \t", "\0\xff\x1b[2J"])]
         if chance.random() < 0.9:
-            policy = Policy(chance.choice(["turns", "arrival"]), chance.choice([2, 3, float("inf"), float("inf")]))
+            policy = Policy(chance.choice(["turns", "arrival"]), chance.choice(self.limits))
             lines += [f"order = {policy.order}"] * (policy.order != "turns" or chance.random() < 0.5)
             lines += [f"max-per-user={policy.most}  # cards"] * (policy.most < float("inf"))
         lines += chance.sample(["order = fair", "max-per-user = 0", "max-per-user = 1 2", "max-per-user", "=", "nice = 1",
@@ -226,7 +227,8 @@ class Job:
     number: int
     user: User
     count: int
-    only: frozenset
+    only: frozenset    # the devices that its --only names
+    usable: frozenset  # those that it could ever be given
     min_free: int | None
     share: int | None   # MiB of each card; None: all of it
     parts: tuple        # the shares that calls inside it ask for
@@ -286,22 +288,21 @@ class Run:
     def __init__(self, options, chance):
         self.options = options
         self.chance = chance
-        self.cards = options.cards
+        self.machine = MACHINES[options.machine](options.cards)
         self.users, self.weights = USERS[:options.users], WEIGHTS[:options.users]
-        self.all_cards = frozenset(range(self.cards))
-        self.box = harness.Box(cards=self.cards, memory=MEMORY_MIB, reserved=RESERVED_MIB)
-        self.box.extra = [f"linger_ms {LINGER_MS}"]
-        self.box.write()
+        self.cards = sorted(self.machine.usable)
+        self.record = self.machine.line + ".json"  # the end of its name
+        self.box = self.machine.make_box([f"linger_ms {LINGER_MS}"])
         self.disk = Disk(self.box.folder / "disk", options.in_flight)
         self.box.lock = self.disk.folder / "lock"
         self.queue = self.box.lock / "queue"
-        self.administrator = Administrator(self.box.lock)
+        self.administrator = Administrator(self.box.lock, self.machine.limits)
         self.judge = self.box.folder / "judge"
         for name in ("job", "part"):
             (self.judge / name).mkdir(parents=True)
             (self.judge / name).chmod(0o777)
-        for card in range(self.cards):
-            for path in (self.judge / "job" / str(card), self.judge / "job" / f"{card}.holders"):
+        for card in self.cards:
+            for path in (self.judge / "job" / card, self.judge / "job" / f"{card}.holders"):
                 path.touch()
                 path.chmod(0o666)
         self.log = self.judge / "log"
@@ -341,8 +342,9 @@ class Run:
             self.at(self.chance.uniform(0.2, 1), action)
         self.at(0, self.next_burst)
         if self.options.crowd:
-            self.crowd = self.start_other("crowd", self.box.gate, "run", "-q", "-n", self.cards, "--", "sleep", 1000)
-            harness.wait_until(lambda: len(list((self.box.lock / "claims").glob("*@*"))) == self.cards, "all cards are held")
+            self.crowd = self.start_other("crowd", self.box.gate, "run", "-q", "-n", len(self.cards), "--", "sleep", 1000)
+            harness.wait_until(lambda: len(list((self.box.lock / "claims").glob("*@*"))) == len(self.cards),
+                               "all cards are held")
         try:
             while self.starting or self.running or self.others:
                 if self.starting and time.monotonic() - began > self.options.seconds:
@@ -397,16 +399,10 @@ class Run:
 
     def start_job(self):
         chance = self.chance
-        count = chance.choices([1, 2, 3], [70, 20, 10])[0]
-        share = self.choose_share() if chance.random() < 0.45 else None
-        only = self.all_cards
-        if chance.random() < (0.2 if share is None else 0.4):
-            size = count if chance.random() < 0.5 else chance.randint(count, min(4, self.cards))
-            only = frozenset(chance.sample(range(self.cards), size))
+        count, share, min_free, only, usable = self.choose_request()
         job = Job(
-            number=len(self.jobs), user=chance.choices(self.users, self.weights)[0], count=count, only=only, share=share,
-            min_free=chance.choice([0, 1000, 40000]) if share is None and chance.random() < 0.2 else None,
-            parts=self.choose_parts(count, share),
+            number=len(self.jobs), user=chance.choices(self.users, self.weights)[0], count=count, only=only,
+            usable=usable, share=share, min_free=min_free, parts=self.choose_parts(count, share, usable),
             timeout=chance.choice([0, chance.uniform(0, 2 * self.stay)]) if chance.random() < 0.08 else None,
             kind="wait" if chance.random() < 0.03 else "run",
             fate=chance.choices(["sleep", "memory", "die", "parts"], [80, 10, 5, 5])[0],
@@ -415,8 +411,8 @@ class Run:
         job.nice = chance.random() < 0.1
         job.closes = job.kind == "run" and job.fate != "parts" and chance.random() < 0.1
         words = [job.kind, "--poll", "1000", "-n", count]
-        if only != self.all_cards:
-            words += ["--only", ",".join(map(str, sorted(only)))]
+        if only != set(self.cards):
+            words += ["--only", ",".join(sorted(only))]
         if share is not None:
             words += ["--share", share]
         if job.min_free is not None:
@@ -433,11 +429,13 @@ class Run:
             words += ["--", "bash", "-c", JUDGE, "judge", "job", job.number, count, "" if share is None else share, memory,
                       f"{length:.3f}", job.fate, job.code]
         env = self.box.env(JUDGE=self.judge, SIM_JOB=self.box.sim_job, GATE=self.box.gate, SCRIPT=JUDGE,
+                           VARIABLE=self.machine.variable,
                            CLOSES="yes" if job.closes else None, PARTS=" ".join(str(part or "all") for part in job.parts))
         job.spawned = time.time()
         with open(self.judge / f"{job.number}.err", "wb") as errors, open(self.judge / f"{job.number}.out", "wb") as out:
-            job.popen = subprocess.Popen([self.box.gate, *map(str, words)], env=env, stdin=subprocess.DEVNULL,
-                                         stdout=out, stderr=errors, start_new_session=True, **job.user.options())
+            words, options = self.machine.started_as(job.user, [self.box.gate, *map(str, words)])
+            job.popen = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
+                                         start_new_session=True, **options)
         self.jobs.append(job)
         self.running[job.popen.pid] = job
         if chance.random() < 0.12:
@@ -450,14 +448,30 @@ class Run:
         if chance.random() < 0.06:
             self.at(chance.uniform(0, self.stay), lambda: self.stop(job))
 
+    def choose_request(self):
+        """One that can be met: count, share, free memory, the devices named, those of them that will do."""
+        chance = self.chance
+        while True:
+            count = chance.choices([1, 2, 3], [70, 20, 10])[0]
+            share = self.choose_share() if chance.random() < 0.45 else None
+            min_free = chance.choice([0, 1000, 40000]) if share is None and chance.random() < 0.2 else None
+            only = frozenset(self.cards)
+            if chance.random() < (0.2 if share is None else 0.4):
+                size = count if chance.random() < 0.5 else chance.randint(count, min(4, len(self.cards)))
+                only = frozenset(chance.sample(self.cards, size))
+            usable = self.machine.usable_for(count, only, share or min_free or 0)
+            if usable:
+                return count, share, min_free, only, usable
+
     def choose_share(self):
         """In MiB: small, of some size, large, nearly all of a card."""
-        low, high = self.chance.choices([(1, 4000), (4000, 20000), (20000, 40000), (45000, USABLE_MIB)], [45, 30, 15, 10])[0]
+        most = max(self.machine.usable.values())
+        low, high = self.chance.choices([(1, 4000), (4000, 20000), (20000, 40000), (most - 400, most)], [45, 30, 15, 10])[0]
         return self.chance.randint(low, high)
 
-    def choose_parts(self, count, share):
+    def choose_parts(self, count, share, usable):
         """What calls inside a job ask for: None takes all there is, and one may ask for more than there is."""
-        most = share or USABLE_MIB
+        most = share or min(self.machine.usable[card] for card in usable)
         return tuple(self.chance.choice([None, self.chance.randint(1, most), self.chance.randint(1, most), most,
                                          most + self.chance.choice([0, 1])]) for _ in range(count + 1))
 
@@ -503,7 +517,8 @@ class Run:
             return
         self.read_again = now + len(self.running) / 5000
         try:
-            records = {name for name in os.listdir(self.queue) if name.endswith(".json") and "@" not in name}
+            records = {name for name in os.listdir(self.queue)
+                       if name.endswith(self.record) and name.removesuffix(self.record).isdigit()}
         except FileNotFoundError:
             return
         for name in self.known.keys() - records:
@@ -515,7 +530,7 @@ class Run:
                 continue  # gone, or only half there
             self.known[name] = job = self.running.get(record["pid"])
             if job and job.ticket is None:
-                job.ticket, job.seen = int(name.removesuffix(".json")), time.time()
+                job.ticket, job.seen = int(name.removesuffix(self.record)), time.time()
         for job in self.known.values():
             # A process that is killed leaves its record behind.
             if job and not job.killed and job.popen.pid in self.running:
@@ -526,7 +541,7 @@ class Run:
 
     def is_silent(self, job, now):
         """Will it soon be passed over, though it was not stopped? So many may keep a machine, or the mutex, busy."""
-        bell = self.queue / f"{job.ticket}.bell"
+        bell = self.queue / f"{job.ticket}{self.machine.line}.bell"
         try:
             return now - bell.stat().st_mtime > SILENT_S and not self.box.answered(bell)
         except OSError:
@@ -570,8 +585,9 @@ class Run:
         return "".join(f"\n    {when:.3f} {what}" for when, what in self.happenings if begin <= when <= end)
 
     def start_other(self, what, *words, user=ROOT, env=None):
-        popen = subprocess.Popen([str(word) for word in words], env=self.box.env(**(env or {})), stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user.options())
+        words, options = self.machine.started_as(user, [str(word) for word in words])
+        popen = subprocess.Popen(words, env=self.box.env(**(env or {})), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
         self.others[popen.pid] = what, popen
         return popen
 
@@ -582,7 +598,7 @@ class Run:
         seconds = self.chance.uniform(0.05, 0.5)
         outsider = self.start_other("outsider", self.box.sim_job, "--memory", self.chance.choice([400, 3000, 20000]),
                                     "--for", int(seconds * 1000), user=self.chance.choice(self.users),
-                                    env={"CUDA_VISIBLE_DEVICES": self.chance.randrange(self.cards)})
+                                    env={self.machine.variable: self.machine.name(self.chance.choice(self.cards))})
         self.note("outsiders", f"an outsider came, pid {outsider.pid}")
         if self.chance.random() < 0.3:
             self.at(seconds / 2, lambda: outsider.pid in self.others and os.kill(outsider.pid, signal.SIGKILL))
@@ -591,15 +607,17 @@ class Run:
     def card_gets_lost(self):
         if not self.starting:
             return
-        card = self.chance.randrange(self.cards)
-        self.losses.append([card, time.time(), float("inf")])
-        self.box.set(card, lost=1)
+        card = self.chance.choice(self.machine.can_be_lost)
+        losses = [[each, time.time(), float("inf")] for each in self.machine.gone_with(card)]
+        self.losses += losses
+        self.machine.lose(card)
         self.note("cards lost", f"card {card} got lost")
-        self.at(self.chance.uniform(0.05, 0.8), lambda: self.card_returns(card))
+        self.at(self.chance.uniform(0.05, 0.8), lambda: self.card_returns(card, losses))
 
-    def card_returns(self, card):
-        self.box.set(card, lost=None)
-        self.losses[-1][2] = time.time()
+    def card_returns(self, card, losses):
+        self.machine.returns(card)
+        for loss in losses:
+            loss[2] = time.time()
         self.happenings.append((time.time(), f"card {card} returned"))
         self.ring_the_first()
         self.at(self.chance.uniform(0.5, 4), self.card_gets_lost)
@@ -608,7 +626,9 @@ class Run:
         """A card that returns wakes nobody, nor does another policy, and here nobody polls: so this rings then. All
         other wake-ups are gpu-gate's own."""
         try:
-            tickets = sorted(int(name) for name in os.listdir(self.queue) if name.isdigit())
+            places = [name.removesuffix(self.machine.line) for name in os.listdir(self.queue)
+                      if name.endswith(self.machine.line)]
+            tickets = sorted(int(name) for name in places if name.isdigit())
         except FileNotFoundError:
             return
         asleep = {job.ticket for job in self.stopped_now}
@@ -616,7 +636,7 @@ class Run:
             if ticket in asleep:
                 continue
             try:
-                bell = os.open(self.queue / f"{ticket}.bell", os.O_WRONLY | os.O_NONBLOCK)
+                bell = os.open(self.queue / f"{ticket}{self.machine.line}.bell", os.O_WRONLY | os.O_NONBLOCK)
             except OSError:
                 continue
             with contextlib.suppress(BrokenPipeError):  # it may just have left
@@ -653,8 +673,8 @@ class Run:
     def mend(self):
         self.disk.free()
         self.administrator.write(Policy(), None)
-        for card in range(self.cards):
-            self.box.set(card, lost=None)
+        for card in self.machine.can_be_lost:
+            self.machine.returns(card)
 
     def was_lost(self, cards, begin, end):
         return any(card in cards and since <= end and begin <= until for card, since, until in self.losses)
@@ -763,7 +783,7 @@ class Order:
         if len(standing) > self.JUDGED:
             standing = self.chance.sample(standing, self.JUDGED)
         for waiter in standing:
-            if not waiter.only & claimer.cards:
+            if not waiter.usable & claimer.cards or self.run.machine.may_keep_less(waiter.count, waiter.usable):
                 continue
             kept = self.was_kept(waiter, claimer, promised) or self.room_was_kept(waiter, claimer, whole, promised)
             if not kept or not self.counts(waiter):
@@ -783,45 +803,45 @@ class Order:
                     self.figures["kept room"] += kept.startswith("room")
                     self.figures[f"{rule}: {kind}in order"] += 1
 
-    @staticmethod
-    def fit_together(waiter, claimer, promised):
+    def fit_together(self, waiter, claimer, card, promised):
         """May both have room on a card of which so much is promised?"""
         return (waiter.share is not None and claimer.share is not None
-                and promised + waiter.share + claimer.share <= USABLE_MIB)
+                and promised + waiter.share + claimer.share <= self.run.machine.usable[card])
 
     def left_for(self, waiter, claimer, whole, promised):
         """On how many cards there may have been room for it, beside what the claimer got."""
         def may_fit(card):
             if card in claimer.cards:
-                return card not in whole and self.fit_together(waiter, claimer, promised[card])
-            return card not in whole and promised[card] + (waiter.share or USABLE_MIB * bool(promised[card])) <= USABLE_MIB
+                return card not in whole and self.fit_together(waiter, claimer, card, promised[card])
+            usable = self.run.machine.usable[card]
+            return card not in whole and promised[card] + (waiter.share or usable * bool(promised[card])) <= usable
 
-        return sum(map(may_fit, waiter.only))
+        return sum(map(may_fit, waiter.usable))
 
     def was_kept(self, waiter, claimer, promised):
         """A card that was certainly unclaimed when the claimer got it."""
         if claimer.started - claimer.spawned > SETTLED_S and not waiter.can_use_what(claimer):
             return None
-        for card in waiter.only & claimer.cards:
-            if not self.fit_together(waiter, claimer, 0) and (claimer.share is None or self.was_unclaimed(card, claimer)):
+        for card in waiter.usable & claimer.cards:
+            if not self.fit_together(waiter, claimer, card, 0) and (claimer.share is None or self.was_unclaimed(card, claimer)):
                 return f"card {card}"
         return None
 
     def was_unclaimed(self, card, claimer):
         # One that was killed may have claimed before it could say so.
         return not self.may_hold[card] and not any(
-            job.killed and not job.claim and card in job.only and job is not claimer and self.may_last(job)
+            job.killed and not job.claim and card in job.usable and job is not claimer and self.may_last(job)
             for job in self.around)
 
     def room_was_kept(self, waiter, claimer, whole, promised):
         """Room on a card that was shared when the claimer got its share of it."""
-        if claimer.share is None or len(waiter.only - whole) > waiter.count:
+        if claimer.share is None or len(waiter.usable - whole) > waiter.count:
             return None
-        if self.run.was_lost(waiter.only, self.not_before - LONG_LOOK_S, claimer.started):
+        if self.run.was_lost(waiter.usable, self.not_before - LONG_LOOK_S, claimer.started):
             return None
         late = claimer.started - claimer.spawned > SETTLED_S
-        for card in waiter.only & claimer.cards:
-            if not self.fit_together(waiter, claimer, promised[card]) and not (late and not promised[card]):
+        for card in waiter.usable & claimer.cards:
+            if not self.fit_together(waiter, claimer, card, promised[card]) and not (late and not promised[card]):
                 return f"room on card {card}, {promised[card]} MiB promised"
         return None
 
@@ -866,7 +886,7 @@ class Order:
         orders = {policy.order for policy in policies}
         if orders == {"arrival"}:
             return "arrival" if self.came_first(one, other) else None
-        if orders == {"turns"} and self.at_most(one, claimer) < self.at_least(other, claimer):
+        if orders == {"turns"} and self.run.machine.is_uniform and self.at_most(one, claimer) < self.at_least(other, claimer):
             return "turns"
         return None
 
@@ -905,7 +925,7 @@ class Order:
     def may_count(self, job):
         """A share on a card that is lost, of which the size is not known then, or without a record counts as all of it."""
         if job.share is None or self.run.disk.was_full(job.spawned, job.ended) or self.run.was_lost(
-                self.run.all_cards, self.not_before - LONG_LOOK_S, job.ended + LONG_LOOK_S):
+                set(self.run.cards), self.not_before - LONG_LOOK_S, job.ended + LONG_LOOK_S):
             return job.count * WHOLE
         return job.amount()
 
@@ -934,11 +954,11 @@ def read_log(run):
         if what == "start":
             job = run.jobs[int(words[0])]
             job.claim, job.started = int(words[1]), when
-            job.cards = frozenset(map(int, words[2].split(",")))
+            job.cards = frozenset(words[2].split(","))
         elif what == "end":
             run.jobs[int(words[0])].finished = when
         elif what == "begin":
-            began[words[0]] = when, int(words[1])
+            began[words[0]] = when, words[1]
         elif what == "over":
             run.parts_over[words[0]] = when
         else:
@@ -964,7 +984,7 @@ def check_what_judges_said(run, said):
         elif what == "part":
             run.figures["calls inside jobs"] += 1
             full = run.disk.was_full(job.started, when)
-            too_much = (job.parts[int(words[1])] or 0) > (job.share or USABLE_MIB)
+            too_much = (job.parts[int(words[1])] or 0) > (job.share or max(run.machine.usable[card] for card in job.cards))
             if words[2] != ("3" if too_much else "0") and not (job.killed or words[2] == "5" and full):
                 run.failures.append(f"a part of it ended with {words[2]} {job.errors!r}: {job}")
         elif what == "busy":
@@ -997,9 +1017,9 @@ def check_lock(run, what, words, when):
 def check_shares(run):
     """The ledger: of no card was ever more promised than is usable of it; inside a job, no more than that has."""
     jobs = [(job.started, job.held_until(), job.cards, job.share, job) for job in run.jobs if job.claim]
-    run.figures["shared a card"] = check_ledger(run, jobs, lambda job: USABLE_MIB)
+    run.figures["shared a card"] = check_ledger(run, jobs, lambda job, card: run.machine.usable[card])
     for job, parts in run.parts.items():
-        check_ledger(run, parts, lambda job: job.share or USABLE_MIB)
+        check_ledger(run, parts, lambda job, card: job.share or run.machine.usable[card])
 
 
 def check_ledger(run, entries, usable):
@@ -1016,8 +1036,8 @@ def check_ledger(run, entries, usable):
             elif others:
                 beside += 1
                 promised = share + sum(other[3] for other in others)
-                if promised > usable(job):
-                    run.failures.append(f"{promised} of {usable(job)} MiB promised of card {card}: {job} "
+                if promised > usable(job, card):
+                    run.failures.append(f"{promised} of {usable(job, card)} MiB promised of card {card}: {job} "
                                         f"beside {', '.join(str(other[4]) for other in others)}")
             others.append(entry)
     return beside
@@ -1049,6 +1069,10 @@ def fault_in_its_end(run, job):
             WHOLE * policy.most < job.amount() for policy in run.administrator.in_force(job.spawned, job.ended)):
         run.figures["told that it asks for more than one user may hold"] += 1
         return None
+    if not job.claim and job.status == 3 and run.machine.loss_is_absence and run.was_lost(
+            job.only, job.spawned - LOOK_S, job.ended):
+        run.figures["told that a device is not there"] += 1
+        return None
     if job.kind == "wait":
         run.figures["waited"] += 1
         lines = job.errors.splitlines()
@@ -1065,12 +1089,12 @@ def fault_in_its_end(run, job):
 
 
 def check_leftovers(run):
-    """One call of each user gets all cards and clears away what its dead have left."""
+    """A call of each user gets all cards and clears away what its dead have left."""
     box = run.box
-    for user in (*run.users, ROOT):
-        done = box.run("wait", "--timeout", 10, "-n", run.cards, user=user)
+    for user, kind in itertools.product((*run.users, ROOT), run.machine.kinds):
+        done = box.run("wait", "--timeout", 10, "-n", len(kind), "--only", ",".join(sorted(kind)), user=user)
         if done.status != 0:
-            run.failures.append(f"afterwards {user.name} cannot have all cards: {done.err}")
+            run.failures.append(f"afterwards {user.name} cannot have all of {sorted(kind)}: {done.err}")
     for part in ("queue", "claims"):
         for path in sorted((box.lock / part).iterdir()):
             run.failures.append(f"left over: {part}/{path.name}")
@@ -1087,9 +1111,12 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
     parser.add_argument("--in-flight", type=int, default=24, help="waiters and holders at a time")
     parser.add_argument("--cards", type=int, default=CARDS)
+    parser.add_argument("--machine", choices=MACHINES, default="cards")
     parser.add_argument("--users", type=int, default=3, choices=range(1, len(USERS) + 1))
     parser.add_argument("--crowd", action="store_true", help="all come before the first is served")
     options = parser.parse_args()
+    if options.crowd and options.machine == "mig":
+        parser.error("--crowd: nobody can hold cards and instances together")
     if options.crowd:
         options.in_flight = options.jobs
     if os.geteuid() != 0:
