@@ -207,8 +207,11 @@ class NvmlSource final : public GpuSource {
     places_.clear();
     for (const Card& card : cards_) {
       places_.push_back(snapshot.devices.size());
-      const bool mig = is_mig_on(card.handle);
+      bool mig = false;
+      const nvml::Return code = ask_mig(card.handle, mig);
       snapshot.devices.push_back(read_card(card, mig));
+      if (code != nvml::kSuccess)
+        note_failure(snapshot.devices.back(), "nvmlDeviceGetMigMode", code);
       if (mig) add_instances(card, snapshot);
     }
     size_ = snapshot.devices.size();
@@ -460,11 +463,19 @@ class NvmlSource final : public GpuSource {
     device.uuid.clear();
   }
 
-  bool is_mig_on(nvml::DeviceHandle handle) const {
+  /// Is the card in MIG mode? What a driver or a stand-in of it answers that knows no such mode is
+  /// no error. Any other answer leaves open whether the card's instances have it, and so nobody
+  /// may.
+  nvml::Return ask_mig(nvml::DeviceHandle handle, bool& mig) const {
+    if (handle == nullptr || api_.mig_mode == nullptr) return nvml::kSuccess;
     unsigned current = 0;
     unsigned pending = 0;
-    return handle != nullptr && api_.mig_mode != nullptr &&
-           api_.mig_mode(handle, &current, &pending) == nvml::kSuccess && current == 1;
+    const nvml::Return code = api_.mig_mode(handle, &current, &pending);
+    mig = code == nvml::kSuccess && current == 1;
+    constexpr std::array kNoSuchMode{nvml::kNotSupported, nvml::kInvalidArgument,
+                                     nvml::kFunctionNotFound, nvml::kUnknown};
+    const bool none = std::find(kNoSuchMode.begin(), kNoSuchMode.end(), code) != kNoSuchMode.end();
+    return none ? nvml::kSuccess : code;
   }
 
   /// False if the card failed so badly that nothing more need be asked.

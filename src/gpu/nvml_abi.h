@@ -16,10 +16,12 @@ constexpr Return kNoPermission = 4;
 constexpr Return kNotFound = 6;
 constexpr Return kInsufficientSize = 7;
 constexpr Return kDriverNotLoaded = 9;
+constexpr Return kFunctionNotFound = 13;
 constexpr Return kGpuIsLost = 15;
 constexpr Return kResetRequired = 16;
 constexpr Return kOperatingSystem = 17;
 constexpr Return kLibRmVersionMismatch = 18;
+constexpr Return kUnknown = 999;
 
 constexpr unsigned kComputeModeProhibited = 2;   // nvmlComputeMode_t
 constexpr unsigned kComputeModeExclusive = 3;    // EXCLUSIVE_PROCESS

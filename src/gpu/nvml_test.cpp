@@ -463,6 +463,17 @@ TEST_F(Nvml, ACardInMigModeThatMayNotBeMonitoredIsNoFault) {
   EXPECT_EQ(device("gpu mig=1 memory_v2_error=999 memory_error=999\n").health, Health::unreadable);
 }
 
+TEST_F(Nvml, ACardOfWhichItCannotBeToldWhetherItsInstancesHaveItIsNobodys) {
+  for (const int code : {4, 10, 17, 23}) {
+    set_machine("gpu\ngpu mig=1\nfails nvmlDeviceGetMigMode " + std::to_string(code) + "\n");
+    const std::vector<Device> found = devices_of(*nvml_source(paths_));
+    EXPECT_EQ(found.at(1).health, Health::unreadable) << code;
+    EXPECT_NE(found.at(1).error.find("nvmlDeviceGetMigMode"), std::string::npos);
+  }
+  set_machine("gpu\nfails nvmlDeviceGetMigMode 3\n");
+  EXPECT_EQ(devices_of(*nvml_source(paths_)).at(0).health, Health::ok);
+}
+
 TEST_F(Nvml, AResetIsToldBeforeMigAndMigBeforeTheComputeMode) {
   EXPECT_EQ(device("gpu mode=prohibited mig=1\n").health, Health::mig);
   EXPECT_EQ(device("gpu mode=prohibited mig=1 recovery=1\n").health, Health::reset_required);
