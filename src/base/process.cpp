@@ -83,6 +83,11 @@ bool any_thread_lives(const std::string& folder) {
   return false;
 }
 
+/// Of a process with this line of its first thread, which may end before the others.
+bool all_end(const std::string& stat, const std::string& folder) {
+  return is_ending(stat) && (stat_number(stat, kThreads) <= 1 || !any_thread_lives(folder));
+}
+
 bool hidden_process_lives(pid_t pid) {
   if (::kill(pid, 0) != 0 && errno == ESRCH) return false;
   const PidFd end = open_pidfd(pid);
@@ -106,10 +111,13 @@ bool process_lives(pid_t pid, std::uint64_t start_ticks, const std::string& proc
   const std::string folder = folder_of(pid, proc);
   const std::string stat = stat_from_state(folder);
   if (stat.empty()) return hidden_process_lives(pid);
-  if (stat_number(stat, kStart) != start_ticks) return false;
-  if (!is_ending(stat)) return true;
-  // The first thread may end before the others.
-  return stat_number(stat, kThreads) > 1 && any_thread_lives(folder);
+  return stat_number(stat, kStart) == start_ticks && !all_end(stat, folder);
+}
+
+bool has_ended(pid_t pid, const std::string& proc) {
+  const std::string folder = folder_of(pid, proc);
+  const std::string stat = stat_from_state(folder);
+  return !stat.empty() && all_end(stat, folder);
 }
 
 bool may_be_process_of(uid_t uid, pid_t pid, const std::string& proc) {

@@ -27,6 +27,10 @@ std::optional<ProcessIdentity> process_identity(pid_t pid, const std::string& pr
 /// user) lives if signal 0 and a pidfd say that the pid does; whose it is cannot be told then.
 bool process_lives(pid_t pid, std::uint64_t start_ticks, const std::string& proc = "/proc");
 
+/// Is it there and has ended, or begun to end, as process_lives has it? False where it is gone or
+/// cannot be looked at.
+bool has_ended(pid_t pid, const std::string& proc = "/proc");
+
 /// Could that user have started the process, as far as one can tell? It is the user's, or was
 /// started by a process of the user's (its parent, or the leader of its session, which sudo(8) and
 /// doas(1) leave as they are), or both have ended. One that cannot be looked at: yes.

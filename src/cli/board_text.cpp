@@ -8,6 +8,7 @@
 
 #include "cli/columns.h"
 #include "cli/text.h"
+#include "policy/fit.h"
 
 namespace gpu_gate {
 namespace {
@@ -43,6 +44,16 @@ std::string kept_text(const Board& board, Ticket ticket) {
   return fmt::format("kept for place {}", at - board.waiters.begin() + 1);
 }
 
+/// " strays from GPU 2", the first device of the claim that it belongs to.
+std::string strays_text(const Claim& claim, const Board& board) {
+  const auto has_it = std::find_if(board.rows.begin(), board.rows.end(), [&](const BoardRow& row) {
+    return std::any_of(row.claims.begin(), row.claims.end(),
+                       [&](const BoardClaim& each) { return each.ticket == claim.ticket; });
+  });
+  return " strays from " + (has_it == board.rows.end() ? "its claim on " + claim.uuid
+                                                       : "GPU " + label(has_it->device));
+}
+
 /// What uses a device: one entry for each line of the last column.
 std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t now) {
   std::vector<Said> lines;
@@ -58,7 +69,7 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
     lines.push_back({.before = "", .command = repair_text(device), .after = ""});
   }
   for (const BoardClaim& claim : row.claims) {
-    Said said = claimant_said(claim.claimant, now, claim.used_mib);
+    Said said = claimant_said(claim.claimant, now, claim.used_mib, claim.idle);
     if (claim.inside) said.before.insert(0, "  inside it, ");
     if (!claim.claimant.job) said.after += ": a claim without a record";
     lines.push_back(std::move(said));
@@ -66,13 +77,22 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
   if (row.kept_for != 0) {
     lines.push_back({.before = kept_text(board, row.kept_for), .command = "", .after = ""});
   }
+  if (row.freeing) {
+    lines.push_back({.before = "", .command = "its memory is being freed", .after = ""});
+  } else if (row.claims.empty() && has_unowned_memory(device)) {
+    lines.push_back(
+        {.before = fmt::format("{} MiB in use by no visible process", unowned_mib(device)),
+         .command = "",
+         .after = ""});
+  }
   for (const BoardProcess& process : row.processes) {
-    if (process.claimed) continue;
+    if (process.claimed || process.described.ended) continue;
     const GpuProcess& listed = process.described.process;
     lines.push_back(process_said(process.described));
-    lines.back().after += listed.mps_server ? " (MPS server)"
-                          : listed.graphics ? " (graphics)"
-                                            : " (no claim)";
+    lines.back().after += process.strays      ? strays_text(*process.strays, board)
+                          : listed.mps_server ? " (MPS server)"
+                          : listed.graphics   ? " (graphics)"
+                                              : " (no claim)";
   }
   return lines;
 }

@@ -64,6 +64,43 @@ using Texts = std::vector<std::string>;
 
 // The GPUs.
 
+TEST(BoardText, SaysWhatClaimAProcessStraysFrom) {
+  BoardClaim claim = board_claim(5, claimant("alice", job(1, "sweep", kNow)));
+  BoardProcess stray{.described = seen_process(9, "alice", "python"), .claimed = false};
+  stray.strays = Claim{.ticket = 5, .uuid = "GPU-0"};
+  Board board = board_of({board_row(card(0), {claim}), board_row(card(1), {}, {stray})});
+  EXPECT_EQ(cells_of(lines_of(plain(board))[2]).back(), "alice: python (pid 9) strays from GPU 0");
+  board.rows.erase(board.rows.begin());
+  EXPECT_EQ(cells_of(lines_of(plain(board))[1]).back(),
+            "alice: python (pid 9) strays from its claim on GPU-0");
+}
+
+TEST(BoardText, MarksAnIdleClaim) {
+  BoardClaim claim = board_claim(5, claimant("alice", job(1, "sweep", kNow - 43200)));
+  claim.idle = true;
+  EXPECT_EQ(users_of(board_row(card(0), {claim})), Texts{"alice: sweep (pid 1, 12h, idle)"});
+}
+
+TEST(BoardText, SaysWhoseTheMemoryOfAGpuThatNobodyHoldsIs) {
+  Device device = card(0, 36000);
+  device.memory_used_mib = 9000;
+  BoardRow row = board_row(device);
+  EXPECT_EQ(users_of(row), Texts{"9000 MiB in use by no visible process"});
+  row.freeing = true;
+  EXPECT_EQ(users_of(row), Texts{"its memory is being freed"});
+  row.freeing = false;
+  row.claims = {board_claim(5, claimant("alice", job(1, "sweep", kNow)))};
+  EXPECT_EQ(users_of(row), Texts{"alice: sweep (pid 1, 0s)"});
+}
+
+TEST(BoardText, LeavesOutAProcessThatHasEnded) {
+  BoardProcess process{.described = seen_process(9, "eve", "x")};
+  process.described.ended = true;
+  BoardRow row = board_row(card(0), {}, {process});
+  row.freeing = true;
+  EXPECT_EQ(users_of(row), Texts{"its memory is being freed"});
+}
+
 TEST(BoardText, OfAMachineWithoutGpusSaysSo) {
   EXPECT_EQ(plain({}), "no GPU on this machine\n");
   EXPECT_EQ(coloured({}), plain({}));

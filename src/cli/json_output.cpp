@@ -74,7 +74,8 @@ OrderedJson process_json(const BoardProcess& entry) {
                    {"command", process.command},
                    {"memory_mb", nullptr},
                    {"type", process.process.graphics ? "graphics" : "compute"},
-                   {"claimed", entry.claimed}};
+                   {"claimed", entry.claimed},
+                   {"strays", entry.strays.has_value()}};
   if (process.uid) {
     json["user"] = process.user;
     json["uid"] = *process.uid;

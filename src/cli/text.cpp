@@ -115,8 +115,8 @@ std::string share_text(std::int64_t share_mib, std::optional<std::int64_t> used_
 
 }  // namespace
 
-Said claimant_said(const Claimant& claimant, std::int64_t now,
-                   std::optional<std::int64_t> used_mib) {
+Said claimant_said(const Claimant& claimant, std::int64_t now, std::optional<std::int64_t> used_mib,
+                   bool idle) {
   const std::string user = printable(claimant.user);
   if (!claimant.job) return {.before = user, .command = "", .after = ""};
   const auto held = std::chrono::seconds(std::max<std::int64_t>(now - claimant.job->since, 0));
@@ -126,8 +126,9 @@ Said claimant_said(const Claimant& claimant, std::int64_t now,
   return {.before = user + ": ",
           .command = printable(claimant.job->command),
           .after = fmt::format(
-              " ({}, {}{})", who, human_duration(held),
-              claimant.share_mib ? ", " + share_text(*claimant.share_mib, used_mib) : "")};
+              " ({}, {}{}{})", who, human_duration(held),
+              claimant.share_mib ? ", " + share_text(*claimant.share_mib, used_mib) : "",
+              idle ? ", idle" : "")};
 }
 
 std::string claimant_text(const Claimant& claimant, std::int64_t now) {
@@ -188,6 +189,7 @@ std::string unknown_size_text(const Device& device) {
 
 namespace {
 
+constexpr const char* kBeingFreed = "its memory is being freed";
 constexpr const char* kExclusive = "; compute mode EXCLUSIVE_PROCESS admits no second process";
 
 bool is_shared(const std::vector<Claimant>& claimants) {
@@ -230,9 +232,11 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
       return claimed_text(unfit.use.claimants, now) +
              (criteria.share_mib && is_shared(unfit.use.claimants) ? kExclusive : "");
     case Fit::occupied: {
-      std::vector<std::string> others(unfit.use.processes.size());
-      std::transform(unfit.use.processes.begin(), unfit.use.processes.end(), others.begin(),
-                     process_text);
+      std::vector<std::string> others;
+      for (const DeviceProcess& process : unfit.use.processes) {
+        if (!process.ended) others.push_back(process_text(process));
+      }
+      if (others.empty() && !unfit.use.processes.empty()) return kBeingFreed;
       return (request.within == 0 ? "in use without gpu-gate by " : "in use by ") +
              join(others, "; ") + (device.exclusive ? kExclusive : "");
     }

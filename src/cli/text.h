@@ -47,9 +47,10 @@ struct Said {
 };
 
 /// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice"; of a share
-/// "... (pid 4242, 2h13m, shares 8000 MiB, uses 7410)". `now`: seconds since 1970.
+/// "... (pid 4242, 2h13m, shares 8000 MiB, uses 7410)"; of an idle one "... (pid 4242, 2h13m,
+/// idle)". `now`: seconds since 1970.
 Said claimant_said(const Claimant& claimant, std::int64_t now,
-                   std::optional<std::int64_t> used_mib = {});
+                   std::optional<std::int64_t> used_mib = {}, bool idle = false);
 std::string claimant_text(const Claimant& claimant, std::int64_t now);
 
 /// "alice: python x.py (pid 4242, 300 MiB)" for a process on a GPU.

@@ -12,6 +12,7 @@ namespace gpu_gate {
 struct JobProcess {
   pid_t pid = 0;
   Ticket claim = 0;
+  std::uint64_t start_ticks = 0;  // when it began
 };
 
 /// Those of live claims, as far as they can be seen here and still live.

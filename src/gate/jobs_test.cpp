@@ -17,11 +17,16 @@ using Tickets = std::vector<Ticket>;
 /// A made-up /proc.
 class JobsTest : public testing::Test {
  protected:
-  void add(pid_t pid, pid_t parent) const {
+  void add(pid_t pid, pid_t parent, int start = 99, const std::string& name = "x") const {
     const std::string process = proc_ / std::to_string(pid);
     std::filesystem::create_directory(process);
     std::ofstream(process + "/stat")
-        << pid << " (x) S " << parent << " 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 99 0 0\n";
+        << pid << " (" << name << ") S " << parent << " 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 "
+        << start << " 0 0\n";
+    std::ofstream(process + "/comm") << name << "\n";
+  }
+  Tickets not_of(pid_t pid, const std::vector<JobProcess>& of) const {
+    return jobs_of({pid}, of, proc_.path()).at(pid).not_of;
   }
   Tickets claims_of(pid_t pid, const std::vector<JobProcess>& of) const {
     const Jobs jobs = jobs_of({pid}, of, proc_.path());
@@ -37,6 +42,44 @@ TEST_F(JobsTest, AProcessWorksForTheClaimsOfItselfAndItsAncestors) {
   EXPECT_EQ(claims_of(50, {{.pid = 30, .claim = 5}, {.pid = 40, .claim = 7}}), (Tickets{7, 5}));
   EXPECT_EQ(claims_of(50, {{.pid = 50, .claim = 5}}), Tickets{5});
   EXPECT_EQ(claims_of(30, {{.pid = 50, .claim = 5}}), Tickets{}) << "not for that of a child";
+}
+
+TEST_F(JobsTest, InAContainerInitMayBeTheJob) {
+  add(1, 0);
+  add(50, 1);
+  EXPECT_EQ(claims_of(50, {{.pid = 1, .claim = 5}}), Tickets{5});
+}
+
+const std::vector<JobProcess> kClaims{{.pid = 30, .claim = 5, .start_ticks = 200},
+                                      {.pid = 31, .claim = 6, .start_ticks = 400}};
+
+TEST_F(JobsTest, AnOrphanMayBeOfEachJobThatBeganBeforeIt) {
+  add(1, 0, 0);
+  add(50, 1, 300);
+  EXPECT_EQ(not_of(50, kClaims), Tickets{6});
+}
+
+TEST_F(JobsTest, SoMayWhatTheServicesOfAUserHaveTaken) {
+  add(1, 0, 0);
+  add(20, 1, 10, "systemd");
+  add(50, 20, 300);
+  add(51, 50, 500);
+  EXPECT_EQ(not_of(51, kClaims), Tickets{6}) << "its parent is as old as it";
+}
+
+TEST_F(JobsTest, WhatAnOlderProcessHasStartedIsNoOrphanOfALaterJob) {
+  add(1, 0, 0);
+  add(20, 1, 100, "sshd");
+  add(50, 20, 500);
+  EXPECT_EQ(not_of(50, kClaims), (Tickets{5, 6}));
+}
+
+TEST_F(JobsTest, NothingIsAskedOfAProcessThatWorksForAClaim) {
+  add(20, 1, 100);
+  add(30, 20, 200);
+  add(50, 30, 500);
+  EXPECT_EQ(claims_of(50, kClaims), Tickets{5});
+  EXPECT_EQ(not_of(50, kClaims), Tickets{});
 }
 
 TEST_F(JobsTest, TellsWhoseItIs) {

@@ -107,8 +107,11 @@ Ticket claim_of_process(pid_t pid, const Jobs& jobs, const std::vector<Claim>& c
   });
   if (innermost != claims.rend()) return innermost->ticket;
   if (!tickets.empty()) return 0;
-  const auto first = std::find_if(claims.begin(), claims.end(),
-                                  [&](const Claim& claim) { return claim.uid == job->second.uid; });
+  const std::vector<Ticket>& not_of = job->second.not_of;
+  const auto first = std::find_if(claims.begin(), claims.end(), [&](const Claim& claim) {
+    return claim.uid == job->second.uid &&
+           std::find(not_of.begin(), not_of.end(), claim.ticket) == not_of.end();
+  });
   return first == claims.end() ? 0 : first->ticket;
 }
 

@@ -28,6 +28,7 @@ struct Occupancy {
 struct Job {
   std::vector<Ticket> claims;
   std::optional<uid_t> uid;
+  std::vector<Ticket> not_of = {};  // it lived, or comes of what lived, before their processes did
 };
 
 /// What is known of the processes on shared devices; of a pid that is not in it, nothing.
@@ -50,7 +51,7 @@ std::vector<Claim> claims_that_count(const Device& device, const std::vector<Cla
                                      Ticket within);
 
 /// Which of these claims, all on one device, the process works for: the innermost that it comes of.
-/// Else it is an orphan, and works for its user's first one; 0: for none.
+/// Else it is an orphan, and works for the first one of its user that it can come of; 0: for none.
 Ticket claim_of_process(pid_t pid, const Jobs& jobs, const std::vector<Claim>& claims);
 
 /// For each device of the snapshot, what the claims that count have of it.

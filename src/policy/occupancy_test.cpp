@@ -179,6 +179,15 @@ TEST(Room, AnOrphanWorksForItsUsersFirstClaim) {
   EXPECT_EQ(room(device, {share_on("GPU-0", 8000, 5, 1001)}, jobs), kUsable - 14000);
 }
 
+TEST(Room, WhatCannotBeAnOrphanOfTheFirstClaimWorksForTheNextOrForNone) {
+  const Device device = card_with({using_mib(10, 6000)});
+  const std::vector<Claim> claims{share_on("GPU-0", 1000, 5), share_on("GPU-0", 7000, 6)};
+  const Jobs of_second{{10, {.claims = {}, .uid = 1000, .not_of = {5}}}};
+  EXPECT_EQ(room(device, claims, of_second), kUsable - 8000);
+  const Jobs of_none{{10, {.claims = {}, .uid = 1000, .not_of = {5, 6}}}};
+  EXPECT_EQ(room(device, claims, of_none), kUsable - 14000);
+}
+
 TEST(Room, InsideAClaimAnOrphanWorksForThatAndNotForAPart) {
   const Device device = card_with({using_mib(10, 6000)});
   const Jobs jobs{{10, {.claims = {}, .uid = 1000}}};

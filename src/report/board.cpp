@@ -1,7 +1,9 @@
 #include "report/board.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
-#include <charconv>
+#include <ctime>
 #include <set>
 
 #include "base/process.h"
@@ -9,21 +11,13 @@
 #include "gate/policy_file.h"
 #include "gate/turns.h"
 #include "gpu/amd.h"
+#include "policy/fit.h"
 #include "policy/line_rule.h"
 #include "policy/occupancy.h"
 #include "report/recorded.h"
 
 namespace gpu_gate {
 namespace {
-
-bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc) {
-  constexpr int kMaxGenerations = 256;
-  for (int i = 0; i < kMaxGenerations && pid > 1; ++i) {
-    if (pid == ancestor) return true;
-    pid = parent_of(pid, proc);
-  }
-  return false;
-}
 
 /// Claims on one device, in the same order but for those that were made inside another one: they
 /// follow it.
@@ -46,6 +40,22 @@ std::vector<Claim> nested(const std::vector<Claim>& on) {
   return list;
 }
 
+/// Memory of no visible process may be the job's, in another pid namespace.
+bool is_idle(const Device& device, const Claim& claim, const BoardClaim& entry, const Jobs& jobs,
+             const std::vector<Claim>& on) {
+  constexpr std::int64_t kIdleAfterSeconds = 600;
+  const std::optional<Owner>& job = entry.claimant.job;
+  const bool readable = device.health == Health::ok && device.index >= 0;
+  if (!readable || !job || std::time(nullptr) - job->since < kIdleAfterSeconds) return false;
+  return !has_unowned_memory(device) &&
+         std::none_of(device.processes.begin(), device.processes.end(), [&](const GpuProcess& p) {
+           const auto of = jobs.find(p.pid);
+           return of == jobs.end() || claim_of_process(p.pid, jobs, on) == claim.ticket ||
+                  std::find(of->second.claims.begin(), of->second.claims.end(), claim.ticket) !=
+                      of->second.claims.end();
+         });
+}
+
 std::vector<BoardClaim> board_claims(const Device& device, const Claims& claims,
                                      const std::vector<Claim>& live, const Jobs& jobs) {
   const std::vector<Claim> on = claims_on(device, live);
@@ -60,6 +70,7 @@ std::vector<BoardClaim> board_claims(const Device& device, const Claims& claims,
         entry.used_mib += process.memory_mib.value_or(0);
       }
     }
+    entry.idle = is_idle(device, claim, entry, jobs, on);
     for (const Claim& other : live) {
       if (other.ticket == claim.ticket && other.place == claim.place)
         entry.devices.push_back(other.uuid);
@@ -69,11 +80,24 @@ std::vector<BoardClaim> board_claims(const Device& device, const Claims& claims,
   return entries;
 }
 
-BoardRow make_row(const Device& device, std::vector<BoardClaim> claims) {
+/// The claim that a process comes of, the innermost first, on whatever device.
+std::optional<Claim> origin_of(pid_t pid, const std::vector<Claim>& live, const Jobs& jobs) {
+  const auto job = jobs.find(pid);
+  if (job == jobs.end() || job->second.claims.empty()) return std::nullopt;
+  const auto origin = std::find_if(live.begin(), live.end(), [&](const Claim& claim) {
+    return claim.ticket == job->second.claims.front();
+  });
+  return origin == live.end() ? std::nullopt : std::optional<Claim>(*origin);
+}
+
+BoardRow make_row(const Device& device, std::vector<BoardClaim> claims,
+                  const std::vector<Claim>& live, const Jobs& jobs) {
   BoardRow row{.device = device, .claims = std::move(claims), .processes = {}};
+  const std::vector<Claim> on = claims_on(device, live);
   for (const GpuProcess& process : device.processes) {
     BoardProcess entry{.described = describe(process)};
-    entry.claimed = is_claimed(entry.described, row.claims);
+    entry.claimed = claim_of_process(process.pid, jobs, on) != 0;
+    if (!entry.claimed) entry.strays = origin_of(process.pid, live, jobs);
     row.processes.push_back(std::move(entry));
   }
   return row;
@@ -140,6 +164,33 @@ Snapshot claimed_devices(const std::vector<Claim>& claims, const Error& why_unre
   return snapshot;
 }
 
+/// Has a claim ended a moment ago? On this device if its FIFO is still there, else on any.
+bool ended_just_now(const Device& device, const ClaimScan& scan, const LockDir& dir) {
+  constexpr std::int64_t kFreedWithinSeconds = 5;  // seldom so long: docs/hardware.md
+  struct stat claims{};
+  return std::any_of(scan.dead_fifos.begin(), scan.dead_fifos.end(),
+                     [&](const ClaimName& name) { return name.uuid == device.uuid; }) ||
+         (::fstat(dir.claims(), &claims) == 0 &&
+          std::time(nullptr) - claims.st_mtim.tv_sec < kFreedWithinSeconds);
+}
+
+bool is_being_freed(const BoardRow& row, const ClaimScan& scan, const LockDir& dir) {
+  if (!row.claims.empty()) return false;
+  const bool ended = std::any_of(row.processes.begin(), row.processes.end(),
+                                 [](const BoardProcess& each) { return each.described.ended; });
+  return ended || (has_unowned_memory(row.device) && ended_just_now(row.device, scan, dir));
+}
+
+/// Of the processes on all devices.
+Jobs all_jobs(const Snapshot& snapshot, const Claims& claims, const std::vector<Claim>& live) {
+  if (live.empty()) return {};
+  std::vector<pid_t> pids;
+  for (const Device& device : snapshot.devices) {
+    for (const GpuProcess& process : device.processes) pids.push_back(process.pid);
+  }
+  return jobs_of(pids, job_processes(claims, live));
+}
+
 Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir) {
   Board board;
   board.devices_read = snapshot.has_value();
@@ -148,9 +199,11 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
   const Result<ClaimScan> scan = claims.scan();
   if (!scan) return fail(scan.error());
   const Snapshot shown = snapshot ? *snapshot : claimed_devices(scan->live, snapshot.error());
-  const Jobs jobs = jobs_on_shared(shown, claims, scan->live);
+  const Jobs jobs = all_jobs(shown, claims, scan->live);
   for (const Device& device : shown.devices) {
-    board.rows.push_back(make_row(device, board_claims(device, claims, scan->live, jobs)));
+    board.rows.push_back(
+        make_row(device, board_claims(device, claims, scan->live, jobs), scan->live, jobs));
+    board.rows.back().freeing = is_being_freed(board.rows.back(), *scan, dir);
   }
   board.policy = read_line_policy(dir);
   const CardSizes sizes = card_sizes(shown, scan->live);
@@ -165,16 +218,6 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
 }
 
 }  // namespace
-
-bool is_claimed(const DeviceProcess& process, const std::vector<BoardClaim>& claims,
-                const std::string& proc) {
-  return std::any_of(claims.begin(), claims.end(), [&](const BoardClaim& claim) {
-    const std::optional<Owner>& job = claim.claimant.job;
-    return process.uid == claim.claimant.uid ||
-           (job && job->pid_namespace == pid_namespace() &&
-            descends_from(process.process.pid, job->pid, proc));
-  });
-}
 
 Result<Board> make_board(const Result<Snapshot>& snapshot, const LockDir& dir) {
   Result<Board> board = make_board_of(snapshot, dir);

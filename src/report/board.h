@@ -19,18 +19,21 @@ struct BoardClaim {
   std::vector<std::string> devices;  // UUIDs, of the whole claim
   bool inside = false;               // another one of the same row
   std::int64_t used_mib = 0;         // of this device, by its visible processes; told of shares
+  bool idle = false;                 // made 10 minutes ago or more, and now no process is its job's
 };
 
 struct BoardProcess {
   DeviceProcess described;
-  bool claimed = false;  // belongs to a claim on that device
+  bool claimed = false;              // works for a claim on that device
+  std::optional<Claim> strays = {};  // works for this claim, which does not have that device
 };
 
 struct BoardRow {
   Device device;
   std::vector<BoardClaim> claims;  // the oldest first, each followed by those made inside it
   std::vector<BoardProcess> processes;
-  Ticket kept_for = 0;  // the waiter that gets it now, or keeps it from those behind; 0: nobody
+  Ticket kept_for = 0;   // the waiter that gets it now, or keeps it from those behind; 0: nobody
+  bool freeing = false;  // nobody's, but the driver has yet to free the memory of a job just ended
 };
 
 struct BoardWaiter {
@@ -51,10 +54,5 @@ struct Board {
 /// Puts it together, also where the devices could not be read. Reads /proc; may ask a directory
 /// service for names. Errors: lock_dir, system.
 Result<Board> make_board(const Result<Snapshot>& snapshot, const LockDir& dir);
-
-/// Does this process belong to one of the claims on its device? It is the claim's process or comes
-/// of it, or, as orphans cannot be traced, it is simply the same user's. `proc`: where proc(5) is.
-bool is_claimed(const DeviceProcess& process, const std::vector<BoardClaim>& claims,
-                const std::string& proc = "/proc");
 
 }  // namespace gpu_gate

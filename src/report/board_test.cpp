@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <ctime>
 
 #include "base/process.h"
 #include "report/test_board.h"
@@ -9,10 +12,6 @@
 
 namespace gpu_gate {
 namespace {
-
-constexpr uid_t kAlice = 4'000'001;
-constexpr uid_t kEve = 4'000'002;
-constexpr pid_t kJob = 1'000'001;  // of the claim; the pids are those of a made-up /proc
 
 using Texts = std::vector<std::string>;
 
@@ -32,103 +31,17 @@ Texts commands_of(const std::vector<BoardWaiter>& waiters) {
   return commands;
 }
 
-DeviceProcess process_of(pid_t pid, std::optional<uid_t> uid) {
-  DeviceProcess process = hidden_process(pid);
-  process.uid = uid;
-  return process;
+/// A job that this process is, since so many seconds.
+Owner own_job(std::int64_t since) {
+  Owner owner = this_process({"sweep"});
+  owner.since = std::time(nullptr) - since;
+  return owner;
 }
 
-/// Alice's, whose job is kJob of this process's pid namespace.
-BoardClaim claim_of_alice() {
-  Owner owner = job(kJob, "sweep");
-  owner.pid_namespace = pid_namespace();
-  BoardClaim claim = board_claim(5, claimant("alice", owner));
-  claim.claimant.uid = kAlice;
-  return claim;
-}
-
-// Which process belongs to a claim.
-
-TEST(IsClaimed, TheProcessOfTheClaimItself) {
-  const ScratchProc proc;
-  EXPECT_TRUE(is_claimed(process_of(kJob, {}), {claim_of_alice()}, proc.path()));
-}
-
-TEST(IsClaimed, WhatComesOfItHoweverFar) {
-  const ScratchProc proc;
-  proc.add(kJob + 1, kJob);
-  proc.add(kJob + 2, kJob + 1, "a ) S 7 name");
-  proc.add(kJob + 3, kJob + 2);
-  EXPECT_TRUE(is_claimed(process_of(kJob + 3, kEve), {claim_of_alice()}, proc.path()));
-}
-
-TEST(IsClaimed, AnOrphanOfTheSameUser) {
-  const ScratchProc proc;
-  proc.add(kJob + 1, 1);
-  EXPECT_TRUE(is_claimed(process_of(kJob + 1, kAlice), {claim_of_alice()}, proc.path()));
-}
-
-TEST(IsClaimed, NoStranger) {
-  const ScratchProc proc;
-  proc.add(kJob, 50);
-  proc.add(kJob + 1, 50);
-  proc.add(50, 1);
-  EXPECT_FALSE(is_claimed(process_of(kJob + 1, kEve), {claim_of_alice()}, proc.path()));
-  EXPECT_FALSE(is_claimed(process_of(kJob + 1, {}), {claim_of_alice()}, proc.path()));
-}
-
-TEST(IsClaimed, NotTheParentOfTheJob) {
-  const ScratchProc proc;
-  proc.add(kJob, 50);
-  proc.add(50, 1);
-  EXPECT_FALSE(is_claimed(process_of(50, kEve), {claim_of_alice()}, proc.path()));
-}
-
-TEST(IsClaimed, NoneWhereThereIsNoClaim) {
-  const ScratchProc proc;
-  EXPECT_FALSE(is_claimed(process_of(kJob, kAlice), {}, proc.path()));
-}
-
-TEST(IsClaimed, NoStrangerThatHasTheSameNumberInAnotherPidNamespace) {
-  const ScratchProc proc;
-  BoardClaim claim = claim_of_alice();
-  ++claim.claimant.job->pid_namespace;
-  EXPECT_FALSE(is_claimed(process_of(kJob, kEve), {claim}, proc.path()));
-  EXPECT_TRUE(is_claimed(process_of(kJob, kAlice), {claim}, proc.path())) << "the user's own";
-}
-
-TEST(IsClaimed, OnlyByTheUserWhereTheClaimHasNoRecord) {
-  const ScratchProc proc;
-  BoardClaim claim = claim_of_alice();
-  claim.claimant.job.reset();
-  EXPECT_TRUE(is_claimed(process_of(kJob, kAlice), {claim}, proc.path()));
-  EXPECT_FALSE(is_claimed(process_of(kJob, kEve), {claim}, proc.path()));
-}
-
-TEST(IsClaimed, ByAnyOfSeveralClaims) {
-  const ScratchProc proc;
-  proc.add(kJob + 1, kJob);
-  BoardClaim other = board_claim(6, claimant("bob"));
-  other.claimant.uid = kAlice + 7;
-  EXPECT_TRUE(is_claimed(process_of(kJob + 1, kEve), {other, claim_of_alice()}, proc.path()));
-}
-
-TEST(IsClaimed, EndsWhereTheParentsGoRoundInACircle) {
-  const ScratchProc proc;
-  proc.add(50, 51);
-  proc.add(51, 50);
-  proc.add(52, 52);
-  EXPECT_FALSE(is_claimed(process_of(50, kEve), {claim_of_alice()}, proc.path()));
-  EXPECT_FALSE(is_claimed(process_of(52, kEve), {claim_of_alice()}, proc.path()));
-}
-
-TEST(IsClaimed, IsNotMisledByWhatIsNoStat) {
-  const ScratchProc proc;
-  for (const char* text : {"", "50", "50 (x)", "50 (x) S", "50 (x) S -1 1", "50 (x) S x 1"}) {
-    std::filesystem::create_directories(proc.path() + "/50");
-    std::ofstream(proc.path() + "/50/stat") << text;
-    EXPECT_FALSE(is_claimed(process_of(50, kEve), {claim_of_alice()}, proc.path())) << text;
-  }
+Snapshot machine_with_own_process_on(std::size_t device) {
+  Snapshot snapshot = idle_machine(2);
+  snapshot.devices[device].processes = {{.pid = ::getpid(), .graphics = false, .memory_mib = 100}};
+  return snapshot;
 }
 
 // The board.
@@ -226,6 +139,81 @@ TEST(Board, MarksTheProcessesOfAClaimOnItsGpuOnly) {
   const Board board = board_of(snapshot, shared);
   EXPECT_TRUE(board.rows[0].processes.at(0).claimed);
   EXPECT_FALSE(board.rows[1].processes.at(0).claimed);
+}
+
+TEST(Board, SaysOfAProcessOnAnotherGpuWhichClaimItStraysFrom) {
+  SharedDir shared;
+  const NewClaim held = shared.claim({"GPU-0"}, own_job(0));
+  const BoardProcess stray = board_of(machine_with_own_process_on(1), shared).rows[1].processes[0];
+  EXPECT_FALSE(stray.claimed);
+  ASSERT_TRUE(stray.strays);
+  EXPECT_EQ(stray.strays->ticket, held.ticket);
+  EXPECT_FALSE(board_of(machine_with_own_process_on(0), shared).rows[0].processes[0].strays);
+}
+
+TEST(Board, AClaimIsIdleWhenItsJobHasLeftTheGpuForTenMinutesOrMore) {
+  const auto is_idle = [](std::int64_t since, const Snapshot& machine) {
+    SharedDir shared;
+    const NewClaim held = shared.claim({"GPU-0"}, own_job(since));
+    return board_of(machine, shared).rows[0].claims.at(0).idle;
+  };
+  EXPECT_TRUE(is_idle(601, idle_machine(1)));
+  EXPECT_TRUE(is_idle(601, machine_with_own_process_on(1))) << "it strays";
+  EXPECT_FALSE(is_idle(590, idle_machine(1)));
+  EXPECT_FALSE(is_idle(601, machine_with_own_process_on(0)));
+  Snapshot hidden = idle_machine(1);
+  hidden.devices[0].memory_used_mib = 9000;
+  EXPECT_FALSE(is_idle(601, hidden)) << "in another pid namespace";
+  Snapshot unknown = idle_machine(1);
+  unknown.devices[0].processes = {{.pid = 999999999, .graphics = false, .memory_mib = {}}};
+  EXPECT_FALSE(is_idle(601, unknown));
+  Snapshot lost = idle_machine(1);
+  lost.devices[0].health = Health::unreadable;
+  EXPECT_FALSE(is_idle(601, lost));
+}
+
+TEST(Board, AClaimIsNotIdleWhileAPartOfItWorks) {
+  SharedDir shared;
+  const NewClaim outer = shared.claim(
+      {.owner = own_job(3600), .devices = {"GPU-0"}, .within = 0, .share_mib = std::nullopt});
+  const NewClaim part = shared.claim({.owner = own_job(0),
+                                      .devices = {"GPU-0"},
+                                      .within = outer.ticket,
+                                      .share_mib = std::nullopt});
+  for (const BoardClaim& claim : board_of(machine_with_own_process_on(0), shared).rows[0].claims) {
+    EXPECT_FALSE(claim.idle) << claim.ticket;
+  }
+}
+
+TEST(Board, SaysThatMemoryIsBeingFreedForAMomentAfterAClaim) {
+  SharedDir shared;
+  Snapshot machine = idle_machine(2);
+  machine.devices[0].memory_used_mib = 9000;
+  NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
+  EXPECT_FALSE(board_of(machine, shared).rows[0].freeing) << "it is held";
+  held.held.clear();
+  EXPECT_TRUE(board_of(machine, shared).rows[0].freeing);
+  EXPECT_FALSE(board_of(machine, shared).rows[1].freeing) << "nothing is in use";
+  shared.age_claims(3600);
+  EXPECT_TRUE(board_of(machine, shared).rows[0].freeing) << "nobody has cleared its claim away";
+  std::filesystem::remove(shared.claim_path("GPU-0", held.ticket));
+  shared.age_claims(3600);
+  EXPECT_FALSE(board_of(machine, shared).rows[0].freeing);
+}
+
+TEST(Board, AProcessThatHasEndedUsesNothing) {
+  const SharedDir shared;
+  const pid_t zombie = ::fork();
+  if (zombie == 0) ::_exit(0);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(zombie), &info, WEXITED | WNOWAIT), 0);
+  Snapshot machine = idle_machine(1);
+  machine.devices[0].processes = {{.pid = zombie, .graphics = false, .memory_mib = 9000}};
+  const BoardRow row = board_of(machine, shared).rows[0];
+  EXPECT_TRUE(row.processes[0].described.ended);
+  EXPECT_TRUE(row.freeing);
+  ::waitpid(zombie, nullptr, 0);
+  EXPECT_FALSE(board_of(machine, shared).rows[0].freeing) << "a pid that is nobody's here";
 }
 
 TEST(Board, ShowsTheClaimOfACardOnEachOfItsInstances) {

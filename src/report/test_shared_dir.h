@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -51,6 +52,15 @@ class SharedDir {
 
   std::string claim_record_path(Ticket ticket) const {
     return dir_.path() + "/claims/" + claim_record_name(ticket);
+  }
+  std::string claim_path(const std::string& uuid, Ticket ticket) const {
+    return dir_.path() + "/claims/" + claim_name({.uuid = uuid, .ticket = ticket});
+  }
+  /// As if the last claim had come or gone so many seconds ago.
+  void age_claims(std::int64_t seconds) const {
+    const struct timespec then{.tv_sec = std::time(nullptr) - seconds, .tv_nsec = 0};
+    const struct timespec times[2] = {then, then};
+    EXPECT_EQ(::futimens(dir_.claims(), times), 0);
   }
   std::string waiter_record_path(const Place& place) const {
     return dir_.path() + "/queue/" + record_name(place);

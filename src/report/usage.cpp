@@ -32,6 +32,7 @@ DeviceProcess describe(const GpuProcess& process) {
     described.uid = identity->uid;
     described.user = user_name(identity->uid);
   }
+  described.ended = has_ended(process.pid);
   return described;
 }
 

@@ -26,6 +26,7 @@ struct DeviceProcess {
   GpuProcess process;
   std::optional<uid_t> uid;  // nothing where the process cannot be seen
   std::string user;          // "" likewise
+  bool ended = false;        // and is listed only until the driver has freed its memory
   std::string command;       // arbitrary bytes
 };
 

@@ -118,7 +118,7 @@ def test_the_table_of_idle_cards(make_box):
     assert table(box) == [
         "  idx  name                        free      total  util  used by",
         "    0  NVIDIA L40S            45468 MiB  46068 MiB    0%  -",
-        "    1  NVIDIA H100 80GB HBM3    212 MiB  46068 MiB   97%  -",
+        "    1  NVIDIA H100 80GB HBM3    212 MiB  46068 MiB   97%  45256 MiB in use by no visible process",
     ]
 
 
@@ -152,6 +152,42 @@ def test_the_table_calls_a_strangers_process_on_a_claimed_card_unclaimed(box):
     box.list_processes(f"gpu=0 pid={stranger.pid} memory=300 type=compute")
     lines = table(box)
     assert lines[2].strip() == f"man: sleep 1000 (pid {stranger.pid}, 300 MiB) (no claim)"
+
+
+def test_the_table_tells_a_users_other_process_from_those_of_the_job(make_box):
+    box = make_box(cards=2)
+    beside = box.start_plain("sleep", "1000", user=ALICE)  # of a shell that is older than the job
+    job = box.start("run", "--only", "0", "--", "sh", "-c", "sleep 1000 & echo child $!; wait", user=ALICE)
+    child = int(job.wait_for(r"^child (\d+)$", stdout=True).group(1))
+    box.list_processes(*(f"gpu={gpu} pid={pid} memory=300 type=compute" for gpu in (0, 1) for pid in (child, beside.pid)))
+    lines = table(box)
+    other = f"games: sleep 1000 (pid {beside.pid}, 300 MiB) (no claim)"
+    assert [line.strip() for line in lines[2:]][::2] == [other, other], lines
+    assert lines[3].endswith(f"games: sleep 1000 (pid {child}, 300 MiB) strays from GPU 0"), lines
+    assert [[(p["pid"], p["claimed"], p["strays"]) for p in gpu["processes"]] for gpu in box.status()] == [
+        [(child, True, False), (beside.pid, False, False)], [(child, False, True), (beside.pid, False, False)]]
+
+
+def test_a_job_that_is_ending_is_not_called_in_use_without_a_claim(make_box):
+    box = make_box(cards=1)
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    box.list_processes(f"gpu=0 pid={zombie.pid} memory=300 type=compute")
+    assert table(box)[1].endswith("%  its memory is being freed")
+    waiter = box.start("run", "--", "true")
+    waiter.wait_for("GPU 0: its memory is being freed")
+    waiter.kill()
+    zombie.wait()
+
+
+def test_memory_of_no_process_is_being_freed_just_after_a_job_and_else_told_of(box):
+    holder = box.hold_memory(user=ALICE, linger=3600)
+    holder.kill()
+    assert table(box)[1].endswith("%  its memory is being freed")
+    assert box.run("wait", "--min-free-mb", "1").status == 0  # and so looks after the line
+    then = time.time() - 3600
+    os.utime(box.lock / "claims", (then, then))
+    assert table(box)[1].endswith(" MiB in use by no visible process")
 
 
 def test_the_table_lists_who_waits_in_order_with_what_they_want(make_box):
