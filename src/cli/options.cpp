@@ -289,6 +289,9 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
         ": --share and --min-free-mb exclude each other: a share of M MiB asks for M MiB "
         "of room; leave out --min-free-mb");
   }
+  if (options.metrics && options.json) {
+    return refused("status: --metrics and --json cannot both be printed; leave out one of them");
+  }
   if (separator != words.end()) options.command.assign(separator + 1, words.end());
   if (options.verb == Verb::run && options.command.empty()) {
     return refused(std::string("run: there is no command; it comes after `--`: ") + kRightForm);

@@ -30,6 +30,7 @@ struct Options {
   Ids ids = Ids::index;
   bool quiet = false;
   bool json = false;
+  bool metrics = false;                              // status: for Prometheus
   bool export_line = false;                          // hold: print a line for eval
   std::optional<pid_t> pid;                          // hold: the process to hold for
   std::optional<std::chrono::nanoseconds> hold_for;  // hold: at the most

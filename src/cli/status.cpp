@@ -9,6 +9,7 @@
 #include "cli/columns.h"
 #include "cli/console.h"
 #include "cli/json_output.h"
+#include "cli/metrics_text.h"
 #include "cli/notices.h"
 #include "report/board.h"
 
@@ -27,6 +28,11 @@ BoardStyle style() {
   return style;
 }
 
+std::string text_of_board(const Options& options, const Board& board) {
+  if (options.metrics) return metrics_text(board, std::time(nullptr));
+  return options.json ? status_json(board) : board_text(board, style());
+}
+
 }  // namespace
 
 Status status_command(const Options& options) {
@@ -39,8 +45,9 @@ Status status_command(const Options& options) {
   Result<Board> board = make_board(snapshot, *dir);
   if (!board) return fail(board.error());
   board->driver_kept_open = !board->waiters.empty() && source.needs_open();
-  if (!options.json && dir->root() >= 0) say(lock_dir_notice(*dir));
-  Status printed = print(options.json ? status_json(*board) : board_text(*board, style()));
+  const bool for_people = !options.json && !options.metrics;
+  if (for_people && dir->root() >= 0) say(lock_dir_notice(*dir));
+  Status printed = print(text_of_board(options, *board));
   if (!printed) return printed;
   if (!snapshot) return fail(snapshot.error());
   return {};

@@ -46,12 +46,12 @@ In a script, write || exit behind it. There gpu-gate run hands out the GPUs of t
 )help"},
     {.verb = Verb::status,
      .name = "status",
-     .synopsis = "[--json]",
+     .synopsis = "[--json | --metrics]",
      .purpose = "every GPU, who holds it, who waits",
      .help = "Shows every GPU, who holds it, and who waits.",
      .details = R"(
 "no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list
-with an object for each GPU.
+with an object for each GPU, with --metrics a page for Prometheus.
 )"},
     {.verb = Verb::doctor,
      .name = "doctor",
@@ -281,6 +281,23 @@ constexpr OptionRow kOptions[] = {
                "\"cuda_visible_devices\":\"0,2\"}; *status* prints a list with an object for each "
                "GPU; *doctor* prints {\"lock_directory\":...,\"findings\":[...]}. Keys are only "
                "ever added."},
+    {.name = "--metrics",
+     .verbs = verb_set({Verb::status}),
+     .group = Group::result,
+     .read =
+         [](Options& options, const std::string&) {
+           options.metrics = true;
+           return Status();
+         },
+     .summary = "print metrics for Prometheus",
+     .details = ", as node_exporter's textfile collector reads them",
+     .manual =
+         "What is unknown has no line. The metrics of each GPU (gpu_gate_gpu_memory_total_bytes, "
+         "_used_bytes and _free_bytes, gpu_gate_gpu_utilization_ratio, gpu_gate_gpu_healthy, "
+         "gpu_gate_gpu_claimed) have the labels gpu (its index), uuid and name; those of users "
+         "(gpu_gate_claimed_gpus, gpu_gate_waiting_requests, gpu_gate_waiting_gpus, "
+         "gpu_gate_longest_wait_seconds, and gpu_gate_gpu_claimed) the label user. A share counts "
+         "as its part of the GPU."},
     {.name = "--export",
      .verbs = verb_set({Verb::hold}),
      .group = Group::result,

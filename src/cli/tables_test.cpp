@@ -134,6 +134,7 @@ TEST(OptionTable, ReadsAGoodValueIntoAPlaceOfItsOwn) {
                              options.ids != Ids::index,
                              options.quiet,
                              options.json,
+                             options.metrics,
                              options.export_line,
                              options.pid.has_value(),
                              options.hold_for.has_value()};

@@ -209,6 +209,10 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
   const CardSizes sizes = card_sizes(shown, scan->live);
   const TurnRule turn_rule{
       .order = board.policy.order, .held = holdings(scan->live, sizes), .sizes = sizes};
+  board.sizes = sizes;
+  for (const auto& [uid, held] : turn_rule.held) {
+    board.holders.push_back({.uid = uid, .user = user_name(uid), .held = held});
+  }
   LineRule rule(shown, occupancy(shown, scan->live, 0, jobs), {},
                 {.most = board.policy.max_per_user, .held = turn_rule.held, .sizes = sizes});
   Status added = add_all_waiters(Line(dir), board.vendor, turn_rule, rule, board.waiters);

@@ -7,6 +7,7 @@
 #include "gate/line.h"
 #include "gpu/device.h"
 #include "policy/line_policy.h"
+#include "policy/turn_order.h"
 #include "report/usage.h"
 
 namespace gpu_gate {
@@ -42,10 +43,19 @@ struct BoardWaiter {
   WaiterRecord record;
 };
 
+/// A user who holds devices, also such as are not listed.
+struct BoardHolder {
+  uid_t uid = 0;
+  std::string user;
+  Amount held = 0;
+};
+
 struct Board {
   std::vector<BoardRow> rows;
   Vendor vendor = Vendor::nvidia;    // of the devices
   std::vector<BoardWaiter> waiters;  // for these in the order of turns, then those in other lines
+  std::vector<BoardHolder> holders = {};
+  CardSizes sizes = {};  // by which holders and requests are measured
   LinePolicy policy = {};
   bool devices_read = true;       // else the rows are those that are claimed, by UUID alone
   bool driver_kept_open = false;  // by the first of them (GpuSource::needs_open)

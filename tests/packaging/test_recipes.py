@@ -391,3 +391,33 @@ def test_runners(place):
     gitlab = yaml.safe_load(place.files[".gitlab-ci.yml"])
     place.run("\n".join(gitlab["test"]["script"]))
     assert place.log() == [("1", "0"), ("1", "0")]
+
+
+@recipe("Prometheus and Grafana")
+def test_metrics_for_prometheus(place):
+    page = place.folder / "gpu-gate.prom"
+
+    def collect(status=0, **env):
+        place.run("umask 077; sh gpu-gate-metrics .", status=status, env=place.env(**env))
+        assert not list(place.folder.glob("*.new")), "node_exporter sees no half of a page"
+
+    collect()
+    assert "gpu_gate_gpu_healthy{" in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o644, "node_exporter may read it"
+    place.box.hold("--only", 0)
+    collect(GPU_GATE_NVML="/nonexistent")
+    assert page.read_text().count("\ngpu_gate_gpu_claimed{") == 1 and "healthy" not in page.read_text()
+    collect(status=1, GPU_GATE_LOCK_DIR="relative")
+    assert not page.exists(), "no old numbers are left where nothing is known"
+
+    program = "/usr/local/bin/gpu-gate-metrics"
+    units = [name for name in place.files if "." in name]
+    for name in units:
+        text = place.files[name]
+        (place.folder / name).write_text(text.replace(program, str(place.folder / "gpu-gate-metrics")))
+    (place.folder / "gpu-gate-metrics").chmod(0o755)
+    place.run(f"systemd-analyze verify {' '.join('./' + name for name in units)}")
+    place.program("sudo", 'echo "$@"')
+    assert place.run(place.commands[0]).splitlines() == [
+        "install -m 755 gpu-gate-metrics /usr/local/bin/",
+        f"install -m 644 {' '.join(units)} /etc/systemd/system/", f"systemctl enable --now {units[1]}"]
