@@ -43,6 +43,7 @@ def claim(
     only: GpuList | None = None,
     exclude: GpuList | None = None,
     nice: bool = False,
+    note: str | None = None,
     vendor: str | None = None,
     poll: float | None = None,
     timeout: float | None = None,
@@ -52,9 +53,9 @@ def claim(
     """Waits for free GPUs and claims them for a `with` or `async with` block.
 
     The options are those of `gpu-gate run`; share_mb is its --share: so much memory of each GPU, beside
-    others who share it. Inside the block, os.environ has the variables that the command of
-    `gpu-gate run` gets; afterwards it is as it was before. A claim inside the block chooses among the
-    block's GPUs, and inside a share has a part of that.
+    others who share it. A note is shown to others beside your name. Inside the block, os.environ has the
+    variables that the command of `gpu-gate run` gets; afterwards it is as it was before. A claim inside
+    the block chooses among the block's GPUs, and inside a share has a part of that.
 
     The whole process shares os.environ, so two threads or tasks cannot be in such blocks at the same
     time. With environ=False any number can: os.environ stays as it is, and `gpus.environ` is for the
@@ -63,7 +64,7 @@ def claim(
     Raises BadRequest, NeverSatisfiable, ProbeError, LockDirError, GpuTimeout; CudaInitialized where
     CUDA_VISIBLE_DEVICES would come too late.
     """
-    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, vendor, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, note, vendor, poll, timeout, quiet)
     return Claim(words, environ=environ, quiet=quiet)
 
 
@@ -76,13 +77,14 @@ def wait(
     only: GpuList | None = None,
     exclude: GpuList | None = None,
     nice: bool = False,
+    note: str | None = None,
     vendor: str | None = None,
     poll: float | None = None,
     timeout: float | None = None,
     quiet: bool = False,
 ) -> tuple[int | str, ...]:
     """Waits in the same line until the GPUs are free and returns their indices; holds nothing afterwards."""
-    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, vendor, poll, timeout, quiet)
+    words = _selection(count, min_free_mb, share_mb, max_util, only, exclude, nice, note, vendor, poll, timeout, quiet)
     # Not `gpu-gate wait`: that would go on standing in line if this process were killed.
     return _indices(_variables(ask(["hold", "--export", *words], Call.line, quiet=quiet))[0])
 
@@ -301,6 +303,7 @@ def _selection(
     only: GpuList | None,
     exclude: GpuList | None,
     nice: bool,
+    note: str | None,
     vendor: str | None,
     poll: float | None,
     timeout: float | None,
@@ -314,6 +317,7 @@ def _selection(
         *option("only", only),
         *option("exclude", exclude),
         *(["--nice"] if nice else []),
+        *option("note", note or None),
         *option("vendor", vendor),
         *option("poll", poll),
         *option("timeout", timeout),

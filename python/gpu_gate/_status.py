@@ -33,6 +33,7 @@ class GpuClaim:
     since: int | None  # seconds since the epoch
     devices: tuple[str, ...]  # the UUIDs of all its GPUs
     share_mb: int | None  # of each of them; None: all of it
+    note: str | None  # what its user wants others to read (--note)
 
 
 @dataclass(frozen=True)

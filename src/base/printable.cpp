@@ -74,6 +74,14 @@ std::string printable(std::string_view text) {
   return result;
 }
 
+std::string_view first_characters(std::string_view text, std::size_t most) {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < most && bytes < text.size(); ++i) {
+    bytes += std::max<std::size_t>(decode(text.substr(bytes)).bytes, 1);
+  }
+  return text.substr(0, bytes);
+}
+
 std::string shell_word(std::string_view text) {
   const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 ||

@@ -127,6 +127,16 @@ TEST(Printable, NeverLeavesAByteThatMovesTheCursor) {
   }
 }
 
+TEST(FirstCharacters, CountCharactersAndNotBytes) {
+  EXPECT_EQ(first_characters("abc", 2), "ab");
+  EXPECT_EQ(first_characters("abc", 3), "abc");
+  EXPECT_EQ(first_characters("abc", 9), "abc");
+  EXPECT_EQ(first_characters("", 2), "");
+  EXPECT_EQ(first_characters("éè語x", 3), "éè語");
+  EXPECT_EQ(first_characters("\xff\xffx", 2), "\xff\xff");
+  EXPECT_EQ(first_characters("é\xc3", 2), "é\xc3");
+}
+
 TEST(ShellWord, IsOneWordToAShell) {
   EXPECT_EQ(shell_word("/run/gpu-gate"), "/run/gpu-gate");
   EXPECT_EQ(shell_word(""), "''");

@@ -228,6 +228,7 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
   const Result<std::unique_ptr<GpuSource>> source = gpu_source_for(options);
   if (!source) return fail(source.error());
   Notices notices(options.quiet, is_one_try(options), options.criteria);
+  wait.owner.note = options.note;
   wait.poll = options.poll;
   wait.timeout = options.timeout;
   wait.within = number_of<Ticket>(env::kClaim);

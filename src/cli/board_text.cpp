@@ -17,6 +17,8 @@ constexpr int kBarCells = 10;
 /// So much of a command is shown at least, or else another layout is taken.
 constexpr std::size_t kLeastCommand = 6;
 constexpr std::size_t kLeastCommandBesideBar = 24;
+constexpr std::size_t kLeastNote = 8;    // likewise
+constexpr std::size_t kNoteInLine = 12;  // of a waiter's, where there is no room for all
 constexpr std::size_t kLeastCell = 4;
 
 std::string memory(std::int64_t mib, const Device& device) {
@@ -142,19 +144,37 @@ std::vector<std::string> aligned_within(std::vector<Cells> rows, const std::vect
   return aligned(rows, right);
 }
 
+/// It with so many columns of the note and of the command.
+std::string shortened(const Said& said, std::size_t note, std::size_t command,
+                      const BoardStyle& style) {
+  return said.shown(cut(said.note, note, ellipsis(style)),
+                    cut(said.command, command, ellipsis(style)));
+}
+
 /// The least width in which it can be said with so much of the command.
-std::size_t least_columns(const Said& said, std::size_t command) {
-  return columns(said.before) + std::min(columns(said.command), command) + columns(said.after);
+std::size_t least_columns(const Said& said, std::size_t command, const BoardStyle& style) {
+  return columns(shortened(said, kLeastNote, command, style));
+}
+
+/// It in so many columns, if that can be had by cutting the command, to a few letters, and then the
+/// note.
+std::string said_within(std::size_t room, const Said& said, const BoardStyle& style) {
+  std::size_t missing = columns(said.whole()) - std::min(columns(said.whole()), room);
+  const auto give = [&](std::size_t width, std::size_t least) {
+    const std::size_t given = std::min(missing, width - std::min(width, least));
+    missing -= given;
+    return width - given;
+  };
+  const std::size_t command = give(columns(said.command), kLeastCommand);
+  const std::size_t note = give(columns(said.note), kLeastNote);
+  return shortened(said, note, give(command, 0), style);
 }
 
 /// `head`, which is a whole number of cells, and behind it what fits.
 std::string line_of(const std::string& head, const Said& said, const BoardStyle& style) {
   if (!style.width) return head + said.whole();
-  const std::size_t around = columns(head) + columns(said.before) + columns(said.after);
-  const std::size_t room = *style.width > around ? *style.width - around : 0;
-  const std::string line =
-      head + said.before + cut(said.command, room, ellipsis(style)) + said.after;
-  return cut(line, *style.width, ellipsis(style));
+  const std::size_t room = *style.width - std::min(*style.width, columns(head));
+  return cut(head + said_within(room, said, style), *style.width, ellipsis(style));
 }
 
 const char* colour_of(const BoardRow& row) {
@@ -197,7 +217,7 @@ bool have_room(const std::vector<std::string>& lines, const std::vector<std::vec
   if (!style.width) return true;
   std::size_t need = 0;
   for (const std::vector<Said>& row : used) {
-    for (const Said& said : row) need = std::max(need, least_columns(said, command));
+    for (const Said& said : row) need = std::max(need, least_columns(said, command, style));
   }
   return columns(lines.front()) + 2 + need <= *style.width;
 }
@@ -230,12 +250,10 @@ std::string gpu_lines(const Board& board, const BoardStyle& style) {
   return text;
 }
 
-std::string waiting_lines(const Board& board, const BoardStyle& style) {
-  constexpr std::size_t kWish = 2;
+/// Of each waiter the cells before its command: place, user, wish, time. `note`: so much of a note.
+std::vector<Cells> waiter_cells(const Board& board, std::size_t note, const BoardStyle& style) {
   std::vector<Cells> rows;
-  std::vector<Said> commands;
   std::size_t position = 0;
-  std::size_t need = 0;
   for (const BoardWaiter& waiter : board.waiters) {
     const Owner& owner = waiter.record.owner;
     const bool inside = waiter.place.within != 0;
@@ -243,19 +261,37 @@ std::string waiting_lines(const Board& board, const BoardStyle& style) {
     const std::string where = inside  ? ", inside its own claim"
                               : shown ? ""
                                       : fmt::format(", of {}", name_of(waiter.place.vendor));
-    rows.push_back({shown ? std::to_string(++position) : "-", printable(waiter.user),
-                    wish(waiter.record.request.criteria) + where,
-                    human_duration(std::chrono::seconds(style.now - owner.since))});
+    rows.push_back(
+        {shown ? std::to_string(++position) : "-",
+         printable(waiter.user) + note_text(cut(printable(owner.note), note, ellipsis(style))),
+         wish(waiter.record.request.criteria) + where,
+         human_duration(std::chrono::seconds(style.now - owner.since))});
+  }
+  return rows;
+}
+
+std::string waiting_lines(const Board& board, const BoardStyle& style) {
+  constexpr std::size_t kWish = 2;
+  constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+  std::vector<Said> commands;
+  std::size_t need = 0;
+  for (const BoardWaiter& waiter : board.waiters) {
+    const Owner& owner = waiter.record.owner;
     commands.push_back({.before = "",
                         .command = printable(owner.command),
                         .after = fmt::format(" (pid {})", owner.pid)});
-    need = std::max(need, least_columns(commands.back(), kLeastCommand));
+    need = std::max(need, least_columns(commands.back(), kLeastCommand, style));
   }
   const std::size_t around = need + 4;  // with the indent, and the space before the command
   const std::vector<bool> right{true, false, false, true};
-  const std::size_t width = style.width.value_or(std::numeric_limits<std::size_t>::max());
-  const std::vector<std::string> heads =
-      aligned_within(std::move(rows), right, kWish, width > around ? width - around : 0, style);
+  const std::size_t width = style.width.value_or(kAll);
+  const std::size_t room = width - std::min(width, around);
+  std::vector<Cells> rows = waiter_cells(board, kAll, style);
+  const std::vector<std::string> whole = aligned(rows, right);
+  if (!whole.empty() && columns(whole.front()) > room) {
+    rows = waiter_cells(board, kNoteInLine, style);
+  }
+  const std::vector<std::string> heads = aligned_within(std::move(rows), right, kWish, room, style);
   std::string text;
   for (std::size_t i = 0; i < heads.size(); ++i) {
     text += line_of("  " + heads[i] + "  ", commands[i], style) + "\n";

@@ -424,6 +424,33 @@ TEST(BoardText, ShowsAWaiterWithWhatItWantsAndForHowLong) {
             (Texts{"1", "bob", "2 GPUs, 8000 MiB free", "12m", "python eval.py (pid 5151)"}));
 }
 
+TEST(BoardText, ShowsANoteBesideTheUserOfAWaiter) {
+  Owner owner = job(5151, "x", kNow);
+  owner.note = "bert\n";
+  EXPECT_EQ(cells_of(waiter_line(board_waiter("bob", owner, wish(1)))).at(1), "bob (bert\\n)");
+}
+
+TEST(BoardText, CutsANoteWhereThereIsNoRoomAndNeverTheUserNorThePid) {
+  Owner owner = job(4194304, "python train.py --config large.yaml", kNow - 3600);
+  owner.note = std::string(64, 'n');
+  const Board board = board_of(
+      {board_row(named(0, "NVIDIA L40S"), {board_claim(5, claimant("maximilian", owner))})},
+      {board_waiter("maximilian", owner, wish(2))});
+  for (const std::size_t width : {80, 100, 120, 200}) {
+    const Texts lines =
+        lines_of(board_text(board, {.colour = false, .utf8 = false, .width = width, .now = kNow}));
+    int named_with_pid = 0;
+    for (const std::string& line : lines) {
+      EXPECT_LE(line.size(), width) << line;
+      named_with_pid += has(line, "maximilian (nnn") && has(line, "4194304") && has(line, "1h");
+    }
+    EXPECT_EQ(named_with_pid, 2) << width << lines.at(1);
+  }
+  const std::string wide =
+      board_text(board, {.colour = false, .utf8 = true, .width = 250, .now = kNow});
+  EXPECT_EQ(times(wide, "(" + owner.note + ")"), 2) << wide;
+}
+
 TEST(BoardText, PutsEachCriterionIntoWords) {
   const auto wanted = [](const Request& request) {
     return cells_of(waiter_line(board_waiter("bob", job(5, "x"), request))).at(2);

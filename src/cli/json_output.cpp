@@ -57,12 +57,13 @@ OrderedJson claim_json(const BoardClaim& claim) {
   OrderedJson json{
       {"user", claim.claimant.user}, {"uid", claim.claimant.uid}, {"pid", nullptr},
       {"command", nullptr},          {"since", nullptr},          {"devices", claim.devices},
-      {"ticket", claim.ticket},      {"share_mb", nullptr}};
+      {"ticket", claim.ticket},      {"share_mb", nullptr},       {"note", nullptr}};
   if (claim.claimant.share_mib) json["share_mb"] = *claim.claimant.share_mib;
   if (!claim.claimant.job) return json;
   if (claim.claimant.job->pid != 0) json["pid"] = claim.claimant.job->pid;
   json["command"] = claim.claimant.job->command;
   json["since"] = claim.claimant.job->since;
+  if (!claim.claimant.job->note.empty()) json["note"] = claim.claimant.job->note;
   return json;
 }
 

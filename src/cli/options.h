@@ -24,6 +24,7 @@ struct Options {
   Criteria criteria;
   std::optional<std::vector<GpuRef>> only;
   std::vector<GpuRef> exclude;
+  std::string note;  // as typed
   std::optional<Vendor> vendor;
   std::chrono::nanoseconds poll = std::chrono::seconds(5);
   std::optional<std::chrono::nanoseconds> timeout;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
 #include "cli/values.h"
+#include "gate/record.h"
 
 namespace gpu_gate {
 namespace {
@@ -125,6 +127,12 @@ Result<Vendor> vendor_value(const std::string& text) {
   return fail(ErrorKind::usage, quoted(text) + " is not known");
 }
 
+Result<std::string> note_value(const std::string& text) {
+  if (first_characters(text, kMaxNoteCharacters).size() == text.size()) return text;
+  return fail(ErrorKind::usage,
+              "the text is longer than " + std::to_string(kMaxNoteCharacters) + " characters");
+}
+
 Result<std::chrono::nanoseconds> poll_value(const std::string& text) {
   Result<std::chrono::nanoseconds> poll = time_value(text);
   if (poll) *poll = std::max(*poll, kMinPoll);
@@ -236,6 +244,16 @@ constexpr OptionRow kOptions[] = {
      .details =
          "; one waiter looks for all, as often as the shortest T in line asks (another's T "
          "counts as 1s to 5s); the end of another gpu-gate job is noticed at once, whatever T is"},
+    {.name = "--note",
+     .value = "TEXT",
+     .wanted = "a text of at most 64 characters",
+     .verbs = kWaiters,
+     .group = Group::waiting,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.note, note_value(value)); },
+     .summary = "a text that others see beside your name",
+     .details = ", as on an account that several people share",
+     .manual = "*status* shows it, and so do the notices of others who wait. It is not secret."},
     {.name = "--pid",
      .value = "PID",
      .wanted = "a process ID",

@@ -115,6 +115,13 @@ std::string share_text(std::int64_t share_mib, std::optional<std::int64_t> used_
 
 }  // namespace
 
+std::string note_text(const std::string& note) { return note.empty() ? "" : " (" + note + ")"; }
+
+std::string Said::shown(const std::string& short_note, const std::string& short_command) const {
+  const bool apart = !before.empty() && !command.empty();
+  return before + note_text(short_note) + (apart ? ": " : "") + short_command + after;
+}
+
 Said claimant_said(const Claimant& claimant, std::int64_t now, std::optional<std::int64_t> used_mib,
                    bool idle) {
   const std::string user = printable(claimant.user);
@@ -123,7 +130,8 @@ Said claimant_said(const Claimant& claimant, std::int64_t now, std::optional<std
   const std::string who = claimant.job->pid != 0
                               ? fmt::format("pid {}", claimant.job->pid)
                               : "has ended, but something of it still holds the GPU";
-  return {.before = user + ": ",
+  return {.before = user,
+          .note = printable(claimant.job->note),
           .command = printable(claimant.job->command),
           .after = fmt::format(
               " ({}, {}{}{})", who, human_duration(held),
@@ -142,7 +150,7 @@ Said process_said(const DeviceProcess& process) {
     return {
         .before = fmt::format("pid {}{}", process.process.pid, memory), .command = "", .after = ""};
   }
-  return {.before = printable(process.user) + ": ",
+  return {.before = printable(process.user),
           .command = printable(process.command),
           .after = fmt::format(" (pid {}{})", process.process.pid, memory)};
 }

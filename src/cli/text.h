@@ -39,16 +39,24 @@ std::string lists_text(const std::vector<VisibleList>& lists);
 /// What to do where inherited lists of visible devices leave too few GPUs.
 std::string visible_advice(const std::vector<VisibleList>& lists);
 
-/// A job or a process in words: "alice: " "python train.py" " (pid 4242, 2h13m)". Where there is
-/// little room the command is what may be cut.
+/// A job or a process in words: "alice", "bert-large", "python train.py", " (pid 4242, 2h13m)".
+/// Where there is little room the command is what may be cut, and then the note.
 struct Said {
-  std::string before, command, after;
-  std::string whole() const { return before + command + after; }
+  std::string before;
+  std::string note = {};
+  std::string command;
+  std::string after;
+  std::string whole() const { return shown(note, command); }
+  /// With these in place of its own: "alice (bert...): python... (pid 4242, 2h13m)".
+  std::string shown(const std::string& short_note, const std::string& short_command) const;
 };
 
-/// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice"; of a share
-/// "... (pid 4242, 2h13m, shares 8000 MiB, uses 7410)"; of an idle one "... (pid 4242, 2h13m,
-/// idle)". `now`: seconds since 1970.
+/// " (bert-large)"; "" where there is none.
+std::string note_text(const std::string& note);
+
+/// "alice: python train.py (pid 4242, 2h13m)", or without a record "alice"; with a note
+/// "alice (bert-large): ..."; of a share "... (pid 4242, 2h13m, shares 8000 MiB, uses 7410)"; of an
+/// idle one "... (pid 4242, 2h13m, idle)". `now`: seconds since 1970.
 Said claimant_said(const Claimant& claimant, std::int64_t now,
                    std::optional<std::int64_t> used_mib = {}, bool idle = false);
 std::string claimant_text(const Claimant& claimant, std::int64_t now);

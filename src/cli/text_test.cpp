@@ -133,6 +133,13 @@ TEST(ClaimantText, NamesUserJobAndTime) {
             "alice: python train.py (pid 4242, 2h13m)");
 }
 
+TEST(ClaimantText, HasTheNoteBesideTheUser) {
+  Owner owner = job(4242, "python train.py");
+  owner.note = "bert\n";
+  EXPECT_EQ(claimant_text(claimant("alice", owner), 60),
+            "alice (bert\\n): python train.py (pid 4242, 1m)");
+}
+
 TEST(ClaimantText, IsTheUserAloneWithoutARecord) {
   EXPECT_EQ(claimant_text(claimant("alice"), kNow), "alice");
 }

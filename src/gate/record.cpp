@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/printable.h"
 #include "base/process.h"
 
 namespace gpu_gate {
@@ -25,9 +26,11 @@ std::string dump(const Json& json) {
 }
 
 Json owner_json(const Owner& owner) {
-  return Json{{"version", kRecordVersion},  {"pid", owner.pid},
-              {"start", owner.start_ticks}, {"pid_namespace", owner.pid_namespace},
-              {"since", owner.since},       {"command", owner.command}};
+  Json json{{"version", kRecordVersion},  {"pid", owner.pid},
+            {"start", owner.start_ticks}, {"pid_namespace", owner.pid_namespace},
+            {"since", owner.since},       {"command", owner.command}};
+  if (!owner.note.empty()) json["note"] = owner.note;
+  return json;
 }
 
 std::optional<std::int64_t> integer(const Json& json, const char* key, std::int64_t least,
@@ -96,6 +99,9 @@ std::optional<Owner> parse_owner(const Json& json, uid_t uid) {
   owner.pid_namespace = static_cast<std::uint64_t>(*pid_namespace);
   owner.since = *since;
   owner.command = command->get<std::string>().substr(0, kMaxCommandBytes);
+  if (const auto note = json.find("note"); note != json.end() && note->is_string()) {
+    owner.note = first_characters(note->get_ref<const std::string&>(), kMaxNoteCharacters);
+  }
   return owner;
 }
 

@@ -16,6 +16,8 @@ namespace gpu_gate {
 constexpr std::size_t kMaxRecordBytes = 65536;
 /// Of a command that is recorded or shown.
 constexpr std::size_t kMaxCommandBytes = 256;
+/// Of a note that is recorded or shown.
+constexpr std::size_t kMaxNoteCharacters = 64;
 
 /// Who stands behind a place in line or a claim.
 struct Owner {
@@ -25,6 +27,7 @@ struct Owner {
   std::uint64_t pid_namespace = 0;  // where the pid means something
   std::int64_t since = 0;           // seconds since 1970, when it began to wait or to hold
   std::string command;              // the program's name, never its arguments; arbitrary bytes
+  std::string note = {};            // what its user wants others to read of it; arbitrary bytes
 };
 
 struct WaiterRecord {

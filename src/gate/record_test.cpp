@@ -57,6 +57,23 @@ TEST(Record, AClaimSaysInsideOfWhichOneItWasMade) {
   EXPECT_EQ(parse_claim(to_json(record), 1000)->within, 17U);
 }
 
+TEST(Record, TheNoteComesBackAndIsLeftOutWhereThereIsNone) {
+  WaiterRecord waiter{somebody(), {}};
+  EXPECT_EQ(to_json(waiter).find("note"), std::string::npos);
+  waiter.owner.note = "a \n\xff";
+  EXPECT_EQ(parse_waiter(to_json(waiter), 1000)->owner.note, "a \n\xef\xbf\xbd");
+  const ClaimRecord claim{.owner = waiter.owner, .devices = {"GPU-1"}};
+  EXPECT_EQ(parse_claim(to_json(claim), 1000)->owner.note, "a \n\xef\xbf\xbd");
+}
+
+TEST(Record, ANoteThatIsTooLongIsCutToWholeCharacters) {
+  WaiterRecord waiter{somebody(), {}};
+  std::string allowed;
+  for (int i = 0; i < 64; ++i) allowed += "\xc3\xa9";
+  waiter.owner.note = allowed + "x";
+  EXPECT_EQ(parse_waiter(to_json(waiter), 1000)->owner.note, allowed);
+}
+
 TEST(Record, AClaimComesBackAsItWasWritten) {
   const auto read = parse_claim(to_json(ClaimRecord{somebody(), {"GPU-1"}}), 1000);
   ASSERT_TRUE(read);
