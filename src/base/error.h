@@ -18,6 +18,7 @@ enum class ErrorKind {
   output,      // standard output cannot be written
   timed_out,   // the wait took too long
   unhealthy,   // doctor has found faults, and has told of them
+  not_done,    // a part of what was asked for could not be done
   not_executable,
   not_found,
 };

@@ -144,8 +144,22 @@ PidFd open_pidfd(pid_t pid) {
   return {.fd = std::move(fd), .errnum = errnum};
 }
 
+char process_state(pid_t pid, const std::string& proc) {
+  const std::string stat = stat_from_state(folder_of(pid, proc));
+  return stat.empty() ? '\0' : stat[0];
+}
+
 pid_t parent_of(pid_t pid, const std::string& proc) {
   return static_cast<pid_t>(stat_number(stat_from_state(folder_of(pid, proc)), kParent));
+}
+
+bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc) {
+  constexpr int kMaxGenerations = 256;
+  for (int i = 0; i < kMaxGenerations && pid > 1; ++i) {
+    if (pid == ancestor) return true;
+    pid = parent_of(pid, proc);
+  }
+  return false;
 }
 
 std::string process_name(pid_t pid, const std::string& proc) {

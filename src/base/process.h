@@ -45,8 +45,14 @@ struct PidFd {
 /// By pidfd_open(2), which any process may ask for any other.
 PidFd open_pidfd(pid_t pid);
 
+/// The letter of a process's state ('T': it is stopped; proc(5)); 0 where it cannot be told.
+char process_state(pid_t pid, const std::string& proc = "/proc");
+
 /// The parent of a live process; 0 where it cannot be told.
 pid_t parent_of(pid_t pid, const std::string& proc = "/proc");
+
+/// Is it this process, or one that comes of it?
+bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc = "/proc");
 
 /// The name of a process's program, of at most 15 bytes, which may be anything; "" where it is gone
 /// or hidden.

@@ -347,5 +347,17 @@ TEST(SmallFile, AFifoWithoutAWriterDoesNotBlock) {
   EXPECT_EQ(read_small_file(folder.path("fifo"), 100), "");
 }
 
+TEST(ProcessState, IsTheLetterOfProc) {
+  EXPECT_EQ(process_state(::getpid()), 'R');
+  EXPECT_EQ(process_state(::getpid(), "/nonexistent"), '\0');
+}
+
+TEST(DescendsFrom, ItselfAndThoseItComesOf) {
+  EXPECT_TRUE(descends_from(::getpid(), ::getpid()));
+  EXPECT_EQ(descends_from(::getpid(), ::getppid()), ::getppid() > 1);
+  EXPECT_FALSE(descends_from(::getppid(), ::getpid()));
+  EXPECT_FALSE(descends_from(::getpid(), ::getppid(), "/nonexistent"));
+}
+
 }  // namespace
 }  // namespace gpu_gate

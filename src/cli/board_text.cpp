@@ -270,27 +270,33 @@ std::vector<Cells> waiter_cells(const Board& board, std::size_t note, const Boar
   return rows;
 }
 
-std::string waiting_lines(const Board& board, const BoardStyle& style) {
+/// A line for each waiter, below these headings if there are any.
+std::string waiting_lines(const Board& board, const BoardStyle& style, const Cells& headings = {}) {
   constexpr std::size_t kWish = 2;
   constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
   std::vector<Said> commands;
   std::size_t need = 0;
+  if (!headings.empty()) commands.push_back({.before = "", .command = "command", .after = ""});
   for (const BoardWaiter& waiter : board.waiters) {
     const Owner& owner = waiter.record.owner;
-    commands.push_back({.before = "",
-                        .command = printable(owner.command),
-                        .after = fmt::format(" (pid {})", owner.pid)});
+    commands.push_back(
+        {.before = "",
+         .command = printable(owner.command),
+         .after = fmt::format(" (pid {}{})", owner.pid, waiter.stopped ? ", stopped" : "")});
     need = std::max(need, least_columns(commands.back(), kLeastCommand, style));
   }
   const std::size_t around = need + 4;  // with the indent, and the space before the command
   const std::vector<bool> right{true, false, false, true};
   const std::size_t width = style.width.value_or(kAll);
   const std::size_t room = width - std::min(width, around);
-  std::vector<Cells> rows = waiter_cells(board, kAll, style);
+  const auto rows_with = [&](std::size_t note) {
+    std::vector<Cells> rows = waiter_cells(board, note, style);
+    if (!headings.empty()) rows.insert(rows.begin(), headings);
+    return rows;
+  };
+  std::vector<Cells> rows = rows_with(kAll);
   const std::vector<std::string> whole = aligned(rows, right);
-  if (!whole.empty() && columns(whole.front()) > room) {
-    rows = waiter_cells(board, kNoteInLine, style);
-  }
+  if (!whole.empty() && columns(whole.front()) > room) rows = rows_with(kNoteInLine);
   const std::vector<std::string> heads = aligned_within(std::move(rows), right, kWish, room, style);
   std::string text;
   for (std::size_t i = 0; i < heads.size(); ++i) {
@@ -314,6 +320,58 @@ std::string board_text(const Board& board, const BoardStyle& style) {
     text += "  ignored in the policy file: " + printable(line) + "\n";
   }
   return style.utf8 ? text : in_ascii(text);
+}
+
+std::string queue_text(const Board& board, const BoardStyle& style) {
+  if (board.waiters.empty()) return "nobody waits\n";
+  const std::string text = waiting_lines(board, style, {"place", "user", "wants", "waited"});
+  return style.utf8 ? text : in_ascii(text);
+}
+
+namespace {
+
+/// Lines, which begin with spaces, as one.
+std::string join_lines(const std::string& lines) {
+  std::string text;
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t begin = lines.find_first_not_of(' ', at);
+    const std::size_t end = std::min(lines.find('\n', at), lines.size());
+    text += (text.empty() ? "" : "; ") + lines.substr(begin, end - begin);
+    at = end + 1;
+  }
+  return text;
+}
+
+/// Why the device of this row is not what the waiter waits for.
+std::string unfit_text(const BoardRow& row, Fit fit, const Request& request, std::int64_t now) {
+  if (fit == Fit::not_allowed) return "not among those that it may have";
+  if (fit == Fit::over_limit)
+    return "free, but its user would hold more than one may (max-per-user)";
+  Unfit unfit{.device = row.device, .fit = fit, .use = {}, .room_mib = row.room_mib};
+  for (const BoardClaim& claim : row.claims) {
+    if (!claim.inside) unfit.use.claimants.push_back(claim.claimant);
+  }
+  for (const GpuProcess& occupant : occupants(row.device)) {
+    for (const BoardProcess& process : row.processes) {
+      if (process.described.process.pid != occupant.pid) continue;
+      unfit.use.processes.push_back(process.described);
+    }
+  }
+  return reason(unfit, request, now);
+}
+
+}  // namespace
+
+std::string waiting_reason(const BoardWaiter& waiter, const Board& board, std::int64_t now) {
+  if (waiter.stopped) return "it is stopped, and passed over until it goes on";
+  if (waiter.its_turn) return "it is its turn";
+  std::vector<Remark> remarks;
+  for (std::size_t i = 0; i < waiter.fits.size(); ++i) {
+    remarks.push_back(
+        {.device = board.rows[i].device,
+         .text = unfit_text(board.rows[i], waiter.fits[i], waiter.record.request, now)});
+  }
+  return join_lines(remark_lines(remarks));
 }
 
 }  // namespace gpu_gate

@@ -20,4 +20,11 @@ struct BoardStyle {
 /// not even the users, pids and times fit beside their GPU, each has a line below it.
 std::string board_text(const Board& board, const BoardStyle& style);
 
+/// The line alone, likewise.
+std::string queue_text(const Board& board, const BoardStyle& style);
+
+/// Why a request still waits, in one line: "GPU 0: claimed by alice; GPU 1: kept for somebody ahead
+/// in line"; "" where that is not known. `now`: seconds since 1970.
+std::string waiting_reason(const BoardWaiter& waiter, const Board& board, std::int64_t now);
+
 }  // namespace gpu_gate

@@ -463,6 +463,12 @@ TEST(BoardText, PutsEachCriterionIntoWords) {
   EXPECT_EQ(wanted(request), "1 GPU, 0 MiB free, at most 0% busy");
 }
 
+TEST(BoardText, MarksAWaiterThatIsStopped) {
+  BoardWaiter waiter = board_waiter("bob", job(5, "x", kNow), wish(1));
+  waiter.stopped = true;
+  EXPECT_TRUE(waiter_line(waiter).ends_with("x (pid 5, stopped)"));
+}
+
 TEST(BoardText, GivesThoseInsideAClaimNoPlaceInTheLineOfAll) {
   Request nested = wish(1);
   nested.within = 4;
@@ -484,6 +490,42 @@ TEST(BoardText, SaysInOneLineThatTheFirstInLineKeepsTheDriverOpen) {
   const Texts lines = lines_of(plain(board));
   ASSERT_EQ(lines.size(), 5U);
   EXPECT_TRUE(has(lines[4], "persistence mode is off")) << lines[4];
+}
+
+TEST(QueueText, HasTheLinesOfTheBoardBelowAHeading) {
+  EXPECT_EQ(queue_text({}, {}), "nobody waits\n");
+  const Board board = board_of(
+      {board_row(card(0))}, {board_waiter("bob", job(5151, "python eval.py", kNow - 720), wish(2)),
+                             board_waiter("carolina", job(7, "x", kNow), wish(1))});
+  const Texts lines = lines_of(queue_text(board, {.now = kNow}));
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(cells_of(lines[0]), (Texts{"place", "user", "wants", "waited", "command"}));
+  EXPECT_EQ(cells_of(lines[1]), (Texts{"1", "bob", "2 GPUs", "12m", "python eval.py (pid 5151)"}));
+  EXPECT_EQ(lines[0].find("command"), lines[2].find("x (pid 7)"));
+}
+
+TEST(QueueText, IsNoWiderThanTheTerminal) {
+  const Board board =
+      board_of({}, {board_waiter("bob", job(5151, std::string(200, 'x'), kNow), wish(2))});
+  for (const std::string& line : lines_of(queue_text(board, {.width = 60, .now = kNow}))) {
+    EXPECT_LE(line.size(), 62U) << line;  // an ellipsis has three bytes
+  }
+}
+
+TEST(WaitingReason, NamesEachGpuThatIsNotToBeHad) {
+  const Board board =
+      board_of({board_row(card(0), {board_claim(5, claimant("alice", job(1, "x", kNow)))}),
+                board_row(card(1)), board_row(card(2)), board_row(card(3))});
+  BoardWaiter waiter = board_waiter("bob", job(5, "x", kNow), wish(2));
+  EXPECT_EQ(waiting_reason(waiter, board, kNow), "");
+  waiter.fits = {Fit::claimed, Fit::not_allowed, Fit::not_allowed, Fit::over_limit};
+  EXPECT_EQ(waiting_reason(waiter, board, kNow),
+            "GPU 0: claimed by alice: x (pid 1, 0s); GPUs 1-2: not among those that it may have; "
+            "GPU 3: free, but its user would hold more than one may (max-per-user)");
+  waiter.its_turn = true;
+  EXPECT_EQ(waiting_reason(waiter, board, kNow), "it is its turn");
+  waiter.stopped = true;
+  EXPECT_TRUE(has(waiting_reason(waiter, board, kNow), "stopped"));
 }
 
 TEST(BoardText, ShowsNoNegativeTimeWhereAClockWasWrong) {

@@ -37,6 +37,10 @@ Status dispatch(const std::vector<std::string>& words) {
       return hold_command(*options);
     case Verb::status:
       return status_command(*options);
+    case Verb::queue:
+      return queue_command(*options);
+    case Verb::cancel:
+      return cancel_command(*options);
     case Verb::doctor:
       return doctor_command(*options);
     case Verb::help:

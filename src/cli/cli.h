@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/board_text.h"
 #include "cli/options.h"
 #include "gate/waiter.h"
 
@@ -16,7 +17,12 @@ Status run_command(const Options& options);
 Status wait_command(const Options& options);
 Status hold_command(const Options& options);
 Status status_command(const Options& options);
+Status queue_command(const Options& options);
+Status cancel_command(const Options& options);
 Status doctor_command(const Options& options);
+
+/// A board as standard output takes it. Sets the locale (use_locale_characters).
+BoardStyle style_of_stdout();
 
 /// The result of wait and hold on stdout, as the options ask for it.
 Status print_devices(const Options& options, const Granted& granted);

@@ -5,6 +5,7 @@ namespace gpu_gate {
 int exit_code(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::unhealthy:
+    case ErrorKind::not_done:
       return 1;
     case ErrorKind::usage:
       return 2;

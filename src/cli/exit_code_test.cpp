@@ -11,6 +11,7 @@ TEST(ExitCode, IsThatOfTheManualForEachKind) {
       {ErrorKind::lock_dir, 5},    {ErrorKind::lock_file, 5},        {ErrorKind::replaced, 5},
       {ErrorKind::timed_out, 124}, {ErrorKind::system, 125},         {ErrorKind::output, 125},
       {ErrorKind::not_found, 127}, {ErrorKind::not_executable, 126}, {ErrorKind::unhealthy, 1},
+      {ErrorKind::not_done, 1},
   };
   for (const auto& [kind, code] : codes) EXPECT_EQ(exit_code(kind), code);
 }

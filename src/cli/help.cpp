@@ -35,10 +35,11 @@ Environment:
   GPU_GATE_VENDOR        nvidia or amd, as --vendor
   NO_COLOR               no colours in status
 
-Exit status: the command's own; or 1 doctor has found a fault, 2 bad options, 3 this machine can
-never meet the request, 4 the GPUs cannot be read, 5 the lock directory cannot be used, 124
---timeout passed, 125 gpu-gate itself failed (stdout, memory, descriptors), 126 the command
-cannot be executed, 127 it is not found, 129/130/143 ended by a signal while waiting.
+Exit status: the command's own; or 1 doctor has found a fault, cancel could not end all, 2 bad
+options, 3 this machine can never meet the request, 4 the GPUs cannot be read, 5 the lock
+directory cannot be used, 124 --timeout passed, 125 gpu-gate itself failed (stdout, memory,
+descriptors), 126 the command cannot be executed, 127 it is not found, 129/130/143 ended by a
+signal while waiting.
 )";
 
 std::string padded(std::string text, std::size_t column) {

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "cli/board_text.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -116,6 +118,42 @@ std::string status_json(const Board& board) {
     for (const BoardClaim& claim : row.claims) json["claims"].push_back(claim_json(claim));
     if (!row.claims.empty()) json["claim"] = json["claims"].front();
     if (!device.error.empty()) json["error"] = device.error;
+    list.push_back(std::move(json));
+  }
+  return text_of(list, 2);
+}
+
+std::string queue_json(const Board& board, std::int64_t now) {
+  OrderedJson list = OrderedJson::array();
+  int place = 0;
+  for (const BoardWaiter& waiter : board.waiters) {
+    const Owner& owner = waiter.record.owner;
+    const Criteria& criteria = waiter.record.request.criteria;
+    OrderedJson json{{"place", nullptr},
+                     {"user", waiter.user},
+                     {"uid", owner.uid},
+                     {"pid", owner.pid},
+                     {"command", owner.command},
+                     {"note", nullptr},
+                     {"since", owner.since},
+                     {"count", nullptr},
+                     {"min_free_mb", nullptr},
+                     {"share_mb", nullptr},
+                     {"max_util_pct", nullptr},
+                     {"nice", criteria.nice},
+                     {"stopped", waiter.stopped},
+                     {"reason", nullptr},
+                     {"vendor", word_of(waiter.place.vendor)},
+                     {"within", nullptr}};
+    if (waiter.place.line() == line_for(0, board.vendor)) json["place"] = ++place;
+    if (waiter.place.within != 0) json["within"] = std::to_string(waiter.place.within);
+    if (!owner.note.empty()) json["note"] = owner.note;
+    if (criteria.count != kEveryDevice) json["count"] = criteria.count;
+    if (criteria.min_free_mib) json["min_free_mb"] = *criteria.min_free_mib;
+    if (criteria.share_mib) json["share_mb"] = *criteria.share_mib;
+    if (criteria.max_util_pct) json["max_util_pct"] = *criteria.max_util_pct;
+    const std::string reason = waiting_reason(waiter, board, now);
+    if (!reason.empty()) json["reason"] = reason;
     list.push_back(std::move(json));
   }
   return text_of(list, 2);

@@ -12,6 +12,9 @@ namespace gpu_gate {
 std::string status_json(const Board& board);
 
 /// What doctor --json prints: {"lock_directory": PATH or null, "findings": [...]}.
+/// What queue --json prints. `now`: seconds since 1970.
+std::string queue_json(const Board& board, std::int64_t now);
+
 std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& lock);
 
 /// What wait --json and hold --json print. `visible`: the value for CUDA_VISIBLE_DEVICES, or

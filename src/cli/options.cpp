@@ -67,6 +67,8 @@ class Scanner {
 
   const std::vector<Given>& given() const { return given_; }
   const std::optional<Error>& refusal() const { return refusal_; }
+  /// The words that are no options, where the subcommand takes such.
+  const std::vector<std::string>& operands() const { return operands_; }
   /// How many words come before the first that is no option, nor the value of one.
   std::size_t options_end() const { return options_end_.value_or(words_.size()); }
 
@@ -75,7 +77,9 @@ class Scanner {
     if (word.starts_with("--")) return take_long(word);
     if (word.size() > 1 && word[0] == '-') return take_letters(word);
     if (!options_end_) options_end_ = at_ - 1;
-    return not_an_option(word);
+    if (!verb_.takes_pids) return not_an_option(word);
+    operands_.push_back(word);
+    return {};
   }
 
   /// "--count", "--count=2".
@@ -187,6 +191,7 @@ class Scanner {
   bool separated_;
   std::size_t at_ = 0;
   std::vector<Given> given_;
+  std::vector<std::string> operands_;
   std::optional<Error> refusal_;
   std::optional<std::size_t> options_end_;
 };
@@ -207,6 +212,19 @@ Status read_values(const std::vector<Given>& given, const std::string& verb, Opt
     if (read) continue;
     return refused(verb + ": " + each->option->name + ": " + read.error().text + "; write " +
                    each->option->wanted);
+  }
+  return {};
+}
+
+Status read_pids(const std::vector<std::string>& words, const std::string& verb, Options& options) {
+  for (const std::string& word : words) {
+    const Result<pid_t> pid = whole_number<pid_t>(word, {.min = 1});
+    if (!pid) {
+      return refused(verb + ": " + quoted(word) +
+                     " is not a process ID; queue shows those of requests, and without any it "
+                     "cancels all of yours");
+    }
+    options.pids.push_back(*pid);
   }
   return {};
 }
@@ -281,6 +299,9 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
   }
   if (scanner.refusal()) return fail(*scanner.refusal());
   if (Status read = read_values(scanner.given(), verb->name, options); !read) {
+    return fail(read.error());
+  }
+  if (Status read = read_pids(scanner.operands(), verb->name, options); !read) {
     return fail(read.error());
   }
   if (options.criteria.share_mib && options.criteria.min_free_mib) {

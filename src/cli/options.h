@@ -15,7 +15,7 @@
 
 namespace gpu_gate {
 
-enum class Verb { run, wait, hold, status, doctor, help, version };
+enum class Verb { run, wait, hold, status, queue, cancel, doctor, help, version };
 
 /// What the user asked for, in values.
 struct Options {
@@ -35,6 +35,7 @@ struct Options {
   bool export_line = false;                          // hold: print a line for eval
   std::optional<pid_t> pid;                          // hold: the process to hold for
   std::optional<std::chrono::nanoseconds> hold_for;  // hold: at the most
+  std::vector<pid_t> pids;                           // cancel: of these requests; none: of all
   std::vector<std::string> command;                  // run: the words after "--"
 };
 

@@ -191,7 +191,8 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
        "run: there is no option '--cuont'; did you mean --count? (see gpu-gate run --help)"},
       {{"-x"}, "run: there is no option '-x' (see gpu-gate run --help)"},
       {{"--json"},
-       "run: '--json' is an option of wait, hold, status and doctor (see gpu-gate run --help)"},
+       "run: '--json' is an option of wait, hold, status, queue and doctor (see gpu-gate run "
+       "--help)"},
       {{"true"},
        std::string("run: 'true' is not an option; the command comes after `--`: ") + kRightForm},
   };
@@ -370,7 +371,9 @@ TEST(Refusals, OfAnUnknownSubcommandNameTheNearest) {
   for (const char* word : {"exec", "nvidia-smi", "", "-", "a\nb", "true"}) {
     const std::string text = refusal({word, "--", "true"});
     EXPECT_TRUE(has(text, "there is no subcommand '") && !has(text, "did you mean")) << text;
-    EXPECT_TRUE(has(text, "(run, wait, hold, status or doctor; see gpu-gate --help)")) << text;
+    EXPECT_TRUE(
+        has(text, "(run, wait, hold, status, queue, cancel or doctor; see gpu-gate --help)"))
+        << text;
   }
 }
 
@@ -433,6 +436,15 @@ TEST(Refusals, OfArguments) {
   EXPECT_EQ(
       refusal({"wait", "--", "true"}),
       std::string("wait: takes no command; to run one when a GPU is free, write ") + kRightForm);
+}
+
+TEST(Options, OfCancelArePids) {
+  EXPECT_TRUE(parsed({"cancel"}).pids.empty());
+  EXPECT_EQ(parsed({"cancel", "7", "42"}).pids, (std::vector<pid_t>{7, 42}));
+  for (const char* word : {"all", "0", "", "1.5", "7,42"}) {
+    EXPECT_TRUE(has(refusal({"cancel", word}), std::string("'") + word + "' is not a process ID"));
+  }
+  EXPECT_TRUE(has(refusal({"cancel", "-n", "7"}), "'-n' is an option of run, wait and hold"));
 }
 
 TEST(Refusals, SpeakOfTheFirstFault) {

@@ -14,10 +14,8 @@
 #include "report/board.h"
 
 namespace gpu_gate {
-namespace {
 
-/// As standard output takes it.
-BoardStyle style() {
+BoardStyle style_of_stdout() {
   BoardStyle style{.colour = takes_escapes(STDOUT_FILENO) && !env_setting(environ, env::kNoColor),
                    .now = std::time(nullptr)};
   const bool utf8 = use_locale_characters();
@@ -28,9 +26,11 @@ BoardStyle style() {
   return style;
 }
 
+namespace {
+
 std::string text_of_board(const Options& options, const Board& board) {
   if (options.metrics) return metrics_text(board, std::time(nullptr));
-  return options.json ? status_json(board) : board_text(board, style());
+  return options.json ? status_json(board) : board_text(board, style_of_stdout());
 }
 
 }  // namespace

@@ -55,6 +55,26 @@ In a script, write || exit behind it. There gpu-gate run hands out the GPUs of t
 "no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list
 with an object for each GPU, with --metrics a page for Prometheus.
 )"},
+    {.verb = Verb::queue,
+     .name = "queue",
+     .synopsis = "[--json]",
+     .purpose = "who waits, in the order of turns",
+     .help = "Shows who waits, in the order of turns.",
+     .details = R"(
+The order changes with every claim: next is the user who holds fewest GPUs. With --json it
+prints a list with an object for each request, and in "reason" why it waits.
+)"},
+    {.verb = Verb::cancel,
+     .name = "cancel",
+     .synopsis = "[PID ...]",
+     .purpose = "end requests of yours that wait, never a job",
+     .help = "Ends requests of yours that wait: all, or those with these process IDs.",
+     .details = R"(
+The process IDs are those that status and queue show. It never ends a job that runs: kill
+does that. root may name requests of others. Exit status 1: one of them could not be ended,
+or there was none.
+)",
+     .takes_pids = true},
     {.verb = Verb::doctor,
      .name = "doctor",
      .synopsis = "[--json]",
@@ -90,6 +110,8 @@ constexpr GroupRow kGroups[] = {
 };
 
 constexpr VerbSet kWaiters = verb_set({Verb::run, Verb::wait, Verb::hold});
+/// Those that look at the GPUs and stand in no line.
+constexpr VerbSet kViews = verb_set({Verb::status, Verb::queue, Verb::doctor});
 constexpr const char* kTime =
     "seconds, or a number and a unit (90, 0.5s, 500ms, 45m, 2h, 1h30m, 1d)";
 constexpr const char* kSize = "MiB, or a number and a unit (8000, 8000M, 8G, 7.5GiB)";
@@ -253,7 +275,8 @@ constexpr OptionRow kOptions[] = {
                 const std::string& value) { return assign(options.note, note_value(value)); },
      .summary = "a text that others see beside your name",
      .details = ", as on an account that several people share",
-     .manual = "*status* shows it, and so do the notices of others who wait. It is not secret."},
+     .manual = "*status* and *queue* show it, and so do the notices of others who wait. It is not "
+               "secret."},
     {.name = "--pid",
      .value = "PID",
      .wanted = "a process ID",
@@ -287,7 +310,7 @@ constexpr OptionRow kOptions[] = {
      .summary = "how the GPUs are named",
      .details = " in CUDA_VISIBLE_DEVICES and in what is printed"},
     {.name = "--json",
-     .verbs = verb_set({Verb::wait, Verb::hold, Verb::status, Verb::doctor}),
+     .verbs = kViews | verb_set({Verb::wait, Verb::hold}),
      .group = Group::result,
      .read =
          [](Options& options, const std::string&) {
@@ -297,7 +320,8 @@ constexpr OptionRow kOptions[] = {
      .summary = "print JSON",
      .manual = "*wait* and *hold* print {\"indices\":[0,2],\"uuids\":[...],"
                "\"cuda_visible_devices\":\"0,2\"}; *status* prints a list with an object for each "
-               "GPU; *doctor* prints {\"lock_directory\":...,\"findings\":[...]}. Keys are only "
+               "GPU, *queue* one with an object for each request; *doctor* prints "
+               "{\"lock_directory\":...,\"findings\":[...]}. Keys are only "
                "ever added."},
     {.name = "--metrics",
      .verbs = verb_set({Verb::status}),
@@ -331,7 +355,7 @@ constexpr OptionRow kOptions[] = {
     {.name = "--vendor",
      .value = "nvidia|amd",
      .wanted = kVendors,
-     .verbs = kWaiters | verb_set({Verb::status, Verb::doctor}),
+     .verbs = kWaiters | kViews,
      .group = Group::other,
      .completion = Completion::words,
      .read = [](Options& options,
@@ -350,7 +374,7 @@ constexpr OptionRow kOptions[] = {
      .summary = "no notices, only errors"},
     {.name = "--help",
      .letter = 'h',
-     .verbs = kWaiters | verb_set({Verb::status, Verb::doctor}),
+     .verbs = kWaiters | kViews | verb_set({Verb::cancel}),
      .group = Group::other,
      .summary = "show help on this subcommand"},
 };

@@ -21,6 +21,7 @@ struct VerbRow {
   const char* purpose = "";   // in a list of all of them
   const char* help = "";      // --help: what it does, in a line
   const char* details = "";   // --help: what else there is to say, before its options
+  bool takes_pids = false;    // behind its options
 };
 
 using VerbSet = unsigned;  // a bit for each Verb

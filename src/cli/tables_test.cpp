@@ -64,7 +64,7 @@ TEST(VerbTable, SaysOfEachSubcommandThatTakesOptionsThatItDoes) {
       return belongs(option, verb.verb);
     });
     EXPECT_EQ(std::string(verb.synopsis).starts_with("[options]") ||
-                  std::string(verb.synopsis).starts_with("[--"),
+                  std::string(verb.synopsis).starts_with("[--") || verb.takes_pids,
               has_flag)
         << verb.name;
   }
@@ -128,6 +128,7 @@ TEST(OptionTable, ReadsAGoodValueIntoAPlaceOfItsOwn) {
                              options.criteria.nice,
                              options.only.has_value(),
                              !options.exclude.empty(),
+                             !options.note.empty(),
                              options.vendor.has_value(),
                              options.poll != Options().poll,
                              options.timeout.has_value(),
@@ -157,7 +158,9 @@ TEST(OptionTable, ChangesNothingByAValueThatItRefuses) {
     Options options;
     ASSERT_TRUE(option.read(options, good_value(option)));
     const Options before = options;
-    EXPECT_FALSE(option.read(options, "no such value")) << option.name;
+    const bool is_text = std::string(option.name) == "--note";
+    EXPECT_FALSE(option.read(options, is_text ? std::string(65, 'x') : "no such value"))
+        << option.name;
     EXPECT_EQ(options.criteria.count, before.criteria.count);
     EXPECT_EQ(options.poll, before.poll);
     EXPECT_EQ(options.timeout, before.timeout);

@@ -103,6 +103,11 @@ BoardRow make_row(const Device& device, std::vector<BoardClaim> claims,
   return row;
 }
 
+/// Is the process of a waiter stopped, as far as that can be seen?
+bool is_stopped(const Owner& owner) {
+  return recorded_process(owner) == Seen::lives && process_state(owner.pid) == 'T';
+}
+
 /// The waiters of one line in the order of turns, and which of them keep devices from the others.
 Status add_waiters(const Line& line, const LineId& id, const TurnRule& turn_rule, LineRule* rule,
                    std::vector<BoardWaiter>& waiters) {
@@ -116,12 +121,15 @@ Status add_waiters(const Line& line, const LineId& id, const TurnRule& turn_rule
     if (!*turn) return {};
     BoardWaiter waiter{
         .place = (*turn)->place, .user = user_name((*turn)->uid), .record = *(*turn)->record};
+    const bool passed_over = line.is_passed_over(waiter.place).value_or(false);
+    waiter.stopped = passed_over || is_stopped(waiter.record.owner);
     if (rule != nullptr) {
-      const Result<bool> passed_over = line.is_passed_over(waiter.place);
-      rule->next({.ticket = waiter.place.ticket,
-                  .uid = (*turn)->uid,
-                  .request = &waiter.record.request,
-                  .passed_over = passed_over.value_or(false)});
+      Decision decision = rule->next({.ticket = waiter.place.ticket,
+                                      .uid = (*turn)->uid,
+                                      .request = &waiter.record.request,
+                                      .passed_over = passed_over});
+      waiter.its_turn = !decision.granted.empty();
+      waiter.fits = std::move(decision.fits);
     }
     waiter.record.owner.command = command_of(waiter.record.owner);
     waiters.push_back(std::move(waiter));
@@ -213,11 +221,18 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
   for (const auto& [uid, held] : turn_rule.held) {
     board.holders.push_back({.uid = uid, .user = user_name(uid), .held = held});
   }
-  LineRule rule(shown, occupancy(shown, scan->live, 0, jobs), {},
+  const std::vector<Occupancy> taken = occupancy(shown, scan->live, 0, jobs);
+  LineRule rule(shown, taken, {},
                 {.most = board.policy.max_per_user, .held = turn_rule.held, .sizes = sizes});
   Status added = add_all_waiters(Line(dir), board.vendor, turn_rule, rule, board.waiters);
   if (!added) return fail(added.error());
-  for (std::size_t i = 0; i < board.rows.size(); ++i) board.rows[i].kept_for = rule.kept_for()[i];
+  for (std::size_t i = 0; i < board.rows.size(); ++i) {
+    board.rows[i].kept_for = rule.kept_for()[i];
+    board.rows[i].room_mib = room_mib(shown.devices[i], taken[i]);
+  }
+  if (!board.devices_read) {
+    for (BoardWaiter& waiter : board.waiters) waiter.fits.clear();
+  }
   return board;
 }
 

@@ -6,6 +6,7 @@
 #include "gate/claims.h"
 #include "gate/line.h"
 #include "gpu/device.h"
+#include "policy/fit.h"
 #include "policy/line_policy.h"
 #include "policy/turn_order.h"
 #include "report/usage.h"
@@ -33,6 +34,7 @@ struct BoardRow {
   Device device;
   std::vector<BoardClaim> claims;  // the oldest first, each followed by those made inside it
   std::vector<BoardProcess> processes;
+  std::int64_t room_mib = 0;  // for shares
   Ticket kept_for = 0;   // the waiter that gets it now, or keeps it from those behind; 0: nobody
   bool freeing = false;  // nobody's, but the driver has yet to free the memory of a job just ended
 };
@@ -41,6 +43,9 @@ struct BoardWaiter {
   Place place;
   std::string user;
   WaiterRecord record;
+  bool stopped = false;        // its process is, or it does not answer its bell: it is passed over
+  bool its_turn = false;       // it has only to take them
+  std::vector<Fit> fits = {};  // for each row, as the rule sees it; none where that is not known
 };
 
 /// A user who holds devices, also such as are not listed.
