@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "base/env.h"
+#include "base/process.h"
 #include "base/signals.h"
 #include "cli/console.h"
 #include "cli/eval_line.h"
@@ -97,6 +98,17 @@ void name_devices(Request& request, const Snapshot& snapshot, const std::vector<
   if (!all_barred_named && all_allowed_named) request.allowed = std::move(allowed);
 }
 
+/// Those on the devices that are this process or come of it.
+std::vector<pid_t> processes_of(pid_t pid, const Snapshot& snapshot) {
+  std::vector<pid_t> pids;
+  for (const Device& device : snapshot.devices) {
+    for (const GpuProcess& process : device.processes) {
+      if (descends_from(process.pid, pid)) pids.push_back(process.pid);
+    }
+  }
+  return pids;
+}
+
 /// The least that the request could come to hold.
 Amount least_amount(const Criteria& criteria, const Snapshot& snapshot,
                     const std::vector<Barred>& barred) {
@@ -151,6 +163,7 @@ class RequestMaker {
   Result<Request> make(const Surroundings& around) {
     const Snapshot& snapshot = around.snapshot;
     Request request{.criteria = options_.criteria, .barred = {}};
+    if (options_.pid) request.own = processes_of(*options_.pid, snapshot);
     Criteria& criteria = request.criteria;
     if (around.claim != nullptr) {
       request.outer_share_mib = around.claim->share_mib;

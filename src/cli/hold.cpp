@@ -20,6 +20,7 @@
 #include "cli/console.h"
 #include "cli/eval_line.h"
 #include "cli/exit_code.h"
+#include "cli/notices.h"
 
 namespace gpu_gate {
 namespace {
@@ -95,6 +96,19 @@ Status print_result(const Options& options, const Granted& granted, FailureLine 
   return printed;
 }
 
+/// On a terminal: says what is held, and what ends it.
+void tell_of_hold(const Options& options, const Granted& granted, Holding holding) {
+  if (options.quiet || ::isatty(STDERR_FILENO) != 1) return;
+  holding.at_most = options.hold_for;
+  say(holding_text(granted, holding));
+}
+
+/// Does Ctrl-C end this process?
+bool is_interruptible() {
+  const sigset_t ending = ending_signals();
+  return ::sigismember(&ending, SIGINT) == 1 && stderr_in_foreground() && stderr_has_ctrl_c();
+}
+
 /// Blocks until nobody has the other end of the pipe open.
 void await_end(int pipe) {
   char byte = 0;
@@ -127,8 +141,12 @@ Status hold_in_background(const Options& options, const Granted& granted, const 
   open_in_child.reset();
   await_end(child_has_closed.get());
   Status printed = print_result(options, granted, std::move(failure_line));
-  if (!printed) ::kill(child, SIGTERM);
-  return printed;
+  if (!printed) {
+    ::kill(child, SIGTERM);
+    return printed;
+  }
+  tell_of_hold(options, granted, {.holder = child, .pid = options.pid});
+  return {};
 }
 
 /// The owner to record. A process may live and be hidden (hidepid): then its pid is all there is.
@@ -176,6 +194,10 @@ Status hold_in_foreground(const Options& options) {
   close_what_is_not_needed(*granted, holding);
   Status printed = print_result(options, *granted, std::move(failure_line));
   if (!printed) return printed;
+  tell_of_hold(options, *granted,
+               {.holder = ::getpid(),
+                .keyboard = ::isatty(STDIN_FILENO) == 1,
+                .interruptible = is_interruptible()});
   const Result<int> signal = hold(holding, options.hold_for);
   if (!signal) return fail(signal.error());
   if (*signal != 0) die_of(*signal);

@@ -37,15 +37,7 @@ std::string name_of(const Device& device) {
 }
 
 std::string using_text(const Granted& end) {
-  const bool one = end.devices.size() == 1;
-  std::string text = "using ";
-  if (end.share_mib) text += fmt::format("{} MiB {} ", *end.share_mib, one ? "of" : "on each of");
-  text += one ? "GPU " : "GPUs ";
-  for (std::size_t i = 0; i < end.devices.size(); ++i) {
-    const Device& device = end.devices[i];
-    text += fmt::format("{}{} ({}, {} MiB free)", i == 0 ? "" : ", ", label(device),
-                        printable(device.name), device.memory_free_mib);
-  }
+  std::string text = "using " + granted_text(end);
   if (end.waited) {
     text +=
         fmt::format(" after {}",
@@ -80,6 +72,39 @@ std::string standing_text(const Standing& standing) {
 }
 
 }  // namespace
+
+std::string granted_text(const Granted& granted) {
+  const bool one = granted.devices.size() == 1;
+  std::string text;
+  if (granted.share_mib) {
+    text = fmt::format("{} MiB {} ", *granted.share_mib, one ? "of" : "on each of");
+  }
+  text += one ? "GPU " : "GPUs ";
+  for (std::size_t i = 0; i < granted.devices.size(); ++i) {
+    const Device& device = granted.devices[i];
+    text += fmt::format("{}{} ({}, {} MiB free)", i == 0 ? "" : ", ", label(device),
+                        printable(device.name), device.memory_free_mib);
+  }
+  return text;
+}
+
+std::string holding_text(const Granted& granted, const Holding& holding) {
+  std::string text = "holding " + granted_text(granted);
+  const std::string way_out =
+      holding.interruptible ? "Ctrl-C" : fmt::format("kill {}", holding.holder);
+  if (holding.at_most) {
+    text += " for " +
+            human_duration(std::chrono::duration_cast<std::chrono::seconds>(*holding.at_most));
+    if (holding.pid) text += fmt::format(", or until process {} ends", *holding.pid);
+  } else if (holding.pid) {
+    text += fmt::format(" until process {} ends", *holding.pid);
+  } else if (!holding.keyboard) {
+    text += " until standard input ends";
+  } else {
+    return text + "; Ctrl-D or " + way_out + " ends it\n";
+  }
+  return text + "; " + way_out + " ends it sooner\n";
+}
 
 std::string lock_dir_notice(const LockDir& dir) {
   if (!dir.is_last_resort()) return "";

@@ -14,6 +14,21 @@ namespace gpu_gate {
 /// What a user should know of this lock directory, a line; "" where there is nothing.
 std::string lock_dir_notice(const LockDir& dir);
 
+/// "GPU 2 (NVIDIA L40S, 44211 MiB free)", "8000 MiB of GPU 2 (...)".
+std::string granted_text(const Granted& granted);
+
+/// How a hold will end.
+struct Holding {
+  pid_t holder = 0;               // the process that holds
+  std::optional<pid_t> pid = {};  // that it holds for
+  std::optional<std::chrono::nanoseconds> at_most = {};
+  bool keyboard = false;       // else, without both: until its standard input, a pipe, ends
+  bool interruptible = false;  // by Ctrl-C
+};
+
+/// "holding GPU 0 (...) until process 4242 ends; kill 4711 ends it sooner": a line.
+std::string holding_text(const Granted& granted, const Holding& holding);
+
 /// Tells the user on stderr how a wait goes: why each GPU will not do and the place in line, then
 /// only what changed. In the foreground of a terminal the last line shows the time and the place
 /// and is rewritten. What stderr does not take at once is dropped: whoever does not read it delays

@@ -419,5 +419,29 @@ TEST_F(NoticeOnTerminal, LeavesNoLineBehind) {
   EXPECT_EQ(shown([](Notices&) {}), "");
 }
 
+TEST(HoldingText, SaysWhatIsHeldAndWhatEndsIt) {
+  Granted granted;
+  granted.devices.push_back(card(0, 40000));
+  granted.devices.back().name = "A";
+  const std::string held = "holding GPU 0 (A, 40000 MiB free)";
+  const std::chrono::hours two(2);
+  EXPECT_EQ(holding_text(granted, {.holder = 9, .pid = 7}),
+            held + " until process 7 ends; kill 9 ends it sooner\n");
+  EXPECT_EQ(holding_text(granted, {.holder = 9, .pid = 7, .at_most = two}),
+            held + " for 2h, or until process 7 ends; kill 9 ends it sooner\n");
+  EXPECT_EQ(holding_text(granted, {.holder = 9, .at_most = two, .interruptible = true}),
+            held + " for 2h; Ctrl-C ends it sooner\n");
+  EXPECT_EQ(holding_text(granted, {.holder = 9, .keyboard = true, .interruptible = true}),
+            held + "; Ctrl-D or Ctrl-C ends it\n");
+  EXPECT_EQ(holding_text(granted, {.holder = 9, .keyboard = true}),
+            held + "; Ctrl-D or kill 9 ends it\n");
+  EXPECT_EQ(holding_text(granted, {.holder = 9}),
+            held + " until standard input ends; kill 9 ends it sooner\n");
+  granted.share_mib = 8000;
+  granted.devices.push_back(granted.devices.front());
+  EXPECT_TRUE(has(holding_text(granted, {.holder = 9, .pid = 7}),
+                  "holding 8000 MiB on each of GPUs 0 (A, 40000 MiB free), 0 (A"));
+}
+
 }  // namespace
 }  // namespace gpu_gate

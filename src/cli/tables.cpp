@@ -288,7 +288,10 @@ constexpr OptionRow kOptions[] = {
            return assign(options.pid, whole_number<pid_t>(value, {.min = 1}));
          },
      .summary = "hold in the background for this process",
-     .details = "; when it ends, so does the wait or the claim"},
+     .details = "; when it ends, so does the wait or the claim",
+     .manual =
+         "Where that process, or one that comes of it, uses GPUs already, these may be taken: "
+         "they are no strangers there. (*--only* names them, where others are free too.)"},
     {.name = "--for",
      .value = "T",
      .wanted = kTime,

@@ -242,9 +242,11 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
     case Fit::occupied: {
       std::vector<std::string> others;
       for (const DeviceProcess& process : unfit.use.processes) {
-        if (!process.ended) others.push_back(process_text(process));
+        const std::vector<pid_t>& own = request.own;
+        const bool is_own = std::find(own.begin(), own.end(), process.process.pid) != own.end();
+        if (!is_own && !process.ended) others.push_back(process_text(process));
       }
-      if (others.empty() && !unfit.use.processes.empty()) return kBeingFreed;
+      if (others.empty()) return kBeingFreed;
       return (request.within == 0 ? "in use without gpu-gate by " : "in use by ") +
              join(others, "; ") + (device.exclusive ? kExclusive : "");
     }

@@ -37,13 +37,31 @@ bool is_barred(const Device& device, const Request& request) {
   return names_it(request.barred) || (request.allowed && !names_it(*request.allowed));
 }
 
+bool is_own(const GpuProcess& process, const Request& request) {
+  return std::find(request.own.begin(), request.own.end(), process.pid) != request.own.end();
+}
+
+/// What the request's own processes have of the device's memory; nothing where the driver does not
+/// tell.
+std::optional<std::int64_t> own_mib(const Device& device, const Request& request) {
+  std::int64_t mib = 0;
+  for (const GpuProcess& process : device.processes) {
+    if (!is_own(process, request) || process.graphics) continue;
+    if (!process.memory_mib) return std::nullopt;
+    mib += *process.memory_mib;
+  }
+  return mib;
+}
+
 /// With neither memory nor utilisation asked for, nobody else may be on the device. Inside a claim
 /// the device is the job's own, so what runs there already is no stranger.
 Fit idle_fit(const Device& device, const Request& request) {
   if (request.within != 0) return Fit::usable;
-  if (!occupants(device).empty()) return Fit::occupied;
-  if (!tells_who_uses_memory(device)) return Fit::usable;
-  return device.memory_used_mib - graphics_mib(device) > kIdleMemoryMib + hidden_reserve_mib(device)
+  if (!strangers(device, request).empty()) return Fit::occupied;
+  const auto own = own_mib(device, request);
+  if (!own || !tells_who_uses_memory(device)) return Fit::usable;
+  return device.memory_used_mib - graphics_mib(device) - *own >
+                 kIdleMemoryMib + hidden_reserve_mib(device)
              ? Fit::memory_held
              : Fit::usable;
 }
@@ -57,6 +75,12 @@ std::vector<GpuProcess> occupants(const Device& device) {
                [&](const GpuProcess& process) {
                  return computes(process) || (process.graphics && is_rendering);
                });
+  return list;
+}
+
+std::vector<GpuProcess> strangers(const Device& device, const Request& request) {
+  std::vector<GpuProcess> list = occupants(device);
+  std::erase_if(list, [&](const GpuProcess& process) { return is_own(process, request); });
   return list;
 }
 
@@ -106,12 +130,16 @@ Fit fit(const Device& device, const Request& request, const Occupancy& occupancy
   if (occupancy.whole || (occupancy.shared && (!criteria.share_mib || device.exclusive))) {
     return Fit::claimed;
   }
-  if (device.exclusive && std::any_of(device.processes.begin(), device.processes.end(), computes)) {
+  const auto excludes = [&](const GpuProcess& process) {
+    return computes(process) && !is_own(process, request);
+  };
+  if (device.exclusive && std::any_of(device.processes.begin(), device.processes.end(), excludes)) {
     return Fit::occupied;
   }
   const bool by_use = !criteria.share_mib && !criteria.min_free_mib && !criteria.max_util_pct;
   if (by_use) return idle_fit(device, request);
-  if (criteria.share_mib && room_mib(device, occupancy) < *criteria.share_mib) {
+  const std::int64_t own = own_mib(device, request).value_or(0);
+  if (criteria.share_mib && room_mib(device, occupancy) + own < *criteria.share_mib) {
     return Fit::room_low;
   }
   if (criteria.min_free_mib && device.memory_free_mib < *criteria.min_free_mib) {

@@ -51,6 +51,9 @@ constexpr std::int64_t kDesktopMemoryMib = 2048;
 /// that draw where they are more than a desktop.
 std::vector<GpuProcess> occupants(const Device& device);
 
+/// The same without those that are the request's own.
+std::vector<GpuProcess> strangers(const Device& device, const Request& request);
+
 /// Is more memory in use on the device than the processes have that the driver shows, besides what
 /// it reserves? No where it does not tell how much each has, or the system uses it as well.
 bool has_unowned_memory(const Device& device);

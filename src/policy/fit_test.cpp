@@ -547,5 +547,53 @@ TEST(CouldEver, CardsAndInstancesAreNotCountedTogether) {
   EXPECT_EQ(could_ever_count(machine, barred, wish(2)), 3);
 }
 
+// Processes of one's own.
+
+TEST(OwnProcesses, AreNoStrangers) {
+  Device device = card(0, 40000);
+  device.memory_used_mib = 4500;
+  device.processes = {{.pid = 7, .graphics = false, .memory_mib = 4000}};
+  Request request = wish(1);
+  EXPECT_EQ(fit(device, request, {}), Fit::occupied);
+  request.own = {7};
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+  EXPECT_TRUE(strangers(device, request).empty());
+  request.own = {8};
+  EXPECT_EQ(fit(device, request, {}), Fit::occupied);
+}
+
+TEST(OwnProcesses, ExplainAsMuchMemoryAsTheyHave) {
+  Device device = card(0, 20000);
+  device.memory_used_mib = 26000;
+  device.processes = {{.pid = 7, .graphics = false, .memory_mib = 4000}};
+  Request request = wish(1);
+  request.own = {7};
+  EXPECT_EQ(fit(device, request, {}), Fit::memory_held);
+  device.processes[0].memory_mib.reset();  // the driver does not tell
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+}
+
+TEST(OwnProcesses, MayBeOnAGpuThatAdmitsOne) {
+  Device device = card(0, 40000);
+  device.exclusive = true;
+  device.processes = {{.pid = 7, .graphics = false, .memory_mib = 6068}};
+  Request request = wish(1);
+  request.own = {7};
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+}
+
+TEST(OwnProcesses, TakeNothingOfTheRoomForTheirShare) {
+  Device device = card(0, 5000);
+  device.memory_total_mib = 46000;
+  device.memory_used_mib = 41000;
+  device.memory_reserved_mib = 0;
+  device.processes = {{.pid = 7, .graphics = false, .memory_mib = 41000}};
+  Request request = wish(1);
+  request.criteria.share_mib = 45000;
+  EXPECT_EQ(fit(device, request, {}), Fit::room_low);
+  request.own = {7};
+  EXPECT_EQ(fit(device, request, {}), Fit::usable);
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <limits>
 #include <string>
 #include <vector>
@@ -26,6 +28,9 @@ struct Request {
   Vendor vendor = Vendor::nvidia;  // whose devices it wants
   std::optional<std::int64_t> outer_share_mib =
       std::nullopt;  // where that is a share, all there is to have
+  // Processes that are no strangers to it: of the process that it asks for, where that one computes
+  // already. Known only to itself.
+  std::vector<pid_t> own = {};
 };
 
 }  // namespace gpu_gate

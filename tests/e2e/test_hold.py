@@ -1,11 +1,14 @@
 """gpu-gate hold: a claim for another process, exactly as long as its owner."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -137,6 +140,112 @@ def test_a_terminal_is_an_owner_too(box):
     os.write(main, b"\x04")  # Ctrl-D
     assert hold.finish() == 0
     os.close(main)
+
+
+@contextlib.contextmanager
+def on_terminal(box, *words, **options):
+    """hold with its stderr on a terminal, and what it says there in the end."""
+    main, side = pty.openpty()
+    hold = box.start("hold", *words, stderr=side, **options)
+    os.close(side)
+    try:
+        yield hold, lambda: read_line(main)
+    finally:
+        os.close(main)
+
+
+def read_line(main):
+    text = b""
+    while not text.endswith(b"\n"):
+        text += os.read(main, 1000)
+    return text.decode().rstrip()
+
+
+CARD = r"gpu-gate: holding GPU 0 \(NVIDIA L40S, 45468 MiB free\)"
+
+
+def test_on_a_terminal_it_says_what_it_holds_and_what_ends_it(box):
+    owner = box.start_plain("sleep", "1000")
+    with on_terminal(box, "--pid", owner.pid) as (hold, line):
+        told = re.fullmatch(rf"{CARD} until process {owner.pid} ends; kill (\d+) ends it sooner", line())
+        assert hold.finish() == 0
+        assert not free(box)
+    subprocess.run(["kill", told[1]], check=True)
+    wait_until(lambda: free(box), "the card is free")
+    with on_terminal(box, "--pid", owner.pid, "--for", "2h") as (hold, line):
+        told = re.fullmatch(rf"{CARD} for 2h, or until process {owner.pid} ends; kill (\d+) ends it sooner", line())
+    subprocess.run(["kill", told[1]], check=True)
+    wait_until(lambda: free(box), "the card is free")
+    with on_terminal(box, "--for", "2h") as (hold, line):
+        assert re.fullmatch(rf"{CARD} for 2h; kill {hold.pid} ends it sooner", line())
+        hold.signal(signal.SIGTERM)
+        hold.finish()
+    with on_terminal(box, stdin=subprocess.PIPE) as (hold, line):
+        assert re.fullmatch(rf"{CARD} until standard input ends; kill {hold.pid} ends it sooner", line())
+
+
+def test_in_the_foreground_of_its_terminal_it_names_the_keys_that_end_it(box):
+    main, side = pty.openpty()
+
+    def take_the_terminal():
+        os.setsid()
+        fcntl.ioctl(side, termios.TIOCSCTTY, 0)
+
+    hold = box.start("hold", stdin=side, stderr=side, preexec_fn=take_the_terminal)
+    os.close(side)
+    assert re.fullmatch(rf"{CARD}; Ctrl-D or Ctrl-C ends it", read_line(main))
+    os.write(main, b"\x03")
+    assert hold.finish() == -signal.SIGINT
+    os.close(main)
+
+
+def test_elsewhere_and_with_quiet_it_says_nothing(box):
+    owner = box.start_plain("sleep", "0.3")
+    with on_terminal(box, "--pid", owner.pid, "-q") as (hold, line):
+        assert hold.finish() == 0
+        with contextlib.suppress(OSError):  # the terminal has no other end any more
+            assert line() == ""
+
+
+def test_cards_that_its_process_uses_already_may_be_taken(make_box):
+    """Itself, or its descendants, are no strangers; without --pid they are."""
+    box = make_box(cards=2)
+    job = box.outsider(0, user=ALICE)
+    shell = box.start_plain("sh", "-c", f"{box.sim_job} --memory 3000 --for -1 & wait", user=ALICE,
+                            env={"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    shell.wait_for("holds", stdout=True)
+    assert box.run("wait", "--timeout", "0", "--only", "0").status == 124
+    for owner, card in ((job, 0), (shell, 1)):
+        done = box.run("hold", "--pid", owner.pid, "--only", card, "--timeout", "0", user=ALICE)
+        assert (done.status, done.out) == (0, f"{card}\n"), done
+    assert [gpu["claim"]["pid"] for gpu in box.status()] == [job.pid, shell.pid]
+    assert [process["claimed"] for gpu in box.status() for process in gpu["processes"]] == [True, True]
+
+
+def test_what_others_have_on_these_cards_still_keeps_them_out(make_box):
+    box = make_box(cards=1)
+    job = box.outsider(0, user=ALICE)
+    stranger = box.outsider(0, user=BOB)
+    done = box.run("hold", "--pid", job.pid, "--timeout", "0", user=ALICE)
+    assert done.status == 124
+    assert f"(pid {stranger.pid}, " in done.err and f"(pid {job.pid}, " not in done.err
+
+
+def test_where_only_one_process_may_be_on_a_card_it_may_be_its_own(make_box):
+    box = make_box(cards=1)
+    box.set(0, mode="exclusive")
+    job = box.outsider(0, user=ALICE)
+    assert box.run("hold", "--pid", job.pid, "--timeout", "0", user=ALICE).status == 0
+
+
+def test_one_that_waits_for_cards_that_its_process_uses_gets_them_when_they_are_let_go(make_box):
+    box = make_box(cards=1)
+    claim = box.hold(user=BOB)
+    job = box.outsider(0, user=ALICE)
+    hold = box.start("hold", "--pid", job.pid, user=ALICE)
+    hold.wait_for("in line")
+    claim.kill()
+    assert hold.finish() == 0 and hold.out == "0\n"
 
 
 def test_a_bad_hold_is_refused_in_one_line(box):
