@@ -14,7 +14,7 @@ add_custom_command(
 add_custom_target(debian_changelog ALL DEPENDS ${debian_changelog})
 
 install(FILES ${debian_changelog} ${packaging}/debian/copyright
-        DESTINATION share/doc/gpu-gate COMPONENT debian EXCLUDE_FROM_ALL)
+        DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT debian EXCLUDE_FROM_ALL)
 install(FILES ${packaging}/debian/tmpfiles.conf RENAME gpu-gate.conf
         DESTINATION lib/tmpfiles.d COMPONENT debian EXCLUDE_FROM_ALL)
 

@@ -13,8 +13,9 @@ if(NOT source_date)
   file(TIMESTAMP ${CMAKE_SOURCE_DIR}/CHANGELOG.md source_date "%s" UTC)
 endif()
 
+include(GNUInstallDirs)
 set(packaging ${CMAKE_CURRENT_LIST_DIR})
-install(TARGETS gpu-gate RUNTIME DESTINATION bin COMPONENT program)
+install(TARGETS gpu-gate RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
 
 # What the man page and the completions say of the options is made from the program's own tables, by a
 # program that is built and run here (src/cli/reference.h). To cross-compile, set
@@ -34,13 +35,13 @@ endforeach()
 add_custom_target(reference_files ALL DEPENDS ${filled_files})
 
 install(FILES ${filled}/gpu-gate.bash RENAME gpu-gate
-        DESTINATION share/bash-completion/completions COMPONENT program)
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
 install(FILES ${filled}/gpu-gate.fish
-        DESTINATION share/fish/vendor_completions.d COMPONENT program)
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT program)
 install(FILES ${filled}/_gpu-gate
-        DESTINATION share/zsh/site-functions COMPONENT local)
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT local)
 install(FILES ${filled}/_gpu-gate
-        DESTINATION share/zsh/vendor-completions COMPONENT debian EXCLUDE_FROM_ALL)
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions COMPONENT debian EXCLUDE_FROM_ALL)
 
 find_program(SCDOC scdoc)
 if(SCDOC)
@@ -53,8 +54,8 @@ if(SCDOC)
     DEPENDS ${filled}/gpu-gate.1.scd VERBATIM)
   add_custom_target(man_page ALL DEPENDS ${man_page})
   add_dependencies(man_page reference_files)
-  install(FILES ${man_page} DESTINATION share/man/man1 COMPONENT local)
-  install(FILES ${man_page}.gz DESTINATION share/man/man1 COMPONENT debian EXCLUDE_FROM_ALL)
+  install(FILES ${man_page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT local)
+  install(FILES ${man_page}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT debian EXCLUDE_FROM_ALL)
 else()
   message(STATUS "scdoc is not installed: no man page")
 endif()

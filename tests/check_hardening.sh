@@ -29,6 +29,23 @@ demand "has an executable stack, or does not say" has "$segments" 'GNU_STACK .* 
 demand "has a segment that is writable and executable" lacks "$segments" 'LOAD .* RWE '
 demand "has no stack protector" has "$symbols" '^__stack_chk_fail$'
 demand "has no _FORTIFY_SOURCE" has "$symbols" '^__(memcpy|snprintf|fprintf|read|vsnprintf|memmove)_chk$'
+demand "has no checks of the C++ library (_GLIBCXX_ASSERTIONS)" grep -q '__n < this->size()' "$program"
+# How the sources were compiled, where the program itself cannot tell.
+build=$(dirname "$program")
+commands=$(grep '"command": .*/gate_core\.dir/' "$build/compile_commands.json")
+compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
+if printf '#if !__has_builtin(__builtin_dynamic_object_size)\n#error\n#endif\n' | "$compiler" -E -x c++ - >/dev/null 2>&1
+then
+  demand "is compiled without _FORTIFY_SOURCE=3, which the compiler has" lacks "$(printf '%s\n' "$commands" |
+    grep -v -e '-D_FORTIFY_SOURCE=3')" .
+fi
+if has "$headers" 'Machine: .*X86-64'; then
+  code=$(mktemp)
+  trap 'rm -f "$code"' EXIT
+  objdump -d --no-show-raw-insn "$program" >"$code"
+  demand "has no control-flow protection (-fcf-protection)" sh -c 'grep -A1 "<main>:" "$1" | grep -q endbr64' sh "$code"
+  demand "does not touch its stack page by page (-fstack-clash-protection)" grep -q 'or[ql]  *\$0x0,(%rsp)' "$code"
+fi
 demand "has a search path for libraries of its own" lacks "$dynamic" 'RPATH|RUNPATH'
 # <iostream>, <fstream>, <filesystem>, <regex> bring them in, 400 KiB of the C++ library. (A type's name is there even if stripped.)
 demand "has the locales of the C++ library" sh -c '! grep -q NSt6locale5facetE "$1"' sh "$program"
