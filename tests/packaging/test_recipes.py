@@ -169,6 +169,100 @@ def test_a_gpu_that_fails_every_job_is_left_out(place):
     assert {card for _, card in place.log()} == {"0"}
 
 
+@recipe("Leaving the terminal")
+def test_setsid(place):
+    place.run(place.commands[0])
+    wait_until(place.log, "the job has run")
+    assert "using GPU 0" in (place.folder / "train.log").read_text()
+
+
+@recipe("Leaving the terminal")
+def test_task_spooler(place):
+    env = place.env(TS_SOCKET=place.folder / "tsp", TMPDIR=place.folder)
+    try:
+        place.run(place.commands[1], env=env)
+        wait_until(lambda: len(place.log()) == 20, "the sweep has run")
+        place.was_a_sweep(20)
+    finally:
+        place.run("tsp -K", env=env)
+
+
+@recipe("Leaving the terminal")
+def test_pueue(place):
+    place.program("pueue", 'case $1 in add) shift 2; exec sh -c "$*" ;; *) echo "$*" >>told ;; esac')
+    place.run(place.commands[2])  # where there is none; it hands its words to a shell as well
+    assert (place.folder / "told").read_text() == "parallel 4\n"
+    assert sorted(int(seed) for seed, _ in place.log()) == list(range(1, 21))
+
+
+@recipe("A time limit")
+def test_time_limits(place):
+    [command] = place.commands
+    place.run(command)
+    assert place.log() == [("1", "0")]
+    place.program("python", "trap : TERM; while :; do sleep 0.01; done")  # which SIGTERM does not end
+    place.run(command.replace("1m 8h", "0.1 0.1").rstrip() + " || exit $?", status=137)
+    wait_until(lambda: not place.claims(), "the job has been killed, and its GPU is free")
+    place.box.hold("-n", 2)
+    place.run(command.replace("--timeout 2h", "--timeout 0"), status=124)
+
+
+@recipe("Several small jobs in one claim")
+def test_several_jobs_in_one_claim(place):
+    place.program("python", 'echo "$3 $CUDA_VISIBLE_DEVICES" >>"$CARDS/done"')
+    place.run(place.commands[0])
+    assert sorted(place.log(), key=lambda entry: int(entry[0])) == [(str(seed), "0") for seed in range(1, 21)]
+    place.run(place.commands[1])
+    assert place.log()[20:] == [("1", "0"), ("2", "0")]
+
+
+@recipe("Several small jobs in one claim")
+def test_parts_of_one_claim(make_box, tmp_path):
+    place = Place(make_box(cards=4), tmp_path, "Several small jobs in one claim")
+    place.run(place.commands[2])
+    assert sorted(int(seed) for seed, _ in place.log()) == list(range(1, 21))
+    assert {card for _, card in place.log()} == {"0", "1", "2", "3"}
+
+
+@recipe("A note when a job starts or ends")
+def test_notes(place):
+    place.program("notify-send", 'echo "$1, $CUDA_VISIBLE_DEVICES" >>notes')
+    place.program("mail", 'echo "to $3: $(cat)" >>notes')
+    place.run(place.commands[0])
+    assert place.log() == [("1", "0")]
+    place.program("python", "exit 7")
+    place.run("set +e\n" + place.commands[1], env=place.env(USER="alice"))
+    assert (place.folder / "notes").read_text().splitlines() == [
+        "train.py has a GPU, 0", "to alice: train.py has ended with exit code 7"]
+
+
+@recipe("Once more after a failure")
+@pytest.mark.parametrize("which", [0, 1])
+def test_retries(place, which):
+    place.program("python", 'echo tried >>tries; [ "$(wc -l <tries)" -ge 3 ]')
+    place.run(place.commands[which])
+    assert (place.folder / "tries").read_text() == "tried\n" * 3
+
+
+@recipe("At night")
+def test_a_job_at_night(place):
+    place.program("at", 'echo "$1" >hour; exec sh')  # which would wait until then
+    place.run(place.commands[0])
+    assert (place.folder / "hour").read_text() == "22:00\n" and place.log() == [("1", "0")]
+
+
+@recipe("At night")
+def test_a_sweep_at_night(place):
+    sweep = place.commands[1].replace("seq 500", "seq 20")
+    place.program("date", 'echo "$((22 + $(ls done.* 2>/dev/null | wc -l)))" | sed "s/2[4-9]/03/; s/3./08/"')
+    place.run(sweep, status=124)
+    first = len(place.log())
+    assert 8 <= first < 20, "from 7:00 on no job starts"
+    place.program("date", "echo 23")
+    place.run(sweep)
+    place.was_a_sweep(20)
+
+
 @recipe("Sharing a GPU")
 def test_a_server_and_a_notebook(place):
     (place.folder / "torch.py").write_text(textwrap.dedent("""
@@ -313,7 +407,8 @@ def test_snakemake(place, venv):
 
 
 @recipe("pytest")
-def test_pytest_with_a_gpu_for_each_worker(place, venv):
+def test_pytest_with_a_gpu_for_each_worker(make_box, tmp_path, venv):
+    place = Place(make_box(cards=4), tmp_path, "pytest")
     (place.folder / "test_job.py").write_text(textwrap.dedent("""
         import os, subprocess, pytest
         @pytest.mark.parametrize("seed", range(1, 21))
@@ -323,10 +418,10 @@ def test_pytest_with_a_gpu_for_each_worker(place, venv):
                 log.write(worker_id + " " + os.environ["CUDA_VISIBLE_DEVICES"] + "\\n")
         """))
     assert "20 passed" in place.run(place.commands[0], env=place.env(PATH=f"{place.bin}:{venv}/bin:/usr/bin:/bin"))
-    place.was_a_sweep(20)
+    assert sorted(int(seed) for seed, _ in place.log()) == list(range(1, 21))
     workers = set((place.folder / "cards/workers").read_text().splitlines())
-    assert len(workers) == 2 and len({line.split()[1] for line in workers}) == 2, "each worker keeps its GPU"
-    wait_until(lambda: not place.claims(), "the workers have ended, and so have their claims")
+    assert len(workers) == 4 and len({line.split()[1] for line in workers}) == 4, "each worker keeps its GPU"
+    assert not place.claims()
 
 
 KERNEL = """
