@@ -53,8 +53,9 @@ std::string people(const std::vector<std::string>& names) {
   const bool all = names.size() <= kNamed;
   const std::size_t before = all ? names.size() - 1 : kNamed - 1;
   const std::string last = all ? names.back() : fmt::format("{} others", names.size() - before);
-  const auto end = names.begin() + static_cast<std::ptrdiff_t>(before);
-  return fmt::format("{} and {}", fmt::join(names.begin(), end, ", "), last);
+  std::string text = names[0];
+  for (std::size_t i = 1; i < before; ++i) text += ", " + names[i];
+  return text + " and " + last;
 }
 
 /// "3rd in line (bob and carol hold fewer GPUs than you)".
