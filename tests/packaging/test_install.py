@@ -36,6 +36,13 @@ def test_prefix(tmp_path):
     assert done.returncode == 0 and done.stdout.startswith("gpu-gate ")
 
 
+def test_it_is_uninstalled_as_readme_says(tmp_path):
+    install("--prefix", tmp_path)
+    [line] = re.findall(r"^    (xargs .*install_manifest.txt)", (SOURCE / "README.md").read_text(), re.M)
+    subprocess.run(["sh", "-ec", line.replace("build/", f"{harness.BUILD}/")], check=True)
+    assert files_in(tmp_path) == {}
+
+
 def test_destdir(tmp_path):
     install("--prefix", "/opt/gate", DESTDIR=str(tmp_path))
     assert files_in(tmp_path / "opt/gate") == FILES
