@@ -148,3 +148,11 @@ def test_dev_says_once_all_that_an_administrator_has_to_install(checkout):
     no_dpkg = ["dpkg-query", "apt-get", "c++"]
     said = checkout(no_dpkg, "install", "--prefix", "x", status=1)
     assert said.count("\n") == 1 and "Fedora: gcc-c++ " in said and "Arch: gcc cmake ninja " in said
+
+
+def test_dev_updates_the_lists_of_packages_once(checkout, tmp_path):
+    checkout([], "check", sudo='[ "$1" != -n ] || shift; exec "$@"', ctest="exit 0",
+             **{"dpkg-query": "exit 1", "apt-cache": "echo there is", "apt-get": 'echo "apt-get $*" >>called'})
+    calls = [line for line in (tmp_path / "called").read_text().splitlines() if line.startswith("apt-get")]
+    assert [line.endswith(" update") for line in calls] == [True, False, False, False, False]
+    assert "g++ " not in calls[1] and " libgtest-dev " in calls[1], "what the build needs is here, by whatever way"
