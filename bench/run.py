@@ -21,12 +21,14 @@ import start
 import table
 import throughput
 import waiting
+import watching
 
 BENCHMARKS = {
     "start": start,
     "handoff": handoff,
     "throughput": throughput,
     "waiting": waiting,
+    "watching": watching,
     "outsider": outsider,
     "fairness": fairness,
     "packing": packing,

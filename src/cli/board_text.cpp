@@ -38,15 +38,15 @@ std::string bar(const Device& device, const BoardStyle& style) {
   return text;
 }
 
-/// "kept for place 2".
-std::string kept_text(const Board& board, Ticket ticket) {
+}  // namespace
+
+std::string place_text(const Board& board, Ticket ticket) {
   const auto at = std::find_if(board.waiters.begin(), board.waiters.end(), [&](const auto& waiter) {
     return waiter.place.ticket == ticket && waiter.place.within == 0;
   });
-  return fmt::format("kept for place {}", at - board.waiters.begin() + 1);
+  return fmt::format("place {}", at - board.waiters.begin() + 1);
 }
 
-/// " strays from GPU 2", the first device of the claim that it belongs to.
 std::string strays_text(const Claim& claim, const Board& board) {
   const auto has_it = std::find_if(board.rows.begin(), board.rows.end(), [&](const BoardRow& row) {
     return std::any_of(row.claims.begin(), row.claims.end(),
@@ -55,6 +55,8 @@ std::string strays_text(const Claim& claim, const Board& board) {
   return " strays from " + (has_it == board.rows.end() ? "its claim on " + claim.uuid
                                                        : "GPU " + label(has_it->device));
 }
+
+namespace {
 
 /// What uses a device: one entry for each line of the last column.
 std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t now) {
@@ -77,7 +79,8 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
     lines.push_back(std::move(said));
   }
   if (row.kept_for != 0) {
-    lines.push_back({.before = kept_text(board, row.kept_for), .command = "", .after = ""});
+    lines.push_back(
+        {.before = "kept for " + place_text(board, row.kept_for), .command = "", .after = ""});
   }
   if (row.freeing) {
     lines.push_back({.before = "", .command = "its memory is being freed", .after = ""});

@@ -27,4 +27,10 @@ std::string queue_text(const Board& board, const BoardStyle& style);
 /// in line"; "" where that is not known. `now`: seconds since 1970.
 std::string waiting_reason(const BoardWaiter& waiter, const Board& board, std::int64_t now);
 
+/// "place 2", of the waiter with this ticket.
+std::string place_text(const Board& board, Ticket ticket);
+
+/// " strays from GPU 2", the first device of the claim that a process belongs to.
+std::string strays_text(const Claim& claim, const Board& board);
+
 }  // namespace gpu_gate

@@ -6,6 +6,8 @@
 #include "cli/board_text.h"
 #include "cli/options.h"
 #include "gate/waiter.h"
+#include "gpu/source.h"
+#include "report/board.h"
 
 namespace gpu_gate {
 
@@ -23,6 +25,9 @@ Status doctor_command(const Options& options);
 
 /// A board as standard output takes it. Sets the locale (use_locale_characters).
 BoardStyle style_of_stdout();
+
+/// status --watch. Returns where the user has ended it. Errors: as status, at the first look.
+Status watch_board(const Options& options, GpuSource& source);
 
 /// The result of wait and hold on stdout, as the options ask for it.
 Status print_devices(const Options& options, const Granted& granted);

@@ -70,8 +70,7 @@ std::string beside(const std::string& head, const std::string& paragraph) {
 std::string option_help(const OptionRow& option) {
   std::string head = "      ";
   if (option.letter != '\0') head = std::string("  -") + option.letter + ", ";
-  head.append(option.name).append(" ").append(option.value);
-  return beside(head, described(option));
+  return beside(head + written(option), described(option));
 }
 
 std::string verb_help(const VerbRow& verb) {

@@ -62,9 +62,8 @@ TEST(HelpText, SaysOfEachOptionAllThatTheTableSays) {
     const std::string text = unwrapped(help_text(verb.name));
     for (const OptionRow& option : option_rows()) {
       if (!belongs(option, verb.verb)) continue;
-      std::string entry = std::string(option.name) + " ";
-      if (*option.value != '\0') entry += std::string(option.value) + " ";
-      EXPECT_TRUE(has(text, entry + described(option))) << verb.name << " " << option.name;
+      EXPECT_TRUE(has(text, written(option) + " " + described(option)))
+          << verb.name << " " << option.name;
     }
   }
 }

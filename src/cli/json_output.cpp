@@ -87,9 +87,7 @@ OrderedJson process_json(const BoardProcess& entry) {
   return json;
 }
 
-}  // namespace
-
-std::string status_json(const Board& board) {
+OrderedJson gpu_list(const Board& board) {
   OrderedJson list = OrderedJson::array();
   for (const BoardRow& row : board.rows) {
     const Device& device = row.device;
@@ -120,10 +118,10 @@ std::string status_json(const Board& board) {
     if (!device.error.empty()) json["error"] = device.error;
     list.push_back(std::move(json));
   }
-  return text_of(list, 2);
+  return list;
 }
 
-std::string queue_json(const Board& board, std::int64_t now) {
+OrderedJson waiting_list(const Board& board, std::int64_t now) {
   OrderedJson list = OrderedJson::array();
   int place = 0;
   for (const BoardWaiter& waiter : board.waiters) {
@@ -156,7 +154,19 @@ std::string queue_json(const Board& board, std::int64_t now) {
     if (!reason.empty()) json["reason"] = reason;
     list.push_back(std::move(json));
   }
-  return text_of(list, 2);
+  return list;
+}
+
+}  // namespace
+
+std::string status_json(const Board& board) { return text_of(gpu_list(board), 2); }
+
+std::string watch_json(const Board& board, std::int64_t now) {
+  return text_of({{"gpus", gpu_list(board)}, {"waiting", waiting_list(board, now)}}, -1);
+}
+
+std::string queue_json(const Board& board, std::int64_t now) {
+  return text_of(waiting_list(board, now), 2);
 }
 
 std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& lock) {

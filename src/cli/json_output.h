@@ -11,6 +11,9 @@ namespace gpu_gate {
 /// What status --json prints: a list with an object for each GPU. Keys are only ever added.
 std::string status_json(const Board& board);
 
+/// What status --watch --json prints each time: {"gpus": [...], "waiting": [...]} in one line.
+std::string watch_json(const Board& board, std::int64_t now);
+
 /// What doctor --json prints: {"lock_directory": PATH or null, "findings": [...]}.
 /// What queue --json prints. `now`: seconds since 1970.
 std::string queue_json(const Board& board, std::int64_t now);

@@ -111,6 +111,10 @@ class Scanner {
 
   /// `attached`: the value, where it is in the same word.
   Status take(const OptionRow& option, std::optional<std::string> attached) {
+    if (option.value_attached && !attached) {
+      given_.push_back({&option, ""});
+      return {};
+    }
     if (!takes_value(option)) {
       if (attached) return refused(said_of(option) + " takes no value");
       given_.push_back({&option, ""});
@@ -179,6 +183,10 @@ class Scanner {
   tl::unexpected<Error> not_an_option(const std::string& word) const {
     const std::string verb = verb_.name;
     const std::string text = verb + ": " + quoted(word) + " is not an option; ";
+    const OptionRow* last = given_.empty() ? nullptr : given_.back().option;
+    if (Options scratch; last != nullptr && last->value_attached && last->read(scratch, word)) {
+      return refused(text + "write " + last->name + "=" + word);
+    }
     if (verb_.verb != Verb::run) return refused(text + verb + " takes no arguments");
     const std::span<const std::string> command =
         separated_ ? std::span<const std::string>() : words_.subspan(at_ - 1);
@@ -310,8 +318,9 @@ Result<Options> parse_options(const std::vector<std::string>& words) {
         ": --share and --min-free-mb exclude each other: a share of M MiB asks for M MiB "
         "of room; leave out --min-free-mb");
   }
-  if (options.metrics && options.json) {
-    return refused("status: --metrics and --json cannot both be printed; leave out one of them");
+  if (options.metrics && (options.json || options.watch)) {
+    return refused("status: --metrics prints one page and nothing else; leave out " +
+                   std::string(options.json ? "--json" : "--watch") + " or --metrics");
   }
   if (separator != words.end()) options.command.assign(separator + 1, words.end());
   if (options.verb == Verb::run && options.command.empty()) {

@@ -32,6 +32,7 @@ struct Options {
   bool quiet = false;
   bool json = false;
   bool metrics = false;                              // status: for Prometheus
+  std::optional<std::chrono::nanoseconds> watch;     // status: again and again, so often
   bool export_line = false;                          // hold: print a line for eval
   std::optional<pid_t> pid;                          // hold: the process to hold for
   std::optional<std::chrono::nanoseconds> hold_for;  // hold: at the most

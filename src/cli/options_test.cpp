@@ -279,7 +279,7 @@ TEST(Refusals, OfAnEmptyListSayThatItIsEmpty) {
 
 TEST(Refusals, OfAMissingValueSayWhatWouldDo) {
   for (const OptionRow& option : option_rows()) {
-    if (*option.value == '\0') continue;
+    if (*option.value == '\0' || option.value_attached) continue;
     const std::string text = std::string(option.name) + " needs a value; write " + option.wanted;
     EXPECT_EQ(refusal({"hold", option.name}), "hold: " + text);
     EXPECT_EQ(refusal({"hold", "-q", std::string(option.name) + "="}), "hold: " + text);
@@ -290,6 +290,19 @@ TEST(Refusals, OfAMissingValueSayWhatWouldDo) {
   EXPECT_EQ(refusal({"wait", "-qn"}),
             "wait: --count needs a value; write how many GPUs, 1 or more (for all of them, "
             "their number)");
+}
+
+TEST(Refusals, OfAValueThatMustBeAttachedSayHow) {
+  EXPECT_TRUE(has(refusal({"status", "--watch", "2"}), "write --watch=2"));
+  EXPECT_TRUE(has(refusal({"status", "--watch="}), "--watch needs a value"));
+  EXPECT_TRUE(has(refusal({"status", "--watch", "now"}), "status takes no arguments"));
+}
+
+TEST(Watch, HasAnIntervalThatMayBeLeftOut) {
+  EXPECT_EQ(parse_options({"status"})->watch, std::nullopt);
+  EXPECT_EQ(parse_options({"status", "--watch"})->watch, seconds(1));
+  EXPECT_EQ(parse_options({"status", "--watch=2m", "--json"})->watch, seconds(120));
+  EXPECT_EQ(parse_options({"status", "--watch=0"})->watch, std::chrono::milliseconds(50));
 }
 
 TEST(Refusals, OfAValueForAFlag) {
@@ -513,7 +526,7 @@ TEST(Help, OfASubcommandHasItsOptionsAndNoOthers) {
     for (const OptionRow& option : option_rows()) {
       const std::string letter(option.letter == '\0' ? "    "
                                                      : std::string("-") + option.letter + ", ");
-      EXPECT_EQ(has(text, "\n  " + letter + option.name + " "), belongs(option, verb.verb))
+      EXPECT_EQ(has(text, "\n  " + letter + written(option) + " "), belongs(option, verb.verb))
           << verb.name << " " << option.name;
     }
   }

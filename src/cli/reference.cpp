@@ -81,7 +81,10 @@ Lines man_paragraph(const std::string& text, const std::string& indent) {
 
 Lines man_option(const OptionRow& option) {
   Lines lines{"*" + joined(names_of(option), "*, *") + "*"};
-  if (*option.value != '\0') lines.back() += std::string(" _") + option.value + "_";
+  const bool attached = option.value_attached;
+  if (*option.value != '\0') {
+    lines.back() += (attached ? "[=_" : " _") + std::string(option.value) + (attached ? "_]" : "_");
+  }
   std::string text = described(option) + ". " + option.manual;
   text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
   for (std::string& line : man_paragraph(text, "\t")) lines.push_back(std::move(line));
@@ -115,7 +118,7 @@ Lines man_options() {
 Lines bash_values() {
   Lines lines;
   for (const OptionRow& option : option_rows()) {
-    if (*option.value == '\0') continue;
+    if (*option.value == '\0' || option.value_attached) continue;
     const std::string names = joined(names_of(option), " | ") + ") ";
     switch (option.completion) {
       case Completion::none:
@@ -168,11 +171,13 @@ std::string zsh_option(const OptionRow& option) {
   const std::string text = "[" + short_text(option) + "]";
   const bool flag = *option.value == '\0';
   std::string value;
-  if (!flag) value = std::string(":") + option.value;
+  if (!flag) value = std::string(option.value_attached ? "::" : ":") + option.value;
   if (option.completion == Completion::gpus) value += ":_gpu_gate_list";
   if (option.completion == Completion::processes) value += ":_pids";
   if (option.completion == Completion::words) value += ":(" + alternatives(option) + ")";
-  if (option.letter == '\0') return "'" + name + (flag ? "" : "=") + text + value + "'";
+  if (option.letter == '\0') {
+    return "'" + name + (flag ? "" : option.value_attached ? "=-" : "=") + text + value + "'";
+  }
   const std::string letter = std::string("-") + option.letter;
   const std::string both = flag ? letter + "," + name : letter + "+," + name + "=";
   return "'(" + letter + " " + name + ")'{" + both + "}'" + text + value + "'";
@@ -212,7 +217,7 @@ Lines fish_options() {
         "complete -c gpu-gate -n '__gpu_gate_in " + joined(verb_names(option), " ") + "'";
     if (option.letter != '\0') line += std::string(" -s ") + option.letter;
     line += " -l " + std::string(option.name).substr(2);
-    if (*option.value != '\0') line += " -x";
+    if (*option.value != '\0' && !option.value_attached) line += " -x";
     if (option.completion == Completion::gpus) {
       line += " -a '(__fish_complete_list , __gpu_gate_gpus)'";
     }

@@ -51,7 +51,8 @@ TEST(Reference, HasEveryOptionInTheManPage) {
     if (option.letter != '\0') {
       EXPECT_TRUE(has(page, std::string("*-") + option.letter + "*, " + head));
     }
-    const std::string value = *option.value == '\0' ? "" : std::string(" _") + option.value + "_";
+    std::string value = *option.value == '\0' ? "" : std::string(" _") + option.value + "_";
+    if (option.value_attached) value = std::string("[=_") + option.value + "_]";
     EXPECT_TRUE(has(entry, head + value + "\n\t")) << entry;
     if (*option.fallback != '\0') {
       EXPECT_TRUE(has(entry, std::string("default: ") + option.fallback)) << entry;
@@ -83,7 +84,8 @@ TEST(Reference, HasTheOptionsOfEachSubcommandInBash) {
 TEST(Reference, SaysInBashWhatComesAsAValue) {
   const std::string text = filled("@bash_values@\n");
   for (const OptionRow& option : option_rows()) {
-    EXPECT_EQ(has(text, std::string(option.name) + ") "), *option.value != '\0') << option.name;
+    const bool follows = *option.value != '\0' && !option.value_attached;
+    EXPECT_EQ(has(text, std::string(option.name) + ") "), follows) << option.name;
   }
   EXPECT_TRUE(has(text, "--only) _gpu_gate_list"));
   EXPECT_TRUE(has(text, "--ids) words='index uuid'"));
@@ -103,6 +105,7 @@ TEST(Reference, HasTheOptionsOfEachSubcommandInZsh) {
   }
   EXPECT_TRUE(has(text, "'--ids=[how the GPUs are named (index)]:index|uuid:(index uuid)'"))
       << text;
+  EXPECT_TRUE(has(text, "'--watch=-[")) << "its value must be in the same word";
   EXPECT_TRUE(has(filled("@zsh_subcommands@\n"), "'run:wait, claim, run the command'\n"));
 }
 

@@ -36,11 +36,12 @@ std::string text_of_board(const Options& options, const Board& board) {
 }  // namespace
 
 Status status_command(const Options& options) {
-  const Result<LockDir> dir = LockDir::open_existing(lock_dir_paths());
-  if (!dir) return fail(dir.error());
   const Result<std::unique_ptr<GpuSource>> chosen = gpu_source_for(options);
   if (!chosen) return fail(chosen.error());
   GpuSource& source = **chosen;
+  if (options.watch) return watch_board(options, source);
+  const Result<LockDir> dir = LockDir::open_existing(lock_dir_paths());
+  if (!dir) return fail(dir.error());
   const Result<Snapshot> snapshot = source.read();
   Result<Board> board = make_board(snapshot, *dir);
   if (!board) return fail(board.error());

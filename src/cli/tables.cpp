@@ -48,12 +48,13 @@ In a script, write || exit behind it. There gpu-gate run hands out the GPUs of t
 )help"},
     {.verb = Verb::status,
      .name = "status",
-     .synopsis = "[--json | --metrics]",
+     .synopsis = "[options]",
      .purpose = "every GPU, who holds it, who waits",
      .help = "Shows every GPU, who holds it, and who waits.",
      .details = R"(
 "no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list
-with an object for each GPU, with --metrics a page for Prometheus.
+with an object for each GPU, with --metrics a page for Prometheus. --watch stays and shows it
+anew: a board that fills the terminal, with the line, and graphs of the last minutes.
 )"},
     {.verb = Verb::queue,
      .name = "queue",
@@ -159,6 +160,13 @@ Result<std::chrono::nanoseconds> poll_value(const std::string& text) {
   Result<std::chrono::nanoseconds> poll = time_value(text);
   if (poll) *poll = std::max(*poll, kMinPoll);
   return poll;
+}
+
+/// Of --watch; "" where nothing is said.
+Result<std::chrono::nanoseconds> watch_value(const std::string& text) {
+  Result<std::chrono::nanoseconds> interval = time_value(text.empty() ? "1" : text);
+  if (interval) *interval = std::max(*interval, kMinPoll);
+  return interval;
 }
 
 constexpr OptionRow kOptions[] = {
@@ -326,6 +334,23 @@ constexpr OptionRow kOptions[] = {
                "GPU, *queue* one with an object for each request; *doctor* prints "
                "{\"lock_directory\":...,\"findings\":[...]}. Keys are only "
                "ever added."},
+    {.name = "--watch",
+     .value = "T",
+     .value_attached = true,
+     .fallback = "1s",
+     .wanted = kTime,
+     .verbs = verb_set({Verb::status}),
+     .group = Group::result,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.watch, watch_value(value)); },
+     .summary = "stay, and show it anew every T",
+     .details = " and when something happens; q ends it, ? shows what its words mean",
+     .manual =
+         "On a terminal it fills the screen. Its keys: *m* hides all of others, *w* shows whole "
+         "commands, the space bar freezes it, the arrows scroll; none ends a job. The last "
+         "picture stays. Elsewhere, and where TERM is dumb, it prints a board every T; with "
+         "--json an object {\"gpus\":[...],\"waiting\":[...]} in a line, also when something "
+         "happens. A driver that goes away does not end it. It stands in no line."},
     {.name = "--metrics",
      .verbs = verb_set({Verb::status}),
      .group = Group::result,
@@ -337,12 +362,13 @@ constexpr OptionRow kOptions[] = {
      .summary = "print metrics for Prometheus",
      .details = ", as node_exporter's textfile collector reads them",
      .manual =
-         "What is unknown has no line. The metrics of each GPU (gpu_gate_gpu_memory_total_bytes, "
-         "_used_bytes and _free_bytes, gpu_gate_gpu_utilization_ratio, gpu_gate_gpu_healthy, "
-         "gpu_gate_gpu_claimed) have the labels gpu (its index), uuid and name; those of users "
-         "(gpu_gate_claimed_gpus, gpu_gate_waiting_requests, gpu_gate_waiting_gpus, "
-         "gpu_gate_longest_wait_seconds, and gpu_gate_gpu_claimed) the label user. A share counts "
-         "as its part of the GPU."},
+         "What is unknown has no line. Those of each GPU have the labels gpu (its index), uuid and "
+         "name: gpu_gate_gpu_memory_total_bytes, gpu_gate_gpu_memory_used_bytes, "
+         "gpu_gate_gpu_memory_free_bytes, gpu_gate_gpu_utilization_ratio, "
+         "gpu_gate_gpu_healthy. Those of each user have the label user: "
+         "gpu_gate_claimed_gpus, gpu_gate_waiting_requests, gpu_gate_waiting_gpus, "
+         "gpu_gate_longest_wait_seconds. gpu_gate_gpu_claimed has both. A share counts as its "
+         "part of the GPU."},
     {.name = "--export",
      .verbs = verb_set({Verb::hold}),
      .group = Group::result,
@@ -446,6 +472,12 @@ const OptionRow* find_option(Verb verb, std::string_view name) {
       std::begin(kOptions), std::end(kOptions),
       [&](const OptionRow& option) { return belongs(option, verb) && is_named(option, name); });
   return row == std::end(kOptions) ? nullptr : row;
+}
+
+std::string written(const OptionRow& option) {
+  std::string text = option.name;
+  if (option.value_attached) return text + "[=" + option.value + "]";
+  return *option.value == '\0' ? text : text + " " + option.value;
 }
 
 std::string described(const OptionRow& option) {

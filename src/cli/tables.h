@@ -45,11 +45,12 @@ struct GroupRow {
 enum class Completion { none, gpus, words, processes };
 
 struct OptionRow {
-  const char* name = "";      // "--count"
-  char letter = '\0';         // 'n' for -n
-  const char* value = "";     // what --help calls its value: "N"; "" for a flag
-  const char* fallback = "";  // the default, where there is one to tell
-  const char* wanted = "";    // what to write as its value: "1 or more"
+  const char* name = "";        // "--count"
+  char letter = '\0';           // 'n' for -n
+  const char* value = "";       // what --help calls its value: "N"; "" for a flag
+  bool value_attached = false;  // it may be left out, and is written behind "=": --watch=2
+  const char* fallback = "";    // the default, where there is one to tell
+  const char* wanted = "";      // what to write as its value: "1 or more"
   VerbSet verbs = 0;
   Group group = Group::other;
   Completion completion = Completion::none;
@@ -74,6 +75,8 @@ std::span<const GroupRow> group_rows();
 std::span<const OptionRow> option_rows();
 std::span<const MeantRow> meant_rows();
 
+/// "--count N", "--json", "--watch[=T]".
+std::string written(const OptionRow& option);
 /// nullptr where there is no such subcommand.
 const VerbRow* find_verb(std::string_view name);
 bool belongs(const OptionRow& option, Verb verb);

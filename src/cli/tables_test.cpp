@@ -136,6 +136,7 @@ TEST(OptionTable, ReadsAGoodValueIntoAPlaceOfItsOwn) {
                              options.quiet,
                              options.json,
                              options.metrics,
+                             options.watch.has_value(),
                              options.export_line,
                              options.pid.has_value(),
                              options.hold_for.has_value()};

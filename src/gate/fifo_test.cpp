@@ -182,10 +182,10 @@ int pending_in(const UniqueFd& bell) {
 /// As if the last byte had come that long ago.
 void age(const UniqueFd& bell, std::chrono::milliseconds by) {
   const auto then = std::chrono::system_clock::now().time_since_epoch() - by;
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(then);
+  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(then);
   const struct timespec time{
-      .tv_sec = seconds.count(),
-      .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(then - seconds).count()};
+      .tv_sec = whole.count(),
+      .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(then - whole).count()};
   const struct timespec times[] = {time, time};
   ASSERT_EQ(::futimens(bell.get(), times), 0);
 }

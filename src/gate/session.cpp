@@ -5,20 +5,6 @@
 #include "gate/timing.h"
 
 namespace gpu_gate {
-namespace {
-
-/// The same machine while nothing can be told about it. What was wrong with a device stays wrong.
-Snapshot unreadable(Snapshot snapshot, const Error& error) {
-  for (Device& device : snapshot.devices) {
-    device.processes.clear();
-    if (device.health != Health::ok) continue;
-    device.health = Health::unreadable;
-    device.error = error.text;
-  }
-  return snapshot;
-}
-
-}  // namespace
 
 Result<Snapshot> Session::read() {
   const SignalsThrough through(ending_);
@@ -31,7 +17,7 @@ Result<Snapshot> Session::read() {
   }
   if (!last_) return snapshot;
   if (!std::exchange(failing_, true)) observer_.driver_failed(snapshot.error());
-  return unreadable(*last_, snapshot.error());
+  return unreadable(*last_, snapshot.error().text);
 }
 
 Links Session::links() {

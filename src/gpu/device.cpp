@@ -19,4 +19,14 @@ std::string label(const Device& device) {
   return device.instance ? card + ":" + std::to_string(*device.instance) : card;
 }
 
+Snapshot unreadable(Snapshot snapshot, const std::string& why) {
+  for (Device& device : snapshot.devices) {
+    device.processes.clear();
+    if (device.health != Health::ok) continue;
+    device.health = Health::unreadable;
+    device.error = why;
+  }
+  return snapshot;
+}
+
 }  // namespace gpu_gate

@@ -81,4 +81,8 @@ struct Snapshot {
   Vendor vendor = Vendor::nvidia;
 };
 
+/// The same machine while nothing can be told about it, for this reason. What was wrong with a
+/// device stays wrong.
+Snapshot unreadable(Snapshot snapshot, const std::string& why);
+
 }  // namespace gpu_gate

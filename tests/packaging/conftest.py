@@ -43,7 +43,7 @@ def help_options(verb):
     """What `gpu-gate VERB --help` says of each option: {"--count": (its short form, its value, its text)}."""
     options, last = {}, None
     for line in help_text(verb).splitlines():
-        match = re.fullmatch(r"  (?:(-\w), |    )(--[a-z-]+)(?: (\S+))? {2,}(\S.*)", line)
+        match = re.fullmatch(r"  (?:(-\w), |    )(--[a-z-]+)(?:(?: |\[=)(\S+?)\]?)? {2,}(\S.*)", line)
         if match:
             last = match[2]
             options[last] = (match[1], match[3] or "", match[4])

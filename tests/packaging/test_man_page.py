@@ -28,7 +28,7 @@ def page_options(verb):
         if verb not in re.split(r"[:, ]+", heading.split(":")[1]):
             continue
         for head, body in entries(text):
-            match = re.fullmatch(r"(?:\*(-\w)\*, )?\*(--[a-z-]+)\*(?: _(.+)_)?", head)
+            match = re.fullmatch(r"(?:\*(-\w)\*, )?\*(--[a-z-]+)\*(?:(?: |\[=)_(.+)_\]?)?", head)
             assert match, f"not an option: {head}"
             options[match[2]] = (match[1], match[3] or "", body)
     return options
@@ -53,7 +53,8 @@ def test_page_and_help_have_the_same_options_values_and_defaults(verb):
 def test_the_program_takes_every_option_of_its_help(verb):
     for name, (short, value, _) in help_options(verb).items():
         for option in filter(None, (name, short)):
-            done = subprocess.run([harness.BUILD / "gpu-gate", verb, option] + ["?"] * bool(value),
+            words = [f"{name}=?"] if value and option == name else [option] + ["?"] * bool(value)
+            done = subprocess.run([harness.BUILD / "gpu-gate", verb, *words],
                                   capture_output=True, text=True, stdin=subprocess.DEVNULL,
                                   env={"GPU_GATE_NVML": "/nonexistent", "PATH": os.environ["PATH"]})
             assert "no option" not in done.stderr and "takes no" not in done.stderr, done.stderr
