@@ -35,14 +35,13 @@ std::optional<Number> number_of(const char* name) {
   return problem == std::errc{} && end == text.data() + text.size() ? number : 0;
 }
 
-/// "but only 1 of the 8 here can ever be used".
+/// "this machine has 4", "only 1 of the 8 here can ever be used".
 std::string shortage(int possible, int present) {
-  if (possible == present)
-    return fmt::format("but there {} only {} here", present == 1 ? "is" : "are", present);
+  if (possible == present) return fmt::format("this machine has {}", present);
   if (possible > 0)
-    return fmt::format("but only {} of the {} here can ever be used", possible, present);
-  if (present == 1) return "but the one here can never be used";
-  return fmt::format("but none of the {} here can ever be used", present);
+    return fmt::format("only {} of the {} here can ever be used", possible, present);
+  if (present == 1) return "the one here can never be used";
+  return fmt::format("none of the {} here can ever be used", present);
 }
 
 std::string impossible_text(const Snapshot& snapshot, const std::vector<Barred>& barred,

@@ -79,7 +79,7 @@ std::string out_of_reach(const Target& target) {
              " is out of reach: it runs in another pid namespace (a container); cancel it there\n";
     case StandIn::Why::no_pidfd:
       return target.name +
-             " is out of reach: there is no pidfd here (Linux 5.3); to end "
+             " is out of reach: this kernel has no pidfds (Linux 5.3 has); to end "
              "it: kill " +
              std::to_string(target.process.pid) + "\n";
     case StandIn::Why::hidden:

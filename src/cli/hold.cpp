@@ -168,7 +168,7 @@ Status hold_for_process(const Options& options) {
   }
   if ((*watch)->errnum() != 0 && !options.quiet) {
     say("no pidfd here (pidfd_open: " + std::string(std::strerror((*watch)->errnum())) +
-        "): it is seen within a second when process " + std::to_string(pid) + " ends");
+        "): the end of process " + std::to_string(pid) + " is noticed within a second");
   }
   const Lifeline lifeline{
       .fd = (*watch)->fd(), .events = POLLIN, .ended = [&] { return (*watch)->ended(); }};
@@ -208,7 +208,7 @@ Status hold_in_foreground(const Options& options) {
 Status check_export(const Options& options) {
   if (!options.export_line) return {};
   if (options.json) {
-    return fail(ErrorKind::usage, "hold: --export and --json cannot both be printed");
+    return fail(ErrorKind::usage, "hold: write --export or --json, not both");
   }
   if (!options.pid && ::isatty(STDIN_FILENO) == 1) {
     return fail(ErrorKind::usage,

@@ -208,7 +208,7 @@ void Notices::ticked() {
 void Notices::driver_failed(const Error& error) {
   driver_failing_ = true;
   if (!quiet_)
-    tell("keeps its place and tries again: the GPUs cannot be read: " + error.text + "\n");
+    tell("the GPUs cannot be read; keeping the place and trying again: " + error.text + "\n");
 }
 
 void Notices::driver_returned() {

@@ -67,8 +67,9 @@ TEST_F(Notice, ADriverThatGoesAwayIsOneLineAndNotOneForEachGpu) {
   Notices notices(false, false, {.count = 1});
   look(notices);
   const Error error{.kind = ErrorKind::gpu_state, .text = "nvmlInit: gone"};
-  EXPECT_EQ(told([&] { notices.driver_failed(error); }),
-            "gpu-gate: keeps its place and tries again: the GPUs cannot be read: nvmlInit: gone\n");
+  EXPECT_EQ(
+      told([&] { notices.driver_failed(error); }),
+      "gpu-gate: the GPUs cannot be read; keeping the place and trying again: nvmlInit: gone\n");
   fits_ = {Fit::unhealthy, Fit::unhealthy};
   EXPECT_EQ(look(notices), "");
   EXPECT_EQ(told([&] { notices.driver_returned(); }), "gpu-gate: the GPUs can be read again\n");

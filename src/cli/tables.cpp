@@ -1,8 +1,10 @@
 #include "cli/tables.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/printable.h"
+#include "cli/meant_value.h"
 #include "cli/values.h"
 #include "gate/record.h"
 
@@ -18,73 +20,78 @@ constexpr VerbRow kVerbs[] = {
      .purpose = "wait, claim, run the command",
      .help = "Waits for free GPUs, claims them, and becomes the command.",
      .details = R"(
-The command gets CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER=PCI_BUS_ID, GPU_GATE_INDICES,
-GPU_GATE_UUIDS and GPU_GATE_CLAIM; with --share also GPU_GATE_SHARE_MB and, as a part of the
-GPU's memory (0.173), GPU_GATE_SHARE_FRACTION. For AMD GPUs it gets ROCR_VISIBLE_DEVICES. It
-keeps gpu-gate's process, terminal and exit status.
+The command gets CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER=PCI_BUS_ID,
+GPU_GATE_INDICES, GPU_GATE_UUIDS and GPU_GATE_CLAIM; with --share also
+GPU_GATE_SHARE_MB and, as a part of the GPU's memory (0.173),
+GPU_GATE_SHARE_FRACTION. For AMD GPUs it gets ROCR_VISIBLE_DEVICES. It is the
+same process, with the same terminal and exit status.
 )"},
     {.verb = Verb::wait,
      .name = "wait",
      .synopsis = "[options]",
-     .purpose = "wait, print the GPUs, claim nothing",
+     .purpose = "wait, print, claim nothing",
      .help = "Waits in the same line for free GPUs and prints them, as in 0,2.",
      .details = R"(
-It claims nothing: somebody else may take them before you do. Prefer gpu-gate run.
-With --json it prints {"indices":[0,2],"uuids":[...],"cuda_visible_devices":"0,2"}.
+It claims nothing: somebody else may take them before you do. Prefer gpu-gate
+run. With --json it prints
+{"indices":[0,2],"uuids":[...],"cuda_visible_devices":"0,2"}.
 )"},
     {.verb = Verb::hold,
      .name = "hold",
      .synopsis = "[options]",
-     .purpose = "wait, claim, print, hold for another process",
-     .help = "Waits, claims, prints the GPUs as wait does, and holds them for another process.",
+     .purpose = "claim for another process",
+     .help = "Claims free GPUs, prints them as wait does, and holds them for another process.",
      .details = R"help(
-With --pid it holds in the background until that process ends. With --for it holds for that
-long, or until it is interrupted (Ctrl-C, kill). With neither it holds until its standard
-input, the pipe from its owner, ends.
+With --pid it holds in the background until that process ends. With --for it
+holds for that long, or until it is interrupted (Ctrl-C, kill). With neither it
+holds until its standard input, the pipe from its owner, ends.
 
 Example, in a shell or a tmux pane that keeps its GPU:
   eval "$(gpu-gate hold --export --pid $$)"
-In a script, write || exit behind it. There gpu-gate run hands out the GPUs of the shell.
+In a script, write || exit behind it. In that shell gpu-gate run hands out the
+shell's own GPUs.
 )help"},
     {.verb = Verb::status,
      .name = "status",
      .synopsis = "[options]",
-     .purpose = "every GPU, who holds it, who waits",
+     .purpose = "who holds each GPU, who waits",
      .help = "Shows every GPU, who holds it, and who waits.",
      .details = R"(
-"no claim" marks a process that uses a GPU without gpu-gate. With --json it prints a list
-with an object for each GPU, with --metrics a page for Prometheus. --watch stays and shows it
-anew: a board that fills the terminal, with the line, and graphs of the last minutes.
+"no claim" marks a process that uses a GPU without gpu-gate. With --json it
+prints a list with an object for each GPU, with --metrics a page for Prometheus.
+--watch stays and shows it anew: a board that fills the terminal, with the line,
+and graphs of the last minutes.
 )"},
     {.verb = Verb::queue,
      .name = "queue",
      .synopsis = "[--json]",
-     .purpose = "who waits, in the order of turns",
+     .purpose = "who waits, in order of turns",
      .help = "Shows who waits, in the order of turns.",
      .details = R"(
-The order changes with every claim: next is the user who holds fewest GPUs. With --json it
-prints a list with an object for each request, and in "reason" why it waits.
+The order changes with every claim: next is the user who holds fewest GPUs. With
+--json it prints a list with an object for each request, and in "reason" why it
+waits.
 )"},
     {.verb = Verb::cancel,
      .name = "cancel",
      .synopsis = "[PID ...]",
-     .purpose = "end requests of yours that wait, never a job",
-     .help = "Ends requests of yours that wait: all, or those with these process IDs.",
+     .purpose = "end your waits, never a job",
+     .help = "Ends requests of yours that wait: all of them, or those you name.",
      .details = R"(
-The process IDs are those that status and queue show. It never ends a job that runs: kill
-does that. root may name requests of others. Exit status 1: one of them could not be ended,
-or there was none.
+The process IDs are those that status and queue show. A job that runs is never
+ended: kill does that. root may name the requests of others. Exit status 1: a
+request could not be ended, or there was none.
 )",
      .takes_pids = true},
     {.verb = Verb::doctor,
      .name = "doctor",
      .synopsis = "[--json]",
-     .purpose = "what is wrong with this machine, and what helps",
+     .purpose = "what is wrong here, what helps",
      .help = "Tells what makes gpu-gate or GPU jobs fail on this machine, and what helps.",
      .details = R"(
-Below each fault or note stands a line that you can paste into a shell. It changes nothing
-itself. Exit status 1: there are faults. With --json it prints an object with
-lock_directory and findings, a list of level, subject, what, remedy.
+Below each fault or note there is a line to paste into a shell. doctor itself
+changes nothing. Exit status 1: there are faults. With --json it prints an
+object with lock_directory and findings, a list of level, subject, what, remedy.
 )"},
     {.verb = Verb::help,
      .name = "help",
@@ -139,6 +146,24 @@ Result<std::vector<GpuRef>> gpu_list(const std::string& text) {
               (item == quoted(text) ? item : item + " in " + quoted(text)) + " is not a GPU");
 }
 
+/// "10", "10%".
+Result<int> percent_value(const std::string& text) {
+  const std::string number = text.substr(0, text.size() - (text.ends_with('%') ? 1 : 0));
+  const Result<int> percent = whole_number<int>(number, {.max = 100});
+  if (percent) return percent;
+  const std::string problem = percent.error().text.substr(quoted(number).size());
+  return fail(ErrorKind::usage, quoted(text) + problem);
+}
+
+/// A word in another case, or in the plural.
+std::string meant_word(const std::string& text) {
+  std::string word = text;
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (word.ends_with('s')) word.pop_back();
+  return word;
+}
+
 Result<Ids> ids_value(const std::string& text) {
   if (text == "index") return Ids::index;
   if (text == "uuid") return Ids::uuid;
@@ -181,6 +206,7 @@ constexpr OptionRow kOptions[] = {
          [](Options& options, const std::string& value) {
            return assign(options.criteria.count, whole_number<int>(value, {.min = 1}));
          },
+     .meant = meant_number,
      .summary = "how many GPUs, all or nothing"},
     {.name = "--min-free-mb",
      .value = "M",
@@ -191,6 +217,7 @@ constexpr OptionRow kOptions[] = {
          [](Options& options, const std::string& value) {
            return assign(options.criteria.min_free_mib, size_value(value));
          },
+     .meant = meant_size,
      .summary = "memory that must be free on each",
      .details = "; 0: any unclaimed GPU"},
     {.name = "--share",
@@ -205,10 +232,11 @@ constexpr OptionRow kOptions[] = {
              size = fail(ErrorKind::usage, quoted(value) + " is less than 1 MiB");
            return assign(options.criteria.share_mib, std::move(size));
          },
+     .meant = meant_size,
      .summary = "how much memory to take of each, beside others who share it",
      .details = "; without it each GPU is yours alone",
      .manual =
-         "There must be room for M, whoever else is on the GPU; *--max-util* may be added, "
+         "There must be room for M beside all that others have there; *--max-util* may be added, "
          "*--min-free-mb* not. Nothing keeps the command to its share but the command itself; "
          "*ENVIRONMENT* says how it is told. See also *Shares* in *NOTES*."},
     {.name = "--max-util",
@@ -218,8 +246,9 @@ constexpr OptionRow kOptions[] = {
      .group = Group::choice,
      .read =
          [](Options& options, const std::string& value) {
-           return assign(options.criteria.max_util_pct, whole_number<int>(value, {.max = 100}));
+           return assign(options.criteria.max_util_pct, percent_value(value));
          },
+     .meant = meant_number,
      .summary = "how busy each may be, in percent",
      .details = "; with neither this nor --min-free-mb nor --share, nobody else may use the GPU",
      .manual = "A GPU whose utilisation the driver does not report passes."},
@@ -231,6 +260,7 @@ constexpr OptionRow kOptions[] = {
      .completion = Completion::gpus,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.only, gpu_list(value)); },
+     .meant = meant_list,
      .summary = "choose among these"},
     {.name = "--exclude",
      .value = "LIST",
@@ -240,6 +270,7 @@ constexpr OptionRow kOptions[] = {
      .completion = Completion::gpus,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.exclude, gpu_list(value)); },
+     .meant = meant_list,
      .summary = "never take these"},
     {.name = "--nice",
      .verbs = kWaiters,
@@ -259,6 +290,7 @@ constexpr OptionRow kOptions[] = {
      .group = Group::waiting,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.timeout, time_value(value)); },
+     .meant = meant_time,
      .summary = "how long to wait before giving up",
      .details = ", with exit status 124; 0: one try",
      .manual = "The time that the command runs does not count."},
@@ -270,6 +302,7 @@ constexpr OptionRow kOptions[] = {
      .group = Group::waiting,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.poll, poll_value(value)); },
+     .meant = meant_time,
      .summary = "time between looks at the GPUs",
      .details =
          "; one waiter looks for all, as often as the shortest T in line asks (another's T "
@@ -281,8 +314,8 @@ constexpr OptionRow kOptions[] = {
      .group = Group::waiting,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.note, note_value(value)); },
-     .summary = "a text that others see beside your name",
-     .details = ", as on an account that several people share",
+     .summary = "shown to others beside your name",
+     .details = ", as on an account that several people share; at most 64 characters",
      .manual = "*status* and *queue* show it, and so do the notices of others who wait. It is not "
                "secret."},
     {.name = "--pid",
@@ -295,6 +328,7 @@ constexpr OptionRow kOptions[] = {
          [](Options& options, const std::string& value) {
            return assign(options.pid, whole_number<pid_t>(value, {.min = 1}));
          },
+     .meant = meant_number,
      .summary = "hold in the background for this process",
      .details = "; when it ends, so does the wait or the claim",
      .manual =
@@ -307,6 +341,7 @@ constexpr OptionRow kOptions[] = {
      .group = Group::holding,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.hold_for, time_value(value)); },
+     .meant = meant_time,
      .summary = "hold for at most this long",
      .details = "; also with --pid"},
     {.name = "--ids",
@@ -318,6 +353,7 @@ constexpr OptionRow kOptions[] = {
      .completion = Completion::words,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.ids, ids_value(value)); },
+     .meant = meant_word,
      .summary = "how the GPUs are named",
      .details = " in CUDA_VISIBLE_DEVICES and in what is printed"},
     {.name = "--json",
@@ -389,7 +425,8 @@ constexpr OptionRow kOptions[] = {
      .completion = Completion::words,
      .read = [](Options& options,
                 const std::string& value) { return assign(options.vendor, vendor_value(value)); },
-     .summary = "whose GPUs, where there are those of both",
+     .meant = meant_word,
+     .summary = "whose GPUs, on a machine that has both",
      .details = "; without it NVIDIA's if there are any"},
     {.name = "--quiet",
      .letter = 'q',
@@ -408,13 +445,24 @@ constexpr OptionRow kOptions[] = {
      .summary = "show help on this subcommand"},
 };
 
+constexpr const char* kToShare = "to share a GPU";
+
 constexpr MeantRow kMeant[] = {
     {.word = "gpus", .option = "--count"},
     {.word = "gpus", .option = "--only"},
     {.word = "num-gpus", .option = "--count"},
     {.word = "ngpus", .option = "--count"},
+    {.word = "n-gpus", .option = "--count"},
     {.word = "gpu-count", .option = "--count"},
+    {.word = "gpus-per-node", .option = "--count"},
+    {.word = "gpus-per-task", .option = "--count"},
+    {.word = "gres", .option = "--count"},
+    {.word = "num", .option = "--count"},
     {.word = "number", .option = "--count"},
+    {.word = "g", .option = "--count"},
+    {.word = "g", .option = "--only"},
+    {.word = "G", .option = "--count"},
+    {.word = "c", .option = "--count"},
     {.word = "gpu", .option = "--only"},
     {.word = "gpu", .option = "--count"},
     {.word = "gpu-index", .option = "--only"},
@@ -424,27 +472,63 @@ constexpr MeantRow kMeant[] = {
     {.word = "device", .option = "--only"},
     {.word = "devices", .option = "--only"},
     {.word = "cuda", .option = "--only"},
-    {.word = "mem", .option = "--min-free-mb", .also = "--share", .also_for = "to share a GPU"},
-    {.word = "memory", .option = "--min-free-mb", .also = "--share", .also_for = "to share a GPU"},
+    {.word = "i", .option = "--only"},
+    {.word = "mem", .option = "--min-free-mb", .also = "--share", .also_for = kToShare},
+    {.word = "memory", .option = "--min-free-mb", .also = "--share", .also_for = kToShare},
+    {.word = "gpu-mem", .option = "--min-free-mb", .also = "--share", .also_for = kToShare},
+    {.word = "gpu-memory", .option = "--min-free-mb", .also = "--share", .also_for = kToShare},
+    {.word = "vram", .option = "--min-free-mb", .also = "--share", .also_for = kToShare},
+    {.word = "m", .option = "--min-free-mb", .also = "--share", .also_for = kToShare},
     {.word = "min-memory", .option = "--min-free-mb"},
-    {.word = "gpu-memory",
-     .option = "--min-free-mb",
-     .also = "--share",
-     .also_for = "to share a GPU"},
-    {.word = "vram", .option = "--min-free-mb", .also = "--share", .also_for = "to share a GPU"},
+    {.word = "min-mem", .option = "--min-free-mb"},
+    {.word = "min-vram", .option = "--min-free-mb"},
     {.word = "free", .option = "--min-free-mb"},
+    {.word = "free-memory", .option = "--min-free-mb"},
+    {.word = "shared", .option = "--share"},
+    {.word = "util", .option = "--max-util"},
     {.word = "utilization", .option = "--max-util"},
     {.word = "utilisation", .option = "--max-util"},
     {.word = "load", .option = "--max-util"},
-    {.word = "max-wait", .option = "--timeout"},
-    {.word = "time", .option = "--timeout"},
-    {.word = "time-limit", .option = "--timeout"},
-    {.word = "interval", .option = "--poll"},
+    {.word = "max-load", .option = "--max-util"},
     {.word = "skip", .option = "--exclude"},
     {.word = "not", .option = "--exclude"},
     {.word = "ignore", .option = "--exclude"},
+    {.word = "except", .option = "--exclude"},
+    {.word = "avoid", .option = "--exclude"},
+    {.word = "no-wait", .option = "--timeout", .value = "0"},
+    {.word = "nowait", .option = "--timeout", .value = "0"},
+    {.word = "nonblock", .option = "--timeout", .value = "0"},
+    {.word = "try", .option = "--timeout", .value = "0"},
+    {.word = "wait", .option = "--timeout"},
+    {.word = "max-wait", .option = "--timeout"},
+    {.word = "time", .option = "--timeout"},
+    {.word = "time-limit", .option = "--timeout"},
+    {.word = "t", .option = "--timeout"},
+    {.word = "w", .option = "--timeout"},
+    {.word = "interval", .option = "--poll"},
+    {.word = "priority", .option = "--nice"},
+    {.word = "low-priority", .option = "--nice"},
+    {.word = "comment", .option = "--note"},
+    {.word = "job-name", .option = "--note"},
+    {.word = "name", .option = "--note"},
+    {.word = "label", .option = "--note"},
     {.word = "duration", .option = "--for"},
+    {.word = "uuid", .option = "--ids", .value = "uuid"},
+    {.word = "uuids", .option = "--ids", .value = "uuid"},
     {.word = "silent", .option = "--quiet"},
+    {.word = "?", .option = "--help"},
+};
+
+constexpr MeantVerbRow kMeantVerbs[] = {
+    {.words = " list ls ps top info show gpus monitor ", .verb = "status"},
+    {.words = " jobs line squeue waiting waiters ", .verb = "queue"},
+    {.words = " submit exec execute start launch batch sbatch srun ", .verb = "run"},
+    {.words = " kill stop end abort remove rm delete del scancel release free unlock ",
+     .verb = "cancel"},
+    {.words = " lock reserve claim acquire salloc allocate alloc take ", .verb = "hold"},
+    {.words = " await block ", .verb = "wait"},
+    {.words = " check diagnose debug ", .verb = "doctor"},
+    {.words = " log logs usage report sacct accounting ", .verb = "history"},
 };
 
 }  // namespace
@@ -453,6 +537,16 @@ std::span<const VerbRow> verb_rows() { return kVerbs; }
 std::span<const GroupRow> group_rows() { return kGroups; }
 std::span<const OptionRow> option_rows() { return kOptions; }
 std::span<const MeantRow> meant_rows() { return kMeant; }
+
+const VerbRow* meant_verb(const std::string& word) {
+  const bool one = !word.empty() && word.find(' ') == std::string::npos;
+  for (const MeantVerbRow& row : kMeantVerbs) {
+    if (one && row.words.find(" " + word + " ") != std::string_view::npos) {
+      return find_verb(row.verb);
+    }
+  }
+  return nullptr;
+}
 
 const VerbRow* find_verb(std::string_view name) {
   const auto* row = std::find_if(std::begin(kVerbs), std::end(kVerbs),

@@ -56,6 +56,8 @@ struct OptionRow {
   Completion completion = Completion::none;
   /// Puts the value into its place. nullptr for --help, which is answered before any value is read.
   Status (*read)(Options& options, const std::string& value) = nullptr;
+  /// What a value that it does not read was meant as (cli/meant_value.h); may be nullptr.
+  std::string (*meant)(const std::string& value) = nullptr;
   const char* summary = "";  // a few words: --help, man page and completions begin with them
   const char* details = "";  // what --help and the man page add, as "; 0: one try"
   const char* manual = "";   // what only the man page adds: sentences
@@ -64,16 +66,25 @@ struct OptionRow {
 /// What other programs call one of our options: "gpus" for --count. Of several rows with a word the
 /// first whose option takes the value is meant.
 struct MeantRow {
-  std::string_view word;
+  std::string_view word;  // or a letter
   const char* option = "";
-  const char* also = nullptr;  // another one that may be meant
-  const char* also_for = "";   // when
+  const char* value = nullptr;  // that the option then needs, whatever follows the word
+  const char* also = nullptr;   // another one that may be meant
+  const char* also_for = "";    // when
+};
+
+/// What other programs call one of our subcommands: "ls" for status.
+struct MeantVerbRow {
+  std::string_view words;  // with spaces around each
+  const char* verb = "";
 };
 
 std::span<const VerbRow> verb_rows();
 std::span<const GroupRow> group_rows();
 std::span<const OptionRow> option_rows();
 std::span<const MeantRow> meant_rows();
+/// The subcommand that this word of other programs stands for; nullptr where it is none.
+const VerbRow* meant_verb(const std::string& word);
 
 /// "--count N", "--json", "--watch[=T]".
 std::string written(const OptionRow& option);

@@ -303,7 +303,7 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
       return device.vendor == Vendor::nvidia ? "hidden by the inherited CUDA_VISIBLE_DEVICES"
                                              : "hidden by an inherited list of visible devices";
     case Barred::not_named:
-      return fmt::format("{} MiB of its own, as a part of the CPU has: only --only {} takes it",
+      return fmt::format("part of the CPU, with {} MiB of its own: taken only if named (--only {})",
                          device.memory_total_mib, label(device));
     case Barred::no_access:
       return "this user may not open its device node";
@@ -314,7 +314,7 @@ std::string never_reason(const Device& device, Barred barred, Fit fit, const Req
   }
   if (fit == Fit::mig) return health_text(device) + ", which --only N:* names";
   if (fit == Fit::shared_memory) {
-    return "its memory is that of other instances, too: no part of it can be kept (--share)";
+    return "other instances have the same memory: no part of it can be kept (--share)";
   }
   if (fit == Fit::size_unknown) {
     return "how much memory it has cannot be told; ask for it without --min-free-mb and --share";

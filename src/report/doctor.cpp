@@ -293,7 +293,7 @@ void examine_surroundings(const Examination& seen, Findings& findings) {
   if (!host.in_job && host.device_order && *host.device_order != "PCI_BUS_ID") {
     findings.note(env::kCudaDeviceOrder,
                   "set to '" + printable(*host.device_order) +
-                      "': CUDA numbers the GPUs otherwise than nvidia-smi",
+                      "': CUDA numbers the GPUs differently from nvidia-smi",
                   std::string("unset ") + env::kCudaDeviceOrder);
   }
   if (!host.closed_history.empty()) {

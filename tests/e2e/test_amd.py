@@ -282,7 +282,7 @@ def test_a_part_of_the_cpu_is_given_only_to_who_names_it(amd_box):
     assert box.run("run", "--", "printenv", "GPU_GATE_INDICES").out == "1\n"
     refused = box.run("run", "-n", 2, "--", "true")
     assert refused.status == 3, refused
-    assert "GPU 0: 512 MiB of its own, as a part of the CPU has: only --only 0 takes it" in refused.err, refused
+    assert "GPU 0: part of the CPU, with 512 MiB of its own: taken only if named (--only 0)" in refused.err, refused
     assert box.run("run", "--only", 0, "--", "printenv", "GPU_GATE_INDICES").out == "0\n"
     assert box.run("run", "--only", 0, "--", box.gate, "run", "--timeout", 0, "--", "true").status == 0
 

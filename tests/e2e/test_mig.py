@@ -180,7 +180,7 @@ def test_of_instances_with_the_same_memory_processes_alone_tell_who_is_on_one(di
     assert [each["memory_used_mb"] for each in box.status()[1:]] == [4000, 4000]
     assert granted(box)[1] == "0:1"
     done = box.run("run", "--share", "1000", "--", "true")
-    assert done.status == 3 and "its memory is that of other instances, too" in done.err, done
+    assert done.status == 3 and "other instances have the same memory" in done.err, done
 
 
 def test_a_card_that_may_not_be_monitored_still_has_its_instances(divided):

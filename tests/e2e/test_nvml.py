@@ -543,7 +543,7 @@ def driver_returns(box):
     box.write()
 
 
-AWAY = r"keeps its place and tries again: the GPUs cannot be read: "
+AWAY = r"the GPUs cannot be read; keeping the place and trying again: "
 BACK = r"the GPUs can be read again"
 
 

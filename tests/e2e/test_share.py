@@ -156,7 +156,7 @@ def test_more_than_any_card_has_can_never_be(make_box):
     box = make_box(cards=2)
     done = box.run("run", "--share", "50G", "--", "true")
     assert done.status == 3
-    assert done.err == ("gpu-gate: 51200 MiB of a GPU asked for, but none of the 2 here can ever be used:\n"
+    assert done.err == ("gpu-gate: 51200 MiB of a GPU asked for, none of the 2 here can ever be used:\n"
                         "gpu-gate:   GPUs 0-1: 45468 MiB in all, 51200 MiB asked for\n")
 
 
