@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <map>
 #include <memory>
 
 namespace gpu_gate {
@@ -187,8 +188,14 @@ std::uint64_t pid_namespace() {
 }
 
 std::string user_name(uid_t uid) {
+  static std::map<uid_t, std::string> known;
+  if (const auto name = known.find(uid); name != known.end()) return name->second;
+  errno = 0;
   const struct passwd* entry = ::getpwuid(uid);
-  return entry != nullptr ? entry->pw_name : std::to_string(uid);
+  const bool answered = entry != nullptr || errno == 0 || errno == ENOENT || errno == ESRCH;
+  const std::string name = entry != nullptr ? entry->pw_name : std::to_string(uid);
+  if (answered) known.emplace(uid, name);
+  return name;
 }
 
 }  // namespace gpu_gate

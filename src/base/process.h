@@ -68,7 +68,7 @@ std::string process_command(pid_t pid, std::size_t limit, const std::string& pro
 std::uint64_t pid_namespace();
 
 /// The name of a user for people to read, or the number where it has none. May ask a directory
-/// service (getpwuid(3)): never call it while others wait.
+/// service (getpwuid(3)), once for each user: never call it while others wait.
 std::string user_name(uid_t uid);
 
 /// Reads a small file, at most `limit` bytes of it, by one read(2), in which a file of proc(5)

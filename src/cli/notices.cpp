@@ -46,15 +46,17 @@ std::string using_text(const Granted& end) {
   return text;
 }
 
-/// "bob", "bob and carol", "bob, carol and 2 others".
-std::string people(const std::vector<std::string>& names) {
+/// "bob", "bob and carol", "bob, carol and 2 others". Only who is named is looked up.
+std::string people(const std::vector<uid_t>& users) {
   constexpr std::size_t kNamed = 3;
-  if (names.size() == 1) return names[0];
-  const bool all = names.size() <= kNamed;
-  const std::size_t before = all ? names.size() - 1 : kNamed - 1;
-  const std::string last = all ? names.back() : fmt::format("{} others", names.size() - before);
-  std::string text = names[0];
-  for (std::size_t i = 1; i < before; ++i) text += ", " + names[i];
+  const auto name = [](uid_t uid) { return printable(user_name(uid)); };
+  if (users.size() == 1) return name(users[0]);
+  const bool all = users.size() <= kNamed;
+  const std::size_t before = all ? users.size() - 1 : kNamed - 1;
+  const std::string last =
+      all ? name(users.back()) : fmt::format("{} others", users.size() - before);
+  std::string text = name(users[0]);
+  for (std::size_t i = 1; i < before; ++i) text += ", " + name(users[i]);
   return text + " and " + last;
 }
 
@@ -62,14 +64,11 @@ std::string people(const std::vector<std::string>& names) {
 std::string standing_text(const Standing& standing) {
   std::string text = ordinal(standing.position) + " in line";
   if (standing.overtaking.empty()) return text;
-  std::vector<std::string> names(standing.overtaking.size());
-  std::transform(standing.overtaking.begin(), standing.overtaking.end(), names.begin(),
-                 [](uid_t uid) { return printable(user_name(uid)); });
-  const bool one = names.size() == 1;
+  const bool one = standing.overtaking.size() == 1;
   const std::string why = standing.hold_less
                               ? (one ? "holds fewer GPUs than you" : "hold fewer GPUs than you")
                               : (one ? "has a turn in between" : "have turns in between");
-  return fmt::format("{} ({} {})", text, people(names), why);
+  return fmt::format("{} ({} {})", text, people(standing.overtaking), why);
 }
 
 }  // namespace
