@@ -1,5 +1,6 @@
 #include "gate/claim_log.h"
 
+#include <array>
 #include <charconv>
 #include <cstdio>
 
@@ -7,6 +8,7 @@ namespace gpu_gate {
 namespace {
 
 constexpr std::size_t kHashDigits = 8;
+constexpr std::size_t kEndsOffset = ClaimLog::kDevices * kHashDigits;
 
 /// FNV-1a (draft-eastlake-fnv), 32 bits. Two devices with one hash cost a look more.
 std::uint32_t hash(std::string_view text) {
@@ -17,38 +19,50 @@ std::uint32_t hash(std::string_view text) {
 
 }  // namespace
 
+// The text is kept as it is: of its 256 numbers a look needs few, and most looks none.
+ClaimLog::ClaimLog() : text_(kTextSize, '0') { put_ends(); }
+
 ClaimLog ClaimLog::parse(std::string_view text) {
   ClaimLog log;
   if (text.size() < kTextSize) return log;
-  for (std::size_t i = 0; i < kDevices; ++i) {
-    const char* begin = text.data() + i * kHashDigits;
-    std::from_chars(begin, begin + kHashDigits, log.hashes_[i], 16);
-  }
   const char* end = text.data() + kTextSize;
-  const char* begin = text.data() + kDevices * kHashDigits + 1;
-  const auto first = std::from_chars(begin, end, log.grants_);
-  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return ClaimLog();
-  if (std::from_chars(first.ptr + 1, end, log.noted_).ec != std::errc{}) return ClaimLog();
+  const char* begin = text.data() + kEndsOffset + 1;
+  std::uint64_t grants = 0;
+  std::uint64_t noted = 0;
+  const auto first = std::from_chars(begin, end, grants);
+  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return log;
+  if (std::from_chars(first.ptr + 1, end, noted).ec != std::errc{}) return log;
+  log.text_ = text.substr(0, kTextSize);
+  log.grants_ = grants;
+  log.noted_ = noted;
   return log;
 }
 
-std::string ClaimLog::text() const {
-  std::string text(kTextSize + 1, '\0');
-  char* at = text.data();
-  // By hand, since it is written under the mutex, and snprintf would take 10 us for all of them.
-  for (const std::uint32_t hash : hashes_) {
-    for (int shift = 28; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[hash >> shift & 15U];
-  }
-  std::snprintf(at, text.size() - kDevices * kHashDigits, "\n%020ju %020ju\n",
-                static_cast<std::uintmax_t>(grants_), static_cast<std::uintmax_t>(noted_));
-  text.pop_back();
-  return text;
+std::uint32_t ClaimLog::hash_at(std::uint64_t n) const {
+  const char* begin = text_.data() + n % kDevices * kHashDigits;
+  std::uint32_t hash = 0;
+  std::from_chars(begin, begin + kHashDigits, hash, 16);
+  return hash;
+}
+
+void ClaimLog::put_hash(std::uint64_t n, std::uint32_t hash) {
+  std::array<char, kHashDigits + 1> digits{};
+  std::snprintf(digits.data(), digits.size(), "%08x", hash);
+  text_.replace(n % kDevices * kHashDigits, kHashDigits, digits.data());
+}
+
+void ClaimLog::put_ends() {
+  std::array<char, kTextSize - kEndsOffset + 1> ends{};
+  std::snprintf(ends.data(), ends.size(), "\n%020ju %020ju\n", static_cast<std::uintmax_t>(grants_),
+                static_cast<std::uintmax_t>(noted_));
+  text_.replace(kEndsOffset, kTextSize - kEndsOffset, ends.data());
 }
 
 void ClaimLog::note(const std::vector<std::string>& uuids, std::uint64_t grants) {
   if (grants_ + 1 != grants) noted_ += kDevices + 1;  // more than anybody looks back
-  for (const std::string& uuid : uuids) hashes_[noted_++ % kDevices] = hash(uuid);
+  for (const std::string& uuid : uuids) put_hash(noted_++, hash(uuid));
   grants_ = grants;
+  put_ends();
 }
 
 std::optional<std::size_t> ClaimLog::claims_since(const ClaimMark& mark, std::uint64_t grants,
@@ -60,7 +74,7 @@ std::optional<std::size_t> ClaimLog::claims_since(const ClaimMark& mark, std::ui
   const std::uint32_t wanted = hash(uuid);
   std::size_t count = 0;
   for (std::uint64_t i = 1; i <= since; ++i) {
-    if (hashes_[(noted_ - i) % kDevices] == wanted) ++count;
+    if (hash_at(noted_ - i) == wanted) ++count;
   }
   return count;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -29,11 +28,13 @@ class ClaimLog {
   /// Of the text, in bytes.
   static constexpr std::size_t kTextSize = kDevices * 8 + 1 + 42;
 
+  ClaimLog();
+
   /// From a text that may be cut short or garbled. What cannot be read was never noted.
   static ClaimLog parse(std::string_view text);
 
   /// A fixed width. What tells that the log is complete comes last.
-  std::string text() const;
+  const std::string& text() const { return text_; }
 
   /// How many devices were ever noted.
   std::uint64_t noted() const { return noted_; }
@@ -48,9 +49,13 @@ class ClaimLog {
                                           std::string_view uuid) const;
 
  private:
+  std::uint32_t hash_at(std::uint64_t n) const;
+  void put_hash(std::uint64_t n, std::uint32_t hash);
+  void put_ends();
+
+  std::string text_;          // with the hash of the n-th device noted at n modulo their number
   std::uint64_t grants_ = 0;  // the number of the claim noted last
   std::uint64_t noted_ = 0;
-  std::array<std::uint32_t, kDevices> hashes_{};  // of the n-th device noted, at n modulo the size
 };
 
 }  // namespace gpu_gate

@@ -88,22 +88,30 @@ Result<bool> lock_file(int fd, std::optional<Clock::time_point> deadline, const 
 
 constexpr std::size_t kCountersSize = 42;  // "%020ju %020ju\n"
 
-Counters read_counters(int fd) {
-  std::array<char, 64> text{};
-  const ssize_t size = ::pread(fd, text.data(), text.size() - 1, 0);
+Counters parse_counters(std::string_view text) {
   Counters counters;
-  if (size <= 0) return counters;
-  const char* end = text.data() + size;
+  const char* end = text.data() + text.size();
   const auto first = std::from_chars(text.data(), end, counters.last_ticket);
   if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return Counters{};
   std::from_chars(first.ptr + 1, end, counters.grants);
   return counters;
 }
 
+/// As much as the file has there.
+template <std::size_t size>
+std::string_view read_at(int fd, std::array<char, size>& buffer, std::size_t offset) {
+  const ssize_t got = ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(offset));
+  return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
+}
+
+Counters read_counters(int fd) {
+  std::array<char, kCountersSize> buffer{};
+  return parse_counters(read_at(fd, buffer, 0));
+}
+
 ClaimLog read_log(int fd) {
-  std::array<char, ClaimLog::kTextSize> text{};
-  const ssize_t size = ::pread(fd, text.data(), text.size(), kCountersSize);
-  return ClaimLog::parse({text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))});
+  std::array<char, ClaimLog::kTextSize> buffer{};
+  return ClaimLog::parse(read_at(fd, buffer, kCountersSize));
 }
 
 /// Writes all of it there. Errors (lock_file): the file system is full or failing.
@@ -249,9 +257,11 @@ bool Mutex::is_current() const {
 
 ClaimMark Mutex::peek() {
   if (!file_ && !open()) return {};
-  const Counters counters = read_counters(file_.get());
+  std::array<char, kCountersSize + ClaimLog::kTextSize> buffer{};
+  const std::string_view text = read_at(file_.get(), buffer, 0);
+  const Counters counters = parse_counters(text.substr(0, kCountersSize));
   return {.grants = counters.grants,
-          .noted = read_log(file_.get()).noted(),
+          .noted = ClaimLog::parse(text.substr(std::min(text.size(), kCountersSize))).noted(),
           .last_ticket = counters.last_ticket};
 }
 
