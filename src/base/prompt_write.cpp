@@ -1,11 +1,13 @@
 #include "base/prompt_write.h"
 
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <optional>
 
 #include "base/interrupter.h"
 #include "base/signals.h"
@@ -14,6 +16,12 @@ namespace gpu_gate {
 namespace {
 
 constexpr std::chrono::milliseconds kMostBlocked{10};  // that a write blocks
+
+/// Nobody reads what is written there, so nobody can delay it.
+bool is_regular_file(int fd) {
+  struct stat info{};
+  return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+}
 
 }  // namespace
 
@@ -26,8 +34,11 @@ PromptWrite write_promptly(int fd, std::string_view text) {
   const WriteSignals signals;
   const SignalBlock not_stopped(set_of({SIGTTOU}));
   // For a write that blocks all the same. Where there is no timer, poll(2) alone has to do.
-  Interrupter interrupter;
-  [[maybe_unused]] const Status started = interrupter.start(kMostBlocked, kMostBlocked);
+  std::optional<Interrupter> interrupter;
+  if (!is_regular_file(fd)) {
+    interrupter.emplace();
+    [[maybe_unused]] const Status started = interrupter->start(kMostBlocked, kMostBlocked);
+  }
   PromptWrite done;
   while (done.bytes < text.size()) {
     if (!wait_for_room(fd, 0)) return {.bytes = done.bytes, .full = true};
