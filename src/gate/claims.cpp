@@ -78,18 +78,23 @@ Result<ClaimScan> Claims::scan_folder(int folder, std::map<Ticket, Known>& known
   ClaimScan scan;
   scan.last_ticket = found.last_ticket;
   std::map<Ticket, Files> claims;
+  for (const Ticket ticket : found.records) claims[ticket].record = true;
   for (const ClaimName& name : found.fifos) {
     Files& files = claims[name.ticket];
+    if (known[name.ticket].dead.contains(name.uuid)) {
+      files.dead.insert(name.uuid);
+      continue;
+    }
     const Result<std::optional<HeldFifo>> fifo = open_if_held(folder, claim_name(name));
     if (!fifo) return fail(fifo.error());
     if (!*fifo) {
       files.dead.insert(name.uuid);
+      if (files.record) known[name.ticket].dead.insert(name.uuid);
       continue;
     }
     files.held.insert(name.uuid);
     scan.live.push_back({.ticket = name.ticket, .uuid = name.uuid, .uid = (*fifo)->owner});
   }
-  for (const Ticket ticket : found.records) claims[ticket].record = true;
   std::erase_if(known, [&](const auto& entry) { return !claims.contains(entry.first); });
   for (const auto& [ticket, files] : claims) sort_in(folder, ticket, files, known[ticket], scan);
   for (Claim& claim : scan.live) {
@@ -141,6 +146,11 @@ void Claims::clear(MutexGuard& guard, const ClaimScan& scan) const {
     if (!guard.write(counters)) return;
   }
   const auto remove_if_allowed = [&](const std::string& name, Ticket ticket) {
+    const auto known = known_.find(ticket);
+    if (known != known_.end() && known->second.record &&
+        !may_remove(known->second.record->owner.uid)) {
+      return;
+    }
     struct stat info{};
     if (::fstatat(dir_.claims(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
         !may_remove(info.st_uid)) {

@@ -95,10 +95,12 @@ class Claims {
   static std::optional<ClaimRecord> read_record(int folder, Ticket ticket,
                                                 std::optional<uid_t> owner);
   /// What an earlier scan found out about a claim of this folder, and what does not change any
-  /// more: a record is written once, and a process that has ended does not come back. A look scans
+  /// more: a record is written once, after the FIFOs were opened, so that one of those that had no
+  /// writer then has none any more; and a process that has ended does not come back. A look scans
   /// twice, and what others leave behind stays until they come again.
   struct Known {
     std::optional<ClaimRecord> record;
+    std::set<std::string> dead;  // devices whose FIFO has no writer any more
     bool process_ended = false;
   };
 

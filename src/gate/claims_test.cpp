@@ -1,5 +1,6 @@
 #include "gate/claims.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -74,6 +75,19 @@ TEST_F(ClaimsTest, ADeadClaimKeepsNoDevice) {
   const ClaimScan found = scan();
   EXPECT_TRUE(found.live.empty());
   EXPECT_EQ(found.dead_fifos, (std::vector{ClaimName{"GPU-1", ticket}}));
+}
+
+TEST_F(ClaimsTest, AFifoWithoutAWriterIsAskedAgainOnlyWhereItMayStillBeInTheMaking) {
+  const Ticket made = box_.claim({"GPU-1"}).ticket;
+  const Ticket in_the_making = box_.claim({"GPU-2"}).ticket;
+  remove(claim_record_name(in_the_making));
+  EXPECT_TRUE(live().empty());
+  std::vector<UniqueFd> writers;
+  for (const ClaimName& fifo : {ClaimName{"GPU-1", made}, ClaimName{"GPU-2", in_the_making}}) {
+    writers.emplace_back(
+        ::openat(box_.dir.claims(), claim_name(fifo).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  }
+  EXPECT_EQ(live(), Devices{"GPU-2"});
 }
 
 TEST_F(ClaimsTest, AJobThatInheritedItKeepsIt) {
