@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "gate/record_file.h"
 #include "gate/timing.h"
@@ -20,6 +21,15 @@ struct QueueNames {
   Ticket last_ticket = 0;     // the highest in any name
 };
 
+bool by_ticket(const Place& a, const Place& b) { return a.ticket < b.ticket; }
+
+/// How many of these stand ahead of it (ticket 0: of a newcomer).
+std::size_t count_ahead(const Place& place, const std::vector<Place>& line) {
+  if (place.ticket == 0) return line.size();
+  const auto own = std::lower_bound(line.begin(), line.end(), place, by_ticket);
+  return static_cast<std::size_t>(own - line.begin());
+}
+
 Result<QueueNames> scan_names(int queue) {
   if (queue < 0) return QueueNames{};  // there is no line yet
   const Ticket highest = highest_plausible_ticket();
@@ -29,8 +39,7 @@ Result<QueueNames> scan_names(int queue) {
     if (const auto place = parse_place_name(name, highest)) found.places.push_back(*place);
   });
   if (!read) return fail(read.error());
-  std::sort(found.places.begin(), found.places.end(),
-            [](const Place& a, const Place& b) { return a.ticket < b.ticket; });
+  std::sort(found.places.begin(), found.places.end(), by_ticket);
   return found;
 }
 
@@ -108,43 +117,66 @@ Result<Ahead> Line::ahead_of(const Place& place) const {
       if (!*inside) dead.push_back(other);
     }
   }
-  Result<Ahead> ahead = ahead_of(place, std::move(line));
+  const std::size_t length = count_ahead(place, line);
+  Result<std::optional<Predecessor>> predecessor =
+      find_predecessor(std::span(line).first(length), length);
+  if (!predecessor) return fail(predecessor.error());
+  Result<Ahead> ahead = ahead_in(std::move(line), length, std::move(**predecessor));
   if (!ahead) return fail(ahead.error());
   ahead->last_ticket = found->last_ticket;
   ahead->dead.insert(ahead->dead.end(), dead.begin(), dead.end());
   return ahead;
 }
 
-Result<Ahead> Line::ahead_of(const Place& place, std::vector<Place> line) const {
-  const auto behind = std::find_if(line.begin(), line.end(), [&](const Place& other) {
-    return place.ticket != 0 && other.ticket >= place.ticket;
-  });
-  const std::vector<Place> places(line.begin(), behind);
-  Ahead ahead;
-  ahead.line = std::move(line);
-  ahead.length = places.size();
-  Result<Predecessor> predecessor = find_predecessor(places);
+Result<std::optional<Ahead>> Line::ahead_of(const Place& place,
+                                            const std::vector<Place>& line) const {
+  constexpr std::size_t kMostDead = 32;
+  const std::size_t length = count_ahead(place, line);
+  Result<std::optional<Predecessor>> predecessor =
+      find_predecessor(std::span(line).first(length), kMostDead);
   if (!predecessor) return fail(predecessor.error());
-  Result<Front> front = find_front(places);
+  if (!*predecessor) return std::nullopt;
+  Result<Ahead> ahead = ahead_in(line, length, std::move(**predecessor));
+  if (!ahead) return fail(ahead.error());
+  return std::move(*ahead);
+}
+
+/// In a line with so many ahead.
+Result<Ahead> Line::ahead_in(std::vector<Place> line, std::size_t length,
+                             Predecessor predecessor) const {
+  Ahead ahead;
+  ahead.length = length;
+  Result<Front> front = find_front(std::span(line).first(length));
   if (!front) return fail(front.error());
-  ahead.predecessor = predecessor->place;
-  ahead.predecessor_end = std::move(predecessor->end);
+  ahead.predecessor = predecessor.place;
+  ahead.predecessor_end = std::move(predecessor.end);
   // A place that somebody brings back to life between the two scans has no watch on it.
   if (ahead.predecessor) ahead.leader = front->leader;
   ahead.dead = std::move(front->dead);
+  // Behind the predecessor nobody lives either.
+  const auto own = line.begin() + static_cast<std::ptrdiff_t>(length);
+  const auto nearest = std::find(line.begin(), own, ahead.predecessor);
+  const auto end = nearest == own ? line.begin() : nearest + 1;
+  std::set_difference(line.begin(), end, ahead.dead.begin(), ahead.dead.end(),
+                      std::back_inserter(ahead.line), by_ticket);
+  ahead.line.insert(ahead.line.end(), own, line.end());
   return ahead;
 }
 
-Result<Line::Predecessor> Line::find_predecessor(const std::vector<Place>& places) const {
+/// The nearest that lives; nothing where more than so many before it do not.
+Result<std::optional<Line::Predecessor>> Line::find_predecessor(std::span<const Place> places,
+                                                                std::size_t most_dead) const {
+  std::size_t dead = 0;
   for (auto place = places.rbegin(); place != places.rend(); ++place) {
     Result<std::optional<HeldFifo>> held = open_if_held(dir_.queue(), place_name(*place));
     if (!held) return fail(held.error());
     if (*held) return Predecessor{.place = *place, .end = std::move((*held)->read_end)};
+    if (++dead > most_dead) return std::nullopt;
   }
   return Predecessor{};
 }
 
-Result<Line::Front> Line::find_front(const std::vector<Place>& places) const {
+Result<Line::Front> Line::find_front(std::span<const Place> places) const {
   Front front;
   for (const Place& place : places) {
     const Result<std::optional<uid_t>> live = holder(place);

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -30,7 +31,7 @@ struct Ahead {
   std::size_t length = 0;            // of the line up to the place, dead ones included
   std::vector<Place> dead;           // at the front and, for a newcomer, in lines inside claims
   Ticket last_ticket = 0;            // the highest in any name
-  std::vector<Place> line;           // all of it, in order, dead ones among them
+  std::vector<Place> line;           // all of it, in order, without those found to be dead
 };
 
 /// The lines in a lock directory (LineId). Nothing read from it is trusted: names and records that
@@ -60,8 +61,9 @@ class Line {
 
   /// Who is ahead of `place` (ticket 0: of a newcomer). Changes nothing.
   Result<Ahead> ahead_of(const Place& place) const;
-  /// The same by what is known of the line; `last_ticket` is not told.
-  Result<Ahead> ahead_of(const Place& place, std::vector<Place> line) const;
+  /// The same by what an earlier scan found, since nobody comes to stand ahead later; `last_ticket`
+  /// is not told. Nothing where so many have left since that a scan is less work.
+  Result<std::optional<Ahead>> ahead_of(const Place& place, const std::vector<Place>& line) const;
 
   /// Removes the dead places that a scan found, as far as this user may.
   void clear(const MutexGuard& guard, const Ahead& ahead) const;
@@ -103,8 +105,11 @@ class Line {
     std::optional<Place> leader;
     std::vector<Place> dead;  // before it
   };
-  Result<Predecessor> find_predecessor(const std::vector<Place>& places) const;
-  Result<Front> find_front(const std::vector<Place>& places) const;
+  Result<Ahead> ahead_in(std::vector<Place> line, std::size_t length,
+                         Predecessor predecessor) const;
+  Result<std::optional<Predecessor>> find_predecessor(std::span<const Place> places,
+                                                      std::size_t most_dead) const;
+  Result<Front> find_front(std::span<const Place> places) const;
   Result<OwnPlace> make_place(const Place& place, const WaiterRecord& record) const;
 
   const LockDir& dir_;

@@ -132,6 +132,32 @@ TEST_F(LineTest, TheDeadAreSteppedOverAndStillCountInTheLength) {
   EXPECT_EQ(ahead.dead, Places{dead_front});
 }
 
+TEST_F(LineTest, AsFarAsTheDeadAreKnownTheyAreNotAskedAgain) {
+  box_.dead_place();
+  const OwnPlace silent = box_.join();
+  box_.ring_in_vain(silent.place);
+  const OwnPlace leader = box_.join();
+  const Place unasked = box_.dead_place();
+  OwnPlace predecessor = box_.join();
+  box_.dead_place();
+  const OwnPlace own = box_.join();
+  const Ahead ahead = ahead_of(own.place);
+  EXPECT_EQ(ahead.line,
+            (Places{silent.place, leader.place, unasked, predecessor.place, own.place}));
+  predecessor.held.reset();
+  const Ahead later = line_.ahead_of(own.place, ahead.line).value().value();
+  EXPECT_EQ(later.line, (Places{silent.place, leader.place, own.place}));
+  EXPECT_EQ(later.predecessor, leader.place);
+  EXPECT_EQ(later.leader, leader.place);
+}
+
+TEST_F(LineTest, WhereManyHaveLeftSinceTheLineIsToBeReadAgain) {
+  std::vector<Place> known;
+  for (int i = 0; i < 100; ++i) known.push_back(box_.dead_place());
+  const OwnPlace own = box_.join();
+  EXPECT_FALSE(line_.ahead_of(own.place, known).value());
+}
+
 TEST_F(LineTest, WithOnlyTheDeadAheadThereIsNoLeader) {
   const Place dead = box_.dead_place();
   const OwnPlace own = box_.join();

@@ -316,7 +316,7 @@ class Waiter {
     // Nobody gets a lower ticket than the leader but a waiter that was passed over, and that one is
     // its predecessor.
     if (leader() != nullptr && place_ && !predecessor_end_) return LineFound{};
-    Result<Ahead> ahead = who_is_ahead(guard);
+    Result<Ahead> ahead = who_is_ahead();
     if (!ahead) return fail(ahead.error());
     if (guard != nullptr) line_.clear(*guard, *ahead);
     const Ticket predecessor = ahead->predecessor ? ahead->predecessor->ticket : 0;
@@ -332,21 +332,17 @@ class Waiter {
       if (follower() == nullptr) role_.emplace<Follower>();
       follower()->stand_behind(*ahead);
     }
-    return LineFound{.last_ticket = ahead->last_ticket, .places = std::move(ahead->line)};
+    known_line_ = std::move(ahead->line);
+    if (place_) return LineFound{};
+    return LineFound{.last_ticket = ahead->last_ticket, .places = known_line_};
   }
 
-  /// To read all names takes long in a long line: one that knows who stands in it need not.
-  Result<Ahead> who_is_ahead(const MutexGuard* guard) {
-    if (guard == nullptr || !place_ || !roster_.is_complete()) {
-      return line_.ahead_of(place_ ? place_->place : place_in(line_id(), 0));
-    }
-    if (Status known = roster_.catch_up(*guard, line_, line_id()); !known)
-      return fail(known.error());
-    std::vector<Place> line;
-    for (const Queued& queued : roster_.places()) {
-      line.push_back(place_in(line_id(), queued.ticket));
-    }
-    return line_.ahead_of(place_->place, std::move(line));
+  /// To read all names takes long in a long line: one that stands in it remembers them.
+  Result<Ahead> who_is_ahead() {
+    if (!place_) return line_.ahead_of(place_in(line_id(), 0));
+    Result<std::optional<Ahead>> ahead = line_.ahead_of(place_->place, known_line_);
+    if (!ahead) return fail(ahead.error());
+    return *ahead ? std::move(**ahead) : line_.ahead_of(place_->place);
   }
 
   /// Our turn by the line's rule. The line is read only if there is anything to be had, and the
@@ -699,6 +695,7 @@ class Waiter {
   Clock::time_point last_look_;
   Clock::time_point next_tick_;
   std::size_t length_ahead_ = 0;                   // of the line, at the last scan
+  std::vector<Place> known_line_;                  // by that, all that may live ahead among it
   Roster seen_;                                    // as the last position was told by
   unsigned checks_ = 0;                            // of the line, without that
   std::optional<Clock::time_point> position_due_;  // when it is to be told again
