@@ -9,8 +9,8 @@
 namespace gpu_gate {
 namespace {
 
-/// Where more tickets are new, reading all names is less work.
-constexpr Ticket kMostProbed = 256;
+/// Where more tickets are new, reading all names is less work: also as many may have left.
+constexpr Ticket kMostProbed = 64;
 
 /// With oneself, who may have joined since.
 std::vector<Queued> with(const Roster& roster, const Oneself* oneself) {
@@ -23,12 +23,16 @@ std::vector<Queued> with(const Roster& roster, const Oneself* oneself) {
 
 }  // namespace
 
+void Roster::begin(const Line& line, const std::vector<Place>& places, Ticket known) {
+  take_over(line, places);
+  known_ = known;
+}
+
 Status Roster::read(const Line& line, const LineId& id, Ticket counted) {
-  const Result<std::vector<Place>> places = line.places(id);
-  if (!places) return fail(places.error());
-  take_over(line, *places);
-  // A ticket is counted before its place can be seen, and no two at a time (Line::join).
-  known_ = counted > 0 ? counted - 1 : 0;
+  if (Status done = read_or_probe(line, id, counted); !done) return done;
+  // A ticket is counted before its place can be seen, and no two at a time (Line::join). All that
+  // are counted may have been known before, under the mutex.
+  if (known_ != counted) known_ = counted > 0 ? counted - 1 : 0;
   read_last_turns(line);
   return {};
 }
@@ -38,15 +42,22 @@ Status Roster::catch_up(const MutexGuard& guard, const Line& line, const LineId&
   const Ticket counted = guard.counters().last_ticket;
   if (places) {
     take_over(line, *places);
-  } else if (known_ == 0 || counted < known_ || counted - known_ > kMostProbed) {
-    const Result<std::vector<Place>> all = line.places(id);
-    if (!all) return fail(all.error());
-    take_over(line, *all);
-  } else {
-    probe(line, id, counted);
+  } else if (Status done = read_or_probe(line, id, counted); !done) {
+    return done;
   }
   known_ = counted;
   read_last_turns(line);
+  return {};
+}
+
+Status Roster::read_or_probe(const Line& line, const LineId& id, Ticket counted) {
+  if (known_ != 0 && counted >= known_ && counted - known_ <= kMostProbed) {
+    probe(line, id, counted);
+    return {};
+  }
+  const Result<std::vector<Place>> places = line.places(id);
+  if (!places) return fail(places.error());
+  take_over(line, *places);
   return {};
 }
 
@@ -123,7 +134,7 @@ Result<std::optional<Turn>> Turns::next() {
 
 Result<Standing> standing_of(const Oneself& oneself, const Line& line, const Roster& roster,
                              const LineId& id, const TurnRule& rule) {
-  constexpr std::size_t kAsked = 64;
+  constexpr std::size_t kAsked = 16;
   TurnOrder turns(rule, roster.last_turns(), roster.places());
   Standing standing;
   std::set<uid_t> overtaking;

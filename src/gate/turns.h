@@ -15,8 +15,12 @@ namespace gpu_gate {
 /// is given out twice, and whoever comes new has a higher one; so only those are asked for.
 class Roster {
  public:
-  /// Reads all anew. `counted`: the tickets that were counted before (ClaimMark), 0 if unknown.
-  /// Errors: lock_file, system.
+  /// Begins with a line that was read: all that live and have a ticket up to `known` are in it.
+  /// Only their owners are asked for.
+  void begin(const Line& line, const std::vector<Place>& places, Ticket known);
+
+  /// Learns of those that have come, without the mutex. `counted`: the tickets that were counted
+  /// before (ClaimMark), 0 if unknown. Errors: lock_file, system.
   Status read(const Line& line, const LineId& id, Ticket counted);
 
   /// Learns of all that have come. Under the mutex nobody comes meanwhile, and all that have come
@@ -36,6 +40,7 @@ class Roster {
 
  private:
   void take_over(const Line& line, const std::vector<Place>& places);
+  Status read_or_probe(const Line& line, const LineId& id, Ticket counted);
   void probe(const Line& line, const LineId& id, Ticket counted);
   void read_last_turns(const Line& line);
   std::vector<Queued>::const_iterator from(Ticket ticket) const;

@@ -342,7 +342,18 @@ class Waiter {
     if (!place_) return line_.ahead_of(place_in(line_id(), 0));
     Result<std::optional<Ahead>> ahead = line_.ahead_of(place_->place, known_line_);
     if (!ahead) return fail(ahead.error());
-    return *ahead ? std::move(**ahead) : line_.ahead_of(place_->place);
+    if (*ahead) return std::move(**ahead);
+    const Ticket counted = mutex_.peek().last_ticket;
+    known_up_to_ = counted > 0 ? counted - 1 : 0;  // as of Roster::read
+    line_is_news_ = true;
+    return line_.ahead_of(place_->place);
+  }
+
+  /// Whose the places are takes long to learn in a long line, and most waiters need not know.
+  void begin_roster() {
+    if (place_ && std::exchange(line_is_news_, false)) {
+      roster_.begin(line_, known_line_, known_up_to_);
+    }
   }
 
   /// Our turn by the line's rule. The line is read only if there is anything to be had, and the
@@ -353,6 +364,7 @@ class Waiter {
     const Waiting waiting{.ticket = me.ticket, .uid = me.uid, .request = &look.request};
     Decision alone = look.rule({}).next(waiting);
     if (leader() != nullptr || !alone.granted.empty()) {
+      begin_roster();
       Status known = roster_.catch_up(guard, line_, line_id(), places);
       if (!known) return fail(known.error());
     }
@@ -464,6 +476,9 @@ class Waiter {
       Result<OwnPlace> place = line_.join(guard, last_ticket, record);
       if (!place) return fail(place.error());
       place_ = std::move(*place);
+      known_line_.push_back(place_->place);
+      known_up_to_ = place_->place.ticket;
+      line_is_news_ = true;
       barred_ = request.barred;
       allowed_ = request.allowed;
       waited_ = true;
@@ -528,8 +543,9 @@ class Waiter {
     position_due_.reset();
     if (!observer_.wants_position() || !place_) return;
     const Result<ClaimScan> scan = claims_.scan();
-    if (!scan || !seen_.read(line_, line_id(), 0)) return;
-    const Result<Standing> standing = standing_of(oneself(), line_, seen_, line_id(),
+    begin_roster();
+    if (!scan || !roster_.read(line_, line_id(), mutex_.peek().last_ticket)) return;
+    const Result<Standing> standing = standing_of(oneself(), line_, roster_, line_id(),
                                                   turn_rule(scan->live, read_line_policy(dir_)));
     if (!standing) return;
     observer_.positioned(*standing);
@@ -629,6 +645,7 @@ class Waiter {
     const Heard heard = answer_bell(place_->bell.get());
     if (heard == Heard::ring && leader() != nullptr) leader()->rung();
     if (heard != Heard::next || follower() == nullptr) return heard == Heard::ring;
+    begin_roster();
     const Result<bool> watched = follower()->is_next(post(), mutex_.peek().last_ticket);
     if (!watched) return fail(watched.error());
     return !*watched;
@@ -695,8 +712,9 @@ class Waiter {
   Clock::time_point last_look_;
   Clock::time_point next_tick_;
   std::size_t length_ahead_ = 0;                   // of the line, at the last scan
-  std::vector<Place> known_line_;                  // by that, all that may live ahead among it
-  Roster seen_;                                    // as the last position was told by
+  std::vector<Place> known_line_;                  // by that, without the dead that it found
+  Ticket known_up_to_ = 0;                         // all that live and have no higher one are there
+  bool line_is_news_ = false;                      // to the roster
   unsigned checks_ = 0;                            // of the line, without that
   std::optional<Clock::time_point> position_due_;  // when it is to be told again
 
