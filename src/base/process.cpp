@@ -91,10 +91,7 @@ bool all_end(const std::string& stat, const std::string& folder) {
 
 bool hidden_process_lives(pid_t pid) {
   if (::kill(pid, 0) != 0 && errno == ESRCH) return false;
-  const PidFd end = open_pidfd(pid);
-  if (!end.fd) return end.errnum != ESRCH;
-  struct pollfd ended{.fd = end.fd.get(), .events = POLLIN, .revents = 0};
-  return ::poll(&ended, 1, 0) != 1;
+  return !pidfd_tells_end(pid);
 }
 
 }  // namespace
@@ -148,6 +145,13 @@ PidFd open_pidfd(pid_t pid) {
 char process_state(pid_t pid, const std::string& proc) {
   const std::string stat = stat_from_state(folder_of(pid, proc));
   return stat.empty() ? '\0' : stat[0];
+}
+
+bool pidfd_tells_end(pid_t pid) {
+  const PidFd end = open_pidfd(pid);
+  if (!end.fd) return end.errnum == ESRCH;
+  struct pollfd ended{.fd = end.fd.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&ended, 1, 0) == 1;
 }
 
 pid_t parent_of(pid_t pid, const std::string& proc) {

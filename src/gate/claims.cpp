@@ -42,7 +42,7 @@ ClaimNames parse_names(const std::vector<std::string>& names) {
 /// not; nor does one that a record names though it is another user's. (But a command may become
 /// another user, as with sudo.)
 bool owner_lives(const Owner& owner) {
-  return owner.pid > 0 && owner.pid_namespace == pid_namespace() &&
+  return owner.pid > 0 && owner.pid_namespace == pid_namespace() && !pidfd_tells_end(owner.pid) &&
          process_lives(owner.pid, owner.start_ticks) && may_be_process_of(owner.uid, owner.pid);
 }
 
