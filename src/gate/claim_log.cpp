@@ -24,18 +24,23 @@ ClaimLog::ClaimLog() : text_(kTextSize, '0') { put_ends(); }
 
 ClaimLog ClaimLog::parse(std::string_view text) {
   ClaimLog log;
-  if (text.size() < kTextSize) return log;
-  const char* end = text.data() + kTextSize;
-  const char* begin = text.data() + kEndsOffset + 1;
-  std::uint64_t grants = 0;
-  std::uint64_t noted = 0;
-  const auto first = std::from_chars(begin, end, grants);
-  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return log;
-  if (std::from_chars(first.ptr + 1, end, noted).ec != std::errc{}) return log;
+  const Ends ends = parse_ends(text);
+  if (ends.noted == 0) return log;
   log.text_ = text.substr(0, kTextSize);
-  log.grants_ = grants;
-  log.noted_ = noted;
+  log.grants_ = ends.grants;
+  log.noted_ = ends.noted;
   return log;
+}
+
+/// What tells how far the log goes; zeros where that cannot be read.
+ClaimLog::Ends ClaimLog::parse_ends(std::string_view text) {
+  if (text.size() < kTextSize) return {};
+  const char* end = text.data() + kTextSize;
+  Ends ends;
+  const auto first = std::from_chars(text.data() + kEndsOffset + 1, end, ends.grants);
+  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return {};
+  if (std::from_chars(first.ptr + 1, end, ends.noted).ec != std::errc{}) return {};
+  return ends;
 }
 
 std::uint32_t ClaimLog::hash_at(std::uint64_t n) const {

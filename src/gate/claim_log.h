@@ -36,8 +36,9 @@ class ClaimLog {
   /// A fixed width. What tells that the log is complete comes last.
   const std::string& text() const { return text_; }
 
-  /// How many devices were ever noted.
+  /// How many devices were ever noted; the second of such a text, without the rest of it.
   std::uint64_t noted() const { return noted_; }
+  static std::uint64_t noted_in(std::string_view text) { return parse_ends(text).noted; }
 
   /// Notes the devices of the claim with this number. If the one before was not noted, by an older
   /// program or for want of room, everybody is to read anew.
@@ -49,6 +50,11 @@ class ClaimLog {
                                           std::string_view uuid) const;
 
  private:
+  struct Ends {
+    std::uint64_t grants = 0;
+    std::uint64_t noted = 0;
+  };
+  static Ends parse_ends(std::string_view text);
   std::uint32_t hash_at(std::uint64_t n) const;
   void put_hash(std::uint64_t n, std::uint32_t hash);
   void put_ends();

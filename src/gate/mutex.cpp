@@ -261,7 +261,7 @@ ClaimMark Mutex::peek() {
   const std::string_view text = read_at(file_.get(), buffer, 0);
   const Counters counters = parse_counters(text.substr(0, kCountersSize));
   return {.grants = counters.grants,
-          .noted = ClaimLog::parse(text.substr(std::min(text.size(), kCountersSize))).noted(),
+          .noted = ClaimLog::noted_in(text.substr(std::min(text.size(), kCountersSize))),
           .last_ticket = counters.last_ticket};
 }
 
