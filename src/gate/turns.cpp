@@ -97,6 +97,14 @@ void Roster::drop(Ticket ticket) {
   std::erase_if(places_, [&](const Queued& queued) { return queued.ticket == ticket; });
 }
 
+void Roster::drop_ahead(Ticket ticket, const std::vector<Place>& line) {
+  std::erase_if(places_, [&](const Queued& queued) {
+    const auto at = std::lower_bound(line.begin(), line.end(), queued.ticket,
+                                     [](const Place& place, Ticket t) { return place.ticket < t; });
+    return queued.ticket < ticket && (at == line.end() || at->ticket != queued.ticket);
+  });
+}
+
 /// The first that has this ticket or a higher one.
 std::vector<Queued>::const_iterator Roster::from(Ticket ticket) const {
   return std::lower_bound(places_.begin(), places_.end(), ticket,

@@ -31,6 +31,8 @@ class Roster {
 
   /// It has left.
   void drop(Ticket ticket);
+  /// Of those with a lower ticket, all have left that are not in this line.
+  void drop_ahead(Ticket ticket, const std::vector<Place>& line);
 
   const std::vector<Queued>& places() const { return places_; }
   bool contains(Ticket ticket) const;

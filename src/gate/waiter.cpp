@@ -333,7 +333,10 @@ class Waiter {
       follower()->stand_behind(*ahead);
     }
     known_line_ = std::move(ahead->line);
-    if (place_) return LineFound{};
+    if (place_) {
+      roster_.drop_ahead(place_->place.ticket, known_line_);
+      return LineFound{};
+    }
     return LineFound{.last_ticket = ahead->last_ticket, .places = known_line_};
   }
 
