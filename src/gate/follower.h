@@ -23,6 +23,8 @@ class Follower {
   /// After the line ahead has changed, or was to be checked. Result and errors as above.
   Result<bool> checked_line(const Post& post);
 
+  /// Does it know already that it is next by turns?
+  bool knows_it_is_next() const { return next_; }
   /// It is next by turns: it sleeps on the claims as well, until it has looked. `counted`: as of
   /// Roster::read. Result and errors as above.
   Result<bool> is_next(const Post& post, Ticket counted);

@@ -649,8 +649,14 @@ class Waiter {
     if (heard == Heard::ring && leader() != nullptr) leader()->rung();
     if (heard != Heard::next || follower() == nullptr) return heard == Heard::ring;
     begin_roster();
+    const bool is_news = !follower()->knows_it_is_next();
     const Result<bool> watched = follower()->is_next(post(), mutex_.peek().last_ticket);
     if (!watched) return fail(watched.error());
+    // Like one that comes to lead it has the driver open for a moment: where jobs are short, its
+    // look is soon.
+    if (is_news && *watched) {
+      if (const auto read = read_devices(); !read) return fail(read.error());
+    }
     return !*watched;
   }
 
