@@ -35,8 +35,11 @@ Result<QueueNames> scan_names(int queue) {
   const Ticket highest = highest_plausible_ticket();
   QueueNames found;
   const Status read = for_each_name(queue, [&](std::string_view name) {
-    found.last_ticket = std::max(found.last_ticket, ticket_in_queue(name, highest).value_or(0));
-    if (const auto place = parse_place_name(name, highest)) found.places.push_back(*place);
+    const bool beside = name.find('.') != std::string_view::npos;  // of a place
+    const auto place = beside ? std::nullopt : parse_place_name(name, highest);
+    const auto ticket = place ? place->ticket : ticket_in_queue(name, highest).value_or(0);
+    found.last_ticket = std::max(found.last_ticket, ticket);
+    if (place) found.places.push_back(*place);
   });
   if (!read) return fail(read.error());
   std::sort(found.places.begin(), found.places.end(), by_ticket);
