@@ -263,7 +263,10 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
   if (std::holds_alternative<Abandoned>(*end)) {
     return fail(ErrorKind::timed_out, "gave up: the process to hold for has ended");
   }
-  if (options.verb == Verb::run) notices.granted(std::get<Granted>(*end));
+  if (options.verb == Verb::run) {
+    notices.granted(std::get<Granted>(*end));
+    (*source)->close_for_exec();
+  }
   return std::get<Granted>(std::move(*end));
 }
 

@@ -258,12 +258,17 @@ class NvmlSource final : public GpuSource {
   }
 
   void close() override {
+    void* const library = library_;
+    close_for_exec();
+    if (library != nullptr) ::dlclose(library);
+  }
+
+  void close_for_exec() override {
     cards_.clear();
     links_.reset();
     faulty_ = false;
     if (initialised_) api_.shutdown();
     initialised_ = false;
-    if (library_ != nullptr) ::dlclose(library_);
     library_ = nullptr;
     whole_gpus_.reset();
   }

@@ -29,6 +29,10 @@ class GpuSource {
 
   /// Gives back what an open library costs (memory, device files). read() opens it again.
   virtual void close() = 0;
+
+  /// The same where this process is about to become another program, which frees its memory anyway:
+  /// that takes less time than to unload a library first.
+  virtual void close_for_exec() { close(); }
 };
 
 }  // namespace gpu_gate

@@ -43,6 +43,10 @@ class Sources final : public GpuSource {
 
   Links links() override { return chosen_ != nullptr ? chosen_->links() : Links(); }
   bool needs_open() override { return chosen_ != nullptr && chosen_->needs_open(); }
+  void close_for_exec() override {
+    if (chosen_ != nullptr) chosen_->close_for_exec();
+  }
+
   void close() override {
     if (chosen_ != nullptr) chosen_->close();
   }
