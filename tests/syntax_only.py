@@ -1,15 +1,15 @@
 """syntax_only.py COMPILE_COMMANDS FOLDER FILE: has the compiler read a source alone as the build would, or a header
 that has no source, and write nothing.
 
-Most of the time would go into the headers of libraries. Those that the file reads anyway, before any code of ours,
-come from a precompiled one, in FOLDER: no others, for whether it includes all that it needs is the question.
+Most of the time would go into the headers of libraries. Those that the file includes anyway, itself or by ours, come
+from a precompiled one, in FOLDER: no others, for whether it includes all that it needs is the question. It is that of
+the source's own header, too: this is read alone if the source does not begin with it, or includes more.
 """
 
 import fcntl
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import re
 import shlex
@@ -36,15 +36,18 @@ def reached(file):
     return found
 
 
-def precompiled(folder, compiler, file):
-    """The words that have the compiler take as much as it may from a precompiled header."""
-    # A source is first what its own header is, which may lack nothing that the source includes later.
-    read = reached(next((ours for ours, _ in includes(file) if ours), file) if file.suffix == ".cpp" else file)
+def ready(file):
+    """Those of the headers that it reads which come from a precompiled one."""
     names = []
     for level in LEVELS:
-        if not read.issuperset(level.split()):
+        if not reached(file).issuperset(level.split()):
             break
         names += level.split()
+    return names
+
+
+def precompiled(folder, compiler, names):
+    """The words that have the compiler begin with these headers."""
     if not names:
         return []
     text = "".join(f"#include <{name}>\n" for name in names)
@@ -64,14 +67,19 @@ def main():
     commands, folder, file = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve(), pathlib.Path(sys.argv[3])
     known = {pathlib.Path(each["file"]): each for each in json.loads(commands.read_text())}
     command = known.get(root / file) or next(each for each in known.values() if "each_source_alone" in each["command"])
-    words = shlex.split(command["command"])
+    compiler = shlex.split(command["command"])
     # Without what tells a program from a library, one precompiled header is enough for both.
-    words = [word for word in words[:words.index("-o")] if word not in ("-fPIE", "-fPIC")]
-    words += ["-O0", "-U_FORTIFY_SOURCE"]
-    end = [root / file] if file.suffix == ".cpp" else ["-include", root / file, "-x", "c++", "/dev/null"]
-    words += ["-fsyntax-only", *precompiled(folder, words, file), *end]
-    os.chdir(command["directory"])
-    os.execvp(words[0], words)
+    compiler = [word for word in compiler[:compiler.index("-o")] if word not in ("-fPIE", "-fPIC")]
+    compiler += ["-O0", "-U_FORTIFY_SOURCE"]
+    header = file.with_suffix(".h")
+    begins_with = next((ours for ours, _ in includes(file) if ours), None)
+    to_read = [file]
+    if header != file and header.exists() and (begins_with != header or ready(header) != ready(file)):
+        to_read.append(header)
+    readings = [[*compiler, "-fsyntax-only", *precompiled(folder, compiler, ready(each)),
+                 *(["-include", root / each, "-x", "c++", "/dev/null"] if each.suffix == ".h" else [root / each])]
+                for each in to_read]
+    sys.exit(any([subprocess.run(words, cwd=command["directory"]).returncode for words in readings]))
 
 
 main()
