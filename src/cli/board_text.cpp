@@ -150,7 +150,7 @@ std::vector<std::string> aligned_within(std::vector<Cells> rows, const std::vect
 /// It with so many columns of the note and of the command.
 std::string shortened(const Said& said, std::size_t note, std::size_t command,
                       const BoardStyle& style) {
-  return said.shown(cut(said.note, note, ellipsis(style)),
+  return said.shown(cut(said.note.value_or(""), note, ellipsis(style)),
                     cut(said.command, command, ellipsis(style)));
 }
 
@@ -169,7 +169,7 @@ std::string said_within(std::size_t room, const Said& said, const BoardStyle& st
     return width - given;
   };
   const std::size_t command = give(columns(said.command), kLeastCommand);
-  const std::size_t note = give(columns(said.note), kLeastNote);
+  const std::size_t note = give(columns(said.note.value_or("")), kLeastNote);
   return shortened(said, note, give(command, 0), style);
 }
 
@@ -369,10 +369,12 @@ std::string waiting_reason(const BoardWaiter& waiter, const Board& board, std::i
   if (waiter.stopped) return "it is stopped, and passed over until it goes on";
   if (waiter.its_turn) return "it is its turn";
   std::vector<Remark> remarks;
-  for (std::size_t i = 0; i < waiter.fits.size(); ++i) {
+  if (!waiter.fits) return "";
+  remarks.reserve(waiter.fits->size());
+  for (std::size_t i = 0; i < waiter.fits->size(); ++i) {
     remarks.push_back(
         {.device = board.rows[i].device,
-         .text = unfit_text(board.rows[i], waiter.fits[i], waiter.record.request, now)});
+         .text = unfit_text(board.rows[i], (*waiter.fits)[i], waiter.record.request, now)});
   }
   return join_lines(remark_lines(remarks));
 }

@@ -518,7 +518,7 @@ TEST(WaitingReason, NamesEachGpuThatIsNotToBeHad) {
                 board_row(card(1)), board_row(card(2)), board_row(card(3))});
   BoardWaiter waiter = board_waiter("bob", job(5, "x", kNow), wish(2));
   EXPECT_EQ(waiting_reason(waiter, board, kNow), "");
-  waiter.fits = {Fit::claimed, Fit::not_allowed, Fit::not_allowed, Fit::over_limit};
+  waiter.fits = std::vector<Fit>{Fit::claimed, Fit::not_allowed, Fit::not_allowed, Fit::over_limit};
   EXPECT_EQ(waiting_reason(waiter, board, kNow),
             "GPU 0: claimed by alice: x (pid 1, 0s); GPUs 1-2: not among those that it may have; "
             "GPU 3: free, but its user would hold more than one may (max-per-user)");

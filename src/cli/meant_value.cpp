@@ -43,7 +43,7 @@ std::vector<std::string> split(const std::string& text, std::string_view separat
   return parts;
 }
 
-bool is_number(std::string_view text) {
+bool is_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
 }
 
@@ -62,7 +62,7 @@ std::string meant_item(std::string item) {
   if (dash == std::string::npos) return item;
   const std::string first = item.substr(0, dash);
   const std::string last = item.substr(dash + 1);
-  const bool down = is_number(first) && is_number(last) &&
+  const bool down = is_digits(first) && is_digits(last) &&
                     std::pair(first.size(), first) > std::pair(last.size(), last);
   return down ? last + "-" + first : item;
 }
@@ -108,7 +108,7 @@ std::string with_units(std::string_view text, const Named (&units)[N]) {
 /// "1h30m" of "1:30:00".
 std::string of_clock(const std::string& text) {
   const std::vector<std::string> parts = split(text, ":");
-  if (parts.size() != 3 || !std::all_of(parts.begin(), parts.end(), is_number)) return "";
+  if (parts.size() != 3 || !std::all_of(parts.begin(), parts.end(), is_digits)) return "";
   constexpr std::string_view kUnits = "hms";
   std::string time;
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -174,7 +174,7 @@ std::string meant_number(const std::string& text) {
     if (plain.ends_with(name)) plain.erase(plain.size() - name.size());
   }
   if (plain.ends_with(".0")) plain.erase(plain.size() - 2);
-  return is_number(plain) ? plain : "";
+  return is_digits(plain) ? plain : "";
 }
 
 bool means_all(const std::string& text) {

@@ -19,9 +19,9 @@ std::string granted_text(const Granted& granted);
 
 /// How a hold will end.
 struct Holding {
-  pid_t holder = 0;               // the process that holds
-  std::optional<pid_t> pid = {};  // that it holds for
-  std::optional<std::chrono::nanoseconds> at_most = {};
+  pid_t holder = 0;                         // the process that holds
+  std::optional<pid_t> pid = std::nullopt;  // that it holds for
+  std::optional<std::chrono::nanoseconds> at_most = std::nullopt;
   bool keyboard = false;       // else, without both: until its standard input, a pipe, ends
   bool interruptible = false;  // by Ctrl-C
 };

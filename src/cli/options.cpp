@@ -455,68 +455,75 @@ tl::unexpected<Error> not_a_verb(std::span<const std::string> words) {
 
 namespace {
 
+Options help_on(const std::string& topic) {
+  Options options;
+  options.verb = Verb::help;
+  options.help_topic = topic;
+  return options;
+}
+
+/// "help", "help run".
+Result<Options> parse_help(const std::vector<std::string>& words) {
+  if (words.size() < 2 || words[1].empty() || words[1].starts_with('-')) return help_on("");
+  if (find_verb(words[1]) == nullptr) return no_topic(words[1]);
+  return help_on(words[1]);
+}
+
+/// Do options that were read go together?
+Status check_together(const Options& options, const std::string& verb) {
+  if (options.metrics && (options.json || options.watch)) {
+    return refused("status: --metrics prints one page and nothing else; leave out " +
+                   std::string(options.json ? "--json" : "--watch") + " or --metrics");
+  }
+  if (!options.criteria.share_mib || !options.criteria.min_free_mib) return {};
+  return refused(verb +
+                 ": --share and --min-free-mb exclude each other: a share of M MiB asks for M MiB "
+                 "of room; leave out --min-free-mb");
+}
+
+/// The words of a subcommand, its name first.
+Result<Options> parse_verb(const VerbRow& verb, const std::vector<std::string>& words) {
+  const auto separator = std::find(words.begin() + 1, words.end(), "--");
+  const bool separated = separator != words.end();
+  Scanner scanner(verb, std::span(words.begin() + 1, separator), separated);
+  scanner.scan();
+  if (asks_for_help(scanner.given())) return help_on(verb.name);
+  if (scanner.refusal()) return fail(*scanner.refusal());
+  Options options;
+  options.verb = verb.verb;
+  Status read = read_values(scanner.given(), verb.name, options);
+  if (read) read = read_pids(scanner.operands(), verb.name, options);
+  if (read) read = check_together(options, verb.name);
+  if (!read) return fail(read.error());
+  if (separated) options.command.assign(separator + 1, words.end());
+  if (options.verb == Verb::run && options.command.empty()) {
+    return refused(std::string("run: there is no command; it comes after `--`: ") + kRightForm);
+  }
+  if (options.verb != Verb::run && separated) {
+    return refused(std::string(verb.name) +
+                   ": takes no command; to run one when a GPU is free, write " +
+                   right_line(std::span(words.begin() + 1, separator), options.command));
+  }
+  return options;
+}
+
 /// parse_options for words as they are.
 Result<Options> parse_words(const std::vector<std::string>& words) {
   if (words.empty()) {
     return refused("there is no subcommand; write " + subcommands() + ", as in " + kRightForm +
                    " (see gpu-gate --help)");
   }
-  Options options;
   const std::string& first = words.front();
   if (first == "--version" || first == "-V" || first == "version") {
+    Options options;
     options.verb = Verb::version;
     return options;
   }
   const VerbRow* verb = find_verb(first == "--help" || first == "-h" ? "help" : first);
   if (verb == nullptr) return not_a_verb(words);
-  options.verb = verb->verb;
-  if (verb->verb == Verb::help) {
-    if (words.size() < 2 || words[1].starts_with('-')) return options;
-    options.help_topic = words[1];
-    if (words[1].empty() || find_verb(words[1]) != nullptr) return options;
-    return no_topic(words[1]);
-  }
-  if (words.size() == 2 && words[1] == "help") {
-    options.verb = Verb::help;
-    options.help_topic = verb->name;
-    return options;
-  }
-
-  const auto separator = std::find(words.begin() + 1, words.end(), "--");
-  Scanner scanner(*verb, std::span(words.begin() + 1, separator), separator != words.end());
-  scanner.scan();
-  if (asks_for_help(scanner.given())) {
-    options.verb = Verb::help;
-    options.help_topic = verb->name;
-    return options;
-  }
-  if (scanner.refusal()) return fail(*scanner.refusal());
-  if (Status read = read_values(scanner.given(), verb->name, options); !read) {
-    return fail(read.error());
-  }
-  if (Status read = read_pids(scanner.operands(), verb->name, options); !read) {
-    return fail(read.error());
-  }
-  if (options.criteria.share_mib && options.criteria.min_free_mib) {
-    return refused(
-        std::string(verb->name) +
-        ": --share and --min-free-mb exclude each other: a share of M MiB asks for M MiB "
-        "of room; leave out --min-free-mb");
-  }
-  if (options.metrics && (options.json || options.watch)) {
-    return refused("status: --metrics prints one page and nothing else; leave out " +
-                   std::string(options.json ? "--json" : "--watch") + " or --metrics");
-  }
-  if (separator != words.end()) options.command.assign(separator + 1, words.end());
-  if (options.verb == Verb::run && options.command.empty()) {
-    return refused(std::string("run: there is no command; it comes after `--`: ") + kRightForm);
-  }
-  if (options.verb != Verb::run && separator != words.end()) {
-    return refused(
-        std::string(verb->name) + ": takes no command; to run one when a GPU is free, write " +
-        right_line(std::span(words.begin() + 1, separator), std::span(separator + 1, words.end())));
-  }
-  return options;
+  if (verb->verb == Verb::help) return parse_help(words);
+  if (words.size() == 2 && words[1] == "help") return help_on(verb->name);
+  return parse_verb(*verb, words);
 }
 
 }  // namespace

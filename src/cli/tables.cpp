@@ -149,7 +149,7 @@ Result<std::vector<GpuRef>> gpu_list(const std::string& text) {
 /// "10", "10%".
 Result<int> percent_value(const std::string& text) {
   const std::string number = text.substr(0, text.size() - (text.ends_with('%') ? 1 : 0));
-  const Result<int> percent = whole_number<int>(number, {.max = 100});
+  Result<int> percent = whole_number<int>(number, {.max = 100});
   if (percent) return percent;
   const std::string problem = percent.error().text.substr(quoted(number).size());
   return fail(ErrorKind::usage, quoted(text) + problem);

@@ -43,10 +43,10 @@ std::string visible_advice(const std::vector<VisibleList>& lists);
 /// Where there is little room the command is what may be cut, and then the note.
 struct Said {
   std::string before;
-  std::string note = {};
+  std::optional<std::string> note = std::nullopt;
   std::string command;
   std::string after;
-  std::string whole() const { return shown(note, command); }
+  std::string whole() const { return shown(note.value_or(""), command); }
   /// With these in place of its own: "alice (bert...): python... (pid 4242, 2h13m)".
   std::string shown(const std::string& short_note, const std::string& short_command) const;
 };

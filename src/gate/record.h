@@ -27,7 +27,7 @@ struct Owner {
   std::uint64_t pid_namespace = 0;  // where the pid means something
   std::int64_t since = 0;           // seconds since 1970, when it began to wait or to hold
   std::string command;              // the program's name, never its arguments; arbitrary bytes
-  std::string note = {};            // what its user wants others to read of it; arbitrary bytes
+  std::string note;                 // what its user wants others to read of it; arbitrary bytes
 };
 
 struct WaiterRecord {

@@ -38,7 +38,8 @@ bool is_barred(const Device& device, const Request& request) {
 }
 
 bool is_own(const GpuProcess& process, const Request& request) {
-  return std::find(request.own.begin(), request.own.end(), process.pid) != request.own.end();
+  return request.own &&
+         std::find(request.own->begin(), request.own->end(), process.pid) != request.own->end();
 }
 
 /// What the request's own processes have of the device's memory; nothing where the driver does not

@@ -555,10 +555,10 @@ TEST(OwnProcesses, AreNoStrangers) {
   device.processes = {{.pid = 7, .graphics = false, .memory_mib = 4000}};
   Request request = wish(1);
   EXPECT_EQ(fit(device, request, {}), Fit::occupied);
-  request.own = {7};
+  request.own = std::vector<pid_t>{7};
   EXPECT_EQ(fit(device, request, {}), Fit::usable);
   EXPECT_TRUE(strangers(device, request).empty());
-  request.own = {8};
+  request.own = std::vector<pid_t>{8};
   EXPECT_EQ(fit(device, request, {}), Fit::occupied);
 }
 
@@ -567,7 +567,7 @@ TEST(OwnProcesses, ExplainAsMuchMemoryAsTheyHave) {
   device.memory_used_mib = 26000;
   device.processes = {{.pid = 7, .graphics = false, .memory_mib = 4000}};
   Request request = wish(1);
-  request.own = {7};
+  request.own = std::vector<pid_t>{7};
   EXPECT_EQ(fit(device, request, {}), Fit::memory_held);
   device.processes[0].memory_mib.reset();  // the driver does not tell
   EXPECT_EQ(fit(device, request, {}), Fit::usable);
@@ -578,7 +578,7 @@ TEST(OwnProcesses, MayBeOnAGpuThatAdmitsOne) {
   device.exclusive = true;
   device.processes = {{.pid = 7, .graphics = false, .memory_mib = 6068}};
   Request request = wish(1);
-  request.own = {7};
+  request.own = std::vector<pid_t>{7};
   EXPECT_EQ(fit(device, request, {}), Fit::usable);
 }
 
@@ -591,7 +591,7 @@ TEST(OwnProcesses, TakeNothingOfTheRoomForTheirShare) {
   Request request = wish(1);
   request.criteria.share_mib = 45000;
   EXPECT_EQ(fit(device, request, {}), Fit::room_low);
-  request.own = {7};
+  request.own = std::vector<pid_t>{7};
   EXPECT_EQ(fit(device, request, {}), Fit::usable);
 }
 

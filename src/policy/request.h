@@ -29,8 +29,8 @@ struct Request {
   std::optional<std::int64_t> outer_share_mib =
       std::nullopt;  // where that is a share, all there is to have
   // Processes that are no strangers to it: of the process that it asks for, where that one computes
-  // already. Known only to itself.
-  std::vector<pid_t> own = {};
+  // already. Known only to itself; nothing where it asks for none.
+  std::optional<std::vector<pid_t>> own = std::nullopt;
 };
 
 }  // namespace gpu_gate

@@ -231,7 +231,7 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
     board.rows[i].room_mib = room_mib(shown.devices[i], taken[i]);
   }
   if (!board.devices_read) {
-    for (BoardWaiter& waiter : board.waiters) waiter.fits.clear();
+    for (BoardWaiter& waiter : board.waiters) waiter.fits.reset();
   }
   return board;
 }

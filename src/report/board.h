@@ -43,9 +43,10 @@ struct BoardWaiter {
   Place place;
   std::string user;
   WaiterRecord record;
-  bool stopped = false;        // its process is, or it does not answer its bell: it is passed over
-  bool its_turn = false;       // it has only to take them
-  std::vector<Fit> fits = {};  // for each row, as the rule sees it; none where that is not known
+  bool stopped = false;   // its process is, or it does not answer its bell: it is passed over
+  bool its_turn = false;  // it has only to take them
+  // For each row, as the rule sees it; nothing where that is not known.
+  std::optional<std::vector<Fit>> fits = std::nullopt;
 };
 
 /// A user who holds devices, also such as are not listed.
