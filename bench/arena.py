@@ -119,6 +119,7 @@ class Machine:
             "GPU_GATE_NVML": str(self.driver),
             "GPU_SIM_MACHINE": str(self.file),
             "GPU_GATE_LOCK_DIR": str(self.lock_dir),
+            "GPU_GATE_HISTORY": f"{self.lock_dir}.history",  # kept where a benchmark makes it
         }
 
     def start(self, *words, user=None, **places):

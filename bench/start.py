@@ -32,11 +32,16 @@ def measure(arena, options):
         env = [f"GPU_GATE_LOCK_DIR={machine.lock_dir}.{build}"]
         for stage, (status, words) in STAGES.items():
             commands[build, stage] = (status, [*env, gate, *words])
+        kept = machine.folder / f"history.{build}"
+        kept.mkdir()
+        commands[build, "with a history"] = (0, [*env, f"GPU_GATE_HISTORY={kept}", gate, *STAGES["run"][1]])
     wall, peak = medians(machine, commands, options.of(ROUNDS, QUICK_ROUNDS))
     nvml = statistics.median(map(int, (machine.folder / "nvml.ns").read_text().split())) / 1e6
     steps = {build: Steps(build, wall, nvml) for build, _ in gates}
     ours, other = steps["ours"], steps.get("other")
     rows = [
+        at_most_times("start: with a history (the same without)", wall["ours", "with a history"], wall["ours", "run"], 1.15,
+                      "ms"),
         at_most_times("start: without the simulated NVML (flock)", ours.net, wall["flock"], 2.0, "ms"),
         Row("start: the same (bare exec)", ours.net, "ms", wall["bare exec"]),
         Row("start: with the simulated NVML (flock)", ours.whole, "ms", wall["flock"]),

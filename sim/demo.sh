@@ -28,7 +28,7 @@ if [ -z "$box" ]; then
 fi
 unset CUDA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES
 export GPU_SIM_MACHINE="$box/machine.txt" GPU_GATE_NVML="$box/libnvidia-ml.so.1"
-export GPU_GATE_LOCK_DIR="$box/lock" PATH="$box:$PATH"
+export GPU_GATE_LOCK_DIR="$box/lock" GPU_GATE_HISTORY="$box/history" PATH="$box:$PATH"
 
 pids=
 clean_up() {

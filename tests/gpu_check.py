@@ -114,6 +114,7 @@ class Machine:
         self.folder = pathlib.Path(folder)
         self.env = {name: value for name, value in os.environ.items() if name not in HIDDEN}
         self.env["GPU_GATE_LOCK_DIR"] = str(self.folder / "lock")
+        self.env["GPU_GATE_HISTORY"] = str(self.folder / "history")  # which does not exist
         self.names = 0
 
     def new_path(self):

@@ -183,6 +183,18 @@ std::string process_command(pid_t pid, std::size_t limit, const std::string& pro
   return name.empty() ? name : "[" + name + "]";
 }
 
+// The words of a new program lie one behind another, and then its environment (exec_binprm in
+// fs/exec.c of the kernel).
+void show_command(std::string_view command) {
+  char* const begin = program_invocation_name;
+  char* const end = environ != nullptr ? *environ : nullptr;
+  constexpr std::ptrdiff_t kMostBytes = 1 << 22;
+  if (end <= begin || end - begin > kMostBytes) return;
+  std::fill(begin, end, '\0');
+  std::copy_n(command.begin(), std::min<std::ptrdiff_t>(std::ssize(command), end - begin - 1),
+              begin);
+}
+
 std::uint64_t pid_namespace() {
   static const std::uint64_t number = [] {
     struct stat info{};

@@ -67,6 +67,10 @@ std::string process_name(pid_t pid, const std::string& proc = "/proc");
 /// may be anything.
 std::string process_command(pid_t pid, std::size_t limit, const std::string& proc = "/proc");
 
+/// Makes ps(1) show this command line for this process, as much of it as the words that it was
+/// started with have room for. These are gone then.
+void show_command(std::string_view command);
+
 /// The inode number of this process's pid namespace (namespaces(7)); 0 where it cannot be told. A
 /// pid in a record means something only within the same one.
 std::uint64_t pid_namespace();

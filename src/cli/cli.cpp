@@ -41,6 +41,8 @@ Status dispatch(const std::vector<std::string>& words) {
       return queue_command(*options);
     case Verb::cancel:
       return cancel_command(*options);
+    case Verb::history:
+      return history_command(*options);
     case Verb::doctor:
       return doctor_command(*options);
     case Verb::help:

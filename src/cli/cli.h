@@ -21,6 +21,7 @@ Status hold_command(const Options& options);
 Status status_command(const Options& options);
 Status queue_command(const Options& options);
 Status cancel_command(const Options& options);
+Status history_command(const Options& options);
 Status doctor_command(const Options& options);
 
 /// A board as standard output takes it. Sets the locale (use_locale_characters).

@@ -36,6 +36,8 @@ Environment:
                          HIP_VISIBLE_DEVICES
   GPU_GATE_LOCK_DIR      the lock directory (default: /run/gpu-gate if it
                          exists, else gpu-gate in /run/lock or /tmp)
+  GPU_GATE_HISTORY       the directory of the history (default:
+                         /var/lib/gpu-gate)
   GPU_GATE_NVML          the NVIDIA driver's library (default:
                          libnvidia-ml.so.1)
   GPU_GATE_VENDOR        nvidia or amd, as --vendor

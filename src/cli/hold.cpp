@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -20,7 +19,9 @@
 #include "cli/console.h"
 #include "cli/eval_line.h"
 #include "cli/exit_code.h"
+#include "cli/keep_history.h"
 #include "cli/notices.h"
+#include "job/beside.h"
 
 namespace gpu_gate {
 namespace {
@@ -40,11 +41,11 @@ bool stdin_ended() {
   return got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN);
 }
 
-/// Keeps of this process's descriptors above the standard ones only those that the claim needs.
-void close_what_is_not_needed(const Granted& granted, const Lifeline& lifeline) {
-  std::vector<int> needed{lifeline.fd};
-  for (const UniqueFd& held : granted.held) needed.push_back(held.get());
-  close_others(std::move(needed));
+/// The descriptors that the claim needs.
+std::vector<int> needed(const Granted& granted, const Lifeline& lifeline) {
+  std::vector<int> fds{lifeline.fd};
+  for (const UniqueFd& held : granted.held) fds.push_back(held.get());
+  return fds;
 }
 
 /// Blocks until the owner is gone, the time is over, or a signal that ends a wait comes; returns
@@ -68,17 +69,6 @@ Result<int> hold(const Lifeline& lifeline, std::optional<std::chrono::nanosecond
     if (set.fired(owner) && lifeline.owner_is_gone()) return 0;
   }
   return 0;
-}
-
-/// Goes on as a process of its own session, without the caller's terminal and standard descriptors.
-void detach() {
-  ::setsid();
-  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    // Closed where /dev/null cannot be opened: the reader of the result waits for its end.
-    if (::dup2(null.get(), fd) < 0) ::close(fd);
-  }
-  [[maybe_unused]] const int moved = ::chdir("/");  // so that no file system is kept busy
 }
 
 /// With --export, until the result is printed.
@@ -132,8 +122,7 @@ Status hold_in_background(const Options& options, const Granted& granted, const 
                                        "; there are too many processes, or no memory is left");
   }
   if (child == 0) {
-    detach();
-    close_what_is_not_needed(granted, lifeline);
+    detach(needed(granted, lifeline));
     // Should even the sleep fail, there is nobody left to tell; the claim ends with the process.
     const Result<int> end = hold(lifeline, options.hold_for);
     ::_exit(end ? 0 : exit_code(end.error().kind));
@@ -172,9 +161,10 @@ Status hold_for_process(const Options& options) {
   }
   const Lifeline lifeline{
       .fd = (*watch)->fd(), .events = POLLIN, .ended = [&] { return (*watch)->ended(); }};
-  const Result<Granted> granted =
-      acquire(options, {.owner = owner_to_record(pid), .lifeline = lifeline});
+  const Owner owner = owner_to_record(pid);
+  const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = lifeline});
   if (!granted) return fail(granted.error());
+  keep_history(*granted, {.owner = owner, .note = options.note});
   return hold_in_background(options, *granted, lifeline, std::move(failure_line));
 }
 
@@ -191,7 +181,8 @@ Status hold_in_foreground(const Options& options) {
   const Owner owner = other_process(::getppid()).value_or(this_process({"gpu-gate", "hold"}));
   const Result<Granted> granted = acquire(options, {.owner = owner, .lifeline = waiting});
   if (!granted) return fail(granted.error());
-  close_what_is_not_needed(*granted, holding);
+  keep_history(*granted, {.owner = owner, .note = options.note});
+  close_others(needed(*granted, holding));
   Status printed = print_result(options, *granted, std::move(failure_line));
   if (!printed) return printed;
   tell_of_hold(options, *granted,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "cli/board_text.h"
@@ -87,6 +88,17 @@ OrderedJson process_json(const BoardProcess& entry) {
   return json;
 }
 
+double in_seconds(std::int64_t ms) { return static_cast<double>(ms) / 1000; }
+
+/// A number for a card, "0:1" for an instance of one, as in status.
+OrderedJson past_index_json(const PastDevice& device) {
+  int index = -1;
+  const char* const end = device.label.data() + device.label.size();
+  const auto [stop, problem] = std::from_chars(device.label.data(), end, index);
+  if (problem == std::errc{} && stop == end) return index;
+  return device.label;
+}
+
 OrderedJson gpu_list(const Board& board) {
   OrderedJson list = OrderedJson::array();
   for (const BoardRow& row : board.rows) {
@@ -167,6 +179,37 @@ std::string watch_json(const Board& board, std::int64_t now) {
 
 std::string queue_json(const Board& board, std::int64_t now) {
   return text_of(waiting_list(board, now), 2);
+}
+
+std::string history_json(const HistoryView& view) {
+  OrderedJson list = OrderedJson::array();
+  for (const PastClaim& claim : view.claims) {
+    const HistoryEntry& entry = claim.entry;
+    OrderedJson json{{"user", view.user_name(entry.uid)},
+                     {"uid", entry.uid},
+                     {"pid", entry.pid},
+                     {"command", entry.command},
+                     {"note", nullptr},
+                     {"devices", OrderedJson::array()},
+                     {"indices", OrderedJson::array()},
+                     {"share_mb", nullptr},
+                     {"since", in_seconds(entry.begin_ms)},
+                     {"until", nullptr},
+                     {"at_latest", claim.at_latest},
+                     {"waited_s", in_seconds(entry.waited_ms)},
+                     {"claim", std::to_string(entry.claim)},
+                     {"inside", nullptr}};
+    if (entry.note) json["note"] = *entry.note;
+    for (const PastDevice& device : entry.devices) {
+      json["devices"].push_back(device.uuid);
+      json["indices"].push_back(past_index_json(device));
+    }
+    if (entry.share_mib) json["share_mb"] = *entry.share_mib;
+    if (entry.end_ms) json["until"] = in_seconds(*entry.end_ms);
+    if (entry.within != 0) json["inside"] = std::to_string(entry.within);
+    list.push_back(std::move(json));
+  }
+  return text_of(list, 2);
 }
 
 std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& lock) {

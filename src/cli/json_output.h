@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/history_text.h"
 #include "report/board.h"
 #include "report/doctor.h"
 
@@ -13,6 +14,10 @@ std::string status_json(const Board& board);
 
 /// What status --watch --json prints each time: {"gpus": [...], "waiting": [...]} in one line.
 std::string watch_json(const Board& board, std::int64_t now);
+
+/// What history --json prints: a list with an object for each claim. Times are seconds since 1970.
+/// Keys are only ever added.
+std::string history_json(const HistoryView& view);
 
 /// What doctor --json prints: {"lock_directory": PATH or null, "findings": [...]}.
 /// What queue --json prints. `now`: seconds since 1970.

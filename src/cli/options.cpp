@@ -195,7 +195,7 @@ class Scanner {
         of_others = &option;
       }
     }
-    if (of_others != nullptr) {
+    if (of_others != nullptr && meant.empty()) {
       text += quoted(name) + " is an option of " + enumerated(verb_names(*of_others), "and");
     } else {
       text += "there is no option " + quoted(name) + (meant.empty() ? hint(name, known) : meant);
@@ -365,7 +365,7 @@ Status read_pids(const std::vector<std::string>& words, const std::string& verb,
   return {};
 }
 
-/// "run, wait, hold, status or doctor".
+/// "run, wait, hold, status, history or doctor".
 std::string subcommands() {
   std::vector<std::string> names;
   for (const VerbRow& verb : verb_rows()) {
@@ -474,6 +474,14 @@ Status check_together(const Options& options, const std::string& verb) {
   if (options.metrics && (options.json || options.watch)) {
     return refused("status: --metrics prints one page and nothing else; leave out " +
                    std::string(options.json ? "--json" : "--watch") + " or --metrics");
+  }
+  const HistoryOptions& past = options.history;
+  if (past.since_ms && past.until_ms && *past.since_ms >= *past.until_ms) {
+    return refused("history: --since must be before --until");
+  }
+  if (past.svg && (past.jobs || options.json)) {
+    return refused(std::string("history: --svg and ") + (past.jobs ? "--jobs" : "--json") +
+                   " exclude each other: --svg writes a picture to its file and prints nothing");
   }
   if (!options.criteria.share_mib || !options.criteria.min_free_mib) return {};
   return refused(verb +

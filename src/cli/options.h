@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,7 +16,17 @@
 
 namespace gpu_gate {
 
-enum class Verb { run, wait, hold, status, queue, cancel, doctor, help, version };
+enum class Verb { run, wait, hold, status, queue, cancel, history, doctor, help, version };
+
+/// What of the history is asked for. Times are milliseconds since 1970.
+struct HistoryOptions {
+  std::optional<std::int64_t> since_ms;
+  std::optional<std::int64_t> until_ms;
+  std::optional<uid_t> user;
+  std::optional<std::vector<GpuRef>> gpus;
+  bool jobs = false;               // a line for each claim
+  std::optional<std::string> svg;  // the file for the picture
+};
 
 /// What the user asked for, in values.
 struct Options {
@@ -37,7 +48,8 @@ struct Options {
   std::optional<pid_t> pid;                          // hold: the process to hold for
   std::optional<std::chrono::nanoseconds> hold_for;  // hold: at the most
   std::vector<pid_t> pids;                           // cancel: of these requests; none: of all
-  std::vector<std::string> command;                  // run: the words after "--"
+  HistoryOptions history;
+  std::vector<std::string> command;  // run: the words after "--"
 };
 
 /// Reads the words after the program's name. Everything after the first "--" is the command and is

@@ -191,7 +191,8 @@ TEST(Refusals, SayWhatIsWrongWithTheValueAndWhatWouldDo) {
        "run: there is no option '--cuont'; did you mean --count? (see gpu-gate run --help)"},
       {{"-x"}, "run: there is no option '-x' (see gpu-gate run --help)"},
       {{"--json"},
-       "run: '--json' is an option of wait, hold, status, queue and doctor (see gpu-gate run "
+       "run: '--json' is an option of wait, hold, status, queue, history and doctor (see gpu-gate "
+       "run "
        "--help)"},
       {{"true"},
        std::string("run: 'true' is not an option; the command comes after `--`: ") + kRightForm},
@@ -281,8 +282,9 @@ TEST(Refusals, OfAMissingValueSayWhatWouldDo) {
   for (const OptionRow& option : option_rows()) {
     if (*option.value == '\0' || option.value_attached) continue;
     const std::string text = std::string(option.name) + " needs a value; write " + option.wanted;
-    EXPECT_EQ(refusal({"hold", option.name}), "hold: " + text);
-    EXPECT_EQ(refusal({"hold", "-q", std::string(option.name) + "="}), "hold: " + text);
+    const std::string verb = verb_names(option).back();
+    EXPECT_EQ(refusal({verb, option.name}), verb + ": " + text);
+    EXPECT_EQ(refusal({verb, std::string(option.name) + "="}), verb + ": " + text);
     if (!belongs(option, Verb::run)) continue;
     EXPECT_EQ(refusal({"run", option.name, "--", "true"}), "run: " + text);
     EXPECT_EQ(refusal({"run", option.name}), "run: " + text);
@@ -384,8 +386,8 @@ TEST(Refusals, OfAnUnknownSubcommandNameTheNearest) {
   for (const char* word : {"frobnicate", "nvidia-smi", "", "-", "a\nb", "true"}) {
     const std::string text = refusal({word, "--", "true"});
     EXPECT_TRUE(has(text, "there is no subcommand '") && !has(text, "did you mean")) << text;
-    EXPECT_TRUE(
-        has(text, "(run, wait, hold, status, queue, cancel or doctor; see gpu-gate --help)"))
+    EXPECT_TRUE(has(
+        text, "(run, wait, hold, status, queue, cancel, history or doctor; see gpu-gate --help)"))
         << text;
   }
 }

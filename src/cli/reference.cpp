@@ -133,6 +133,12 @@ Lines bash_values() {
       case Completion::processes:
         lines.push_back(names + "words=$(cd /proc && echo [1-9]*) ;;");
         break;
+      case Completion::users:
+        lines.push_back(names + "words=$(compgen -u) ;;");
+        break;
+      case Completion::files:
+        lines.push_back(names + "mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return ;;");
+        break;
     }
   }
   return lines;
@@ -174,6 +180,8 @@ std::string zsh_option(const OptionRow& option) {
   if (!flag) value = std::string(option.value_attached ? "::" : ":") + option.value;
   if (option.completion == Completion::gpus) value += ":_gpu_gate_list";
   if (option.completion == Completion::processes) value += ":_pids";
+  if (option.completion == Completion::users) value += ":_users";
+  if (option.completion == Completion::files) value += ":_files";
   if (option.completion == Completion::words) value += ":(" + alternatives(option) + ")";
   if (option.letter == '\0') {
     return "'" + name + (flag ? "" : option.value_attached ? "=-" : "=") + text + value + "'";
@@ -217,11 +225,14 @@ Lines fish_options() {
         "complete -c gpu-gate -n '__gpu_gate_in " + joined(verb_names(option), " ") + "'";
     if (option.letter != '\0') line += std::string(" -s ") + option.letter;
     line += " -l " + std::string(option.name).substr(2);
-    if (*option.value != '\0' && !option.value_attached) line += " -x";
+    if (*option.value != '\0' && !option.value_attached) {
+      line += option.completion == Completion::files ? " -r" : " -x";
+    }
     if (option.completion == Completion::gpus) {
       line += " -a '(__fish_complete_list , __gpu_gate_gpus)'";
     }
     if (option.completion == Completion::processes) line += " -a '(__fish_complete_pids)'";
+    if (option.completion == Completion::users) line += " -a '(__fish_complete_users)'";
     if (option.completion == Completion::words) line += " -a '" + alternatives(option) + "'";
     lines.push_back(line + " -d '" + short_text(option) + "'");
   }

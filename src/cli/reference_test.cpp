@@ -78,7 +78,8 @@ TEST(Reference, HasTheOptionsOfEachSubcommandInBash) {
     }
   }
   EXPECT_TRUE(
-      has(text, "'') words='run wait hold status queue cancel doctor help --help --version' ;;"));
+      has(text,
+          "'') words='run wait hold status queue cancel history doctor help --help --version' ;;"));
 }
 
 TEST(Reference, SaysInBashWhatComesAsAValue) {
@@ -137,7 +138,7 @@ TEST(Reference, ListsTheOptions) {
   const std::string text = options_listed();
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), std::ssize(option_rows()));
   EXPECT_TRUE(text.starts_with("--count\tN\t1\trun wait hold\n")) << text;
-  EXPECT_TRUE(has(text, "\n--json\t\t\twait hold status queue doctor\n")) << text;
+  EXPECT_TRUE(has(text, "\n--json\t\t\twait hold status queue history doctor\n")) << text;
 }
 
 TEST(Reference, FillsInEveryNameInOneTemplate) {

@@ -83,6 +83,17 @@ ended: kill does that. root may name the requests of others. Exit status 1: a
 request could not be ended, or there was none.
 )",
      .takes_pids = true},
+    {.verb = Verb::history,
+     .name = "history",
+     .synopsis = "[options]",
+     .purpose = "who used how much",
+     .help = "Shows who used the GPUs through gpu-gate, and how much.",
+     .details = R"(
+It is kept where the directory /var/lib/gpu-gate exists; to begin one:
+  sudo install -d -m 1777 /var/lib/gpu-gate
+GPU_GATE_HISTORY names another one. What counts is each claim that overlaps the
+time asked for.
+)"},
     {.verb = Verb::doctor,
      .name = "doctor",
      .synopsis = "[--json]",
@@ -113,6 +124,10 @@ constexpr GroupRow kGroups[] = {
      .note = "T is a number of seconds, or numbers with units: 90, 0.5s, 500ms, 45m, 2h, 1h30m, "
              "1d."},
     {.group = Group::holding, .title = "Holding"},
+    {.group = Group::past,
+     .title = "Which claims",
+     .note = "T is so long ago (90, 45m, 2h, 7d); DATE is YYYY-MM-DD, where that day begins, or "
+             "\"YYYY-MM-DD HH:MM\"."},
     {.group = Group::result, .title = "Result"},
     {.group = Group::other, .title = "Other"},
 };
@@ -122,6 +137,8 @@ constexpr VerbSet kWaiters = verb_set({Verb::run, Verb::wait, Verb::hold});
 constexpr VerbSet kViews = verb_set({Verb::status, Verb::queue, Verb::doctor});
 constexpr const char* kTime =
     "seconds, or a number and a unit (90, 0.5s, 500ms, 45m, 2h, 1h30m, 1d)";
+constexpr const char* kMoment =
+    "how long ago (45m, 2h, 7d), or a date (YYYY-MM-DD or \"YYYY-MM-DD HH:MM\")";
 constexpr const char* kSize = "MiB, or a number and a unit (8000, 8000M, 8G, 7.5GiB)";
 constexpr const char* kVendors = "nvidia or amd";
 constexpr const char* kList =
@@ -344,6 +361,73 @@ constexpr OptionRow kOptions[] = {
      .meant = meant_time,
      .summary = "hold for at most this long",
      .details = "; also with --pid"},
+    {.name = "--since",
+     .value = "T|DATE",
+     .fallback = "7d",
+     .wanted = kMoment,
+     .verbs = verb_set({Verb::history}),
+     .group = Group::past,
+     .read =
+         [](Options& options, const std::string& value) {
+           return assign(options.history.since_ms, moment_value(value));
+         },
+     .summary = "from this time on",
+     .details = ", or from so long before the end"},
+    {.name = "--until",
+     .value = "T|DATE",
+     .fallback = "now",
+     .wanted = kMoment,
+     .verbs = verb_set({Verb::history}),
+     .group = Group::past,
+     .read =
+         [](Options& options, const std::string& value) {
+           return assign(options.history.until_ms, moment_value(value));
+         },
+     .summary = "before this time"},
+    {.name = "--user",
+     .value = "USER",
+     .wanted = "a user's name or number",
+     .verbs = verb_set({Verb::history}),
+     .group = Group::past,
+     .completion = Completion::users,
+     .read =
+         [](Options& options, const std::string& value) {
+           return assign(options.history.user, user_value(value));
+         },
+     .summary = "only the claims of this user"},
+    {.name = "--gpu",
+     .value = "LIST",
+     .wanted = kList,
+     .verbs = verb_set({Verb::history}),
+     .group = Group::past,
+     .completion = Completion::gpus,
+     .read = [](Options& options,
+                const std::string& value) { return assign(options.history.gpus, gpu_list(value)); },
+     .summary = "only those on these GPUs",
+     .details = ", named as for run (gpu-gate run --help)"},
+    {.name = "--jobs",
+     .verbs = verb_set({Verb::history}),
+     .group = Group::result,
+     .read =
+         [](Options& options, const std::string&) {
+           options.history.jobs = true;
+           return Status();
+         },
+     .summary = "print a line for each claim",
+     .details = "; an end with <= before it was not written down: it came then or earlier"},
+    {.name = "--svg",
+     .value = "FILE",
+     .wanted = "the name of a file",
+     .verbs = verb_set({Verb::history}),
+     .group = Group::result,
+     .completion = Completion::files,
+     .read =
+         [](Options& options, const std::string& value) {
+           options.history.svg = value;
+           return Status();
+         },
+     .summary = "write a picture for any browser",
+     .details = ": a row for each GPU, a bar for each claim"},
     {.name = "--ids",
      .value = "index|uuid",
      .fallback = "index",
@@ -357,7 +441,7 @@ constexpr OptionRow kOptions[] = {
      .summary = "how the GPUs are named",
      .details = " in CUDA_VISIBLE_DEVICES and in what is printed"},
     {.name = "--json",
-     .verbs = kViews | verb_set({Verb::wait, Verb::hold}),
+     .verbs = kViews | verb_set({Verb::wait, Verb::hold, Verb::history}),
      .group = Group::result,
      .read =
          [](Options& options, const std::string&) {
@@ -367,7 +451,8 @@ constexpr OptionRow kOptions[] = {
      .summary = "print JSON",
      .manual = "*wait* and *hold* print {\"indices\":[0,2],\"uuids\":[...],"
                "\"cuda_visible_devices\":\"0,2\"}; *status* prints a list with an object for each "
-               "GPU, *queue* one with an object for each request; *doctor* prints "
+               "GPU, *queue* one with an object for each request, *history* one with an object for "
+               "each claim; *doctor* prints "
                "{\"lock_directory\":...,\"findings\":[...]}. Keys are only "
                "ever added."},
     {.name = "--watch",
@@ -440,7 +525,7 @@ constexpr OptionRow kOptions[] = {
      .summary = "no notices, only errors"},
     {.name = "--help",
      .letter = 'h',
-     .verbs = kWaiters | kViews | verb_set({Verb::cancel}),
+     .verbs = kWaiters | kViews | verb_set({Verb::cancel, Verb::history}),
      .group = Group::other,
      .summary = "show help on this subcommand"},
 };

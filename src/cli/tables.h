@@ -33,7 +33,7 @@ constexpr VerbSet verb_set(std::initializer_list<Verb> verbs) {
 }
 
 /// A heading in --help and in the man page, with what is to be said of all its options.
-enum class Group { choice, waiting, holding, result, other };
+enum class Group { choice, waiting, holding, past, result, other };
 
 struct GroupRow {
   Group group = Group::other;
@@ -42,7 +42,7 @@ struct GroupRow {
 };
 
 /// What a shell offers as an option's value.
-enum class Completion { none, gpus, words, processes };
+enum class Completion { none, gpus, words, processes, users, files };
 
 struct OptionRow {
   const char* name = "";        // "--count"

@@ -1,14 +1,18 @@
 #include "cli/values.h"
 
+#include <pwd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <iterator>
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <tuple>
 
 #include "base/printable.h"
 
@@ -87,6 +91,62 @@ std::optional<double> size_unit(std::string_view text) {
   return kMib[power];
 }
 
+/// The number of so many digits at a place, or nothing.
+std::optional<int> digits_at(const std::string& text, std::size_t at, std::size_t count) {
+  const std::string digits = text.substr(std::min(at, text.size()), count);
+  if (digits.size() != count || digits.find_first_not_of("0123456789") != std::string::npos) {
+    return std::nullopt;
+  }
+  return std::atoi(digits.c_str());
+}
+
+/// "2026-11-27" or "2026-11-27 14:30".
+std::optional<struct tm> written_date(const std::string& text) {
+  const auto year = digits_at(text, 0, 4);
+  const auto month = digits_at(text, 5, 2);
+  const auto day = digits_at(text, 8, 2);
+  if (!year || !month || !day || text[4] != '-' || text[7] != '-') return std::nullopt;
+  struct tm date{};
+  date.tm_year = *year - 1900;
+  date.tm_mon = *month - 1;
+  date.tm_mday = *day;
+  if (text.size() == std::string_view("2026-11-27").size()) return date;
+  const auto hour = digits_at(text, 11, 2);
+  const auto minute = digits_at(text, 14, 2);
+  if (!hour || !minute || text[10] != ' ' || text[13] != ':' || text.size() != 16) {
+    return std::nullopt;
+  }
+  date.tm_hour = *hour;
+  date.tm_min = *minute;
+  return date;
+}
+
+auto fields(const struct tm& date) {
+  return std::make_tuple(date.tm_year, date.tm_mon, date.tm_mday, date.tm_hour, date.tm_min);
+}
+
+bool is_on_calendar(const struct tm& date) {
+  struct tm normal = date;
+  const std::time_t time = ::timegm(&normal);
+  return ::gmtime_r(&time, &normal) != nullptr && fields(normal) == fields(date);
+}
+
+/// The first moment at which the local clock shows this time or a later one.
+std::time_t moment_of(const struct tm& date) {
+  constexpr std::time_t kStep = 1800;  // clocks are put forward and back by no less
+  constexpr std::time_t kMostSteps = 48;
+  struct tm wanted = date;
+  wanted.tm_isdst = -1;
+  std::time_t time = std::mktime(&wanted);
+  const auto is_reached = [&](std::time_t at) {
+    struct tm local{};
+    return ::localtime_r(&at, &local) != nullptr && fields(local) >= fields(date);
+  };
+  for (int i = 0; i < kMostSteps && !is_reached(time); ++i) time += kStep;
+  for (int i = 0; i < kMostSteps && is_reached(time - kStep); ++i) time -= kStep;
+  return time;
+}
+
 }  // namespace
 
 template <class Number>
@@ -132,6 +192,24 @@ Result<std::int64_t> size_value(const std::string& text) {
   if (negative && mib > 0) return wrong(text, "less than 0");
   const auto whole = static_cast<std::int64_t>(mib);
   return static_cast<double>(whole) < mib ? whole + 1 : whole;
+}
+
+Result<std::int64_t> moment_value(const std::string& text) {
+  if (const auto wanted = written_date(text)) {
+    if (!is_on_calendar(*wanted)) return wrong(text, "not on the calendar");
+    return static_cast<std::int64_t>(moment_of(*wanted)) * 1000;
+  }
+  const Result<nanoseconds> ago = time_value(text == "now" ? "0" : text);
+  if (!ago) return wrong(text, "neither a time nor a date");
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now - *ago).count();
+}
+
+Result<uid_t> user_value(const std::string& text) {
+  if (const struct passwd* entry = ::getpwnam(text.c_str())) return entry->pw_uid;
+  const Result<int> number = whole_number<int>(text);
+  if (!number) return fail(ErrorKind::usage, "there is no user " + quoted(text));
+  return static_cast<uid_t>(*number);
 }
 
 std::optional<std::string> shell_line(std::span<const std::string> words) {

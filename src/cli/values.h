@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <limits>
@@ -32,6 +34,13 @@ Result<std::chrono::nanoseconds> time_value(const std::string& text);
 /// "8000", "8000M", "7.5GiB": MiB, or a number with K, M, G or T (powers of 1024, in any case, with
 /// or without i and B). Rounded up to whole MiB.
 Result<std::int64_t> size_value(const std::string& text);
+
+/// "7d", so long ago; "now"; "2026-11-27" and "2026-11-27 14:30" by the local time. In milliseconds
+/// since 1970. Of a time that the clocks skip the next, of one that comes twice the first.
+Result<std::int64_t> moment_value(const std::string& text);
+
+/// A user's name, or a number, which need not be anybody's. May ask a directory service.
+Result<uid_t> user_value(const std::string& text);
 
 /// A word of the user in quotes, made safe for a terminal.
 std::string quoted(const std::string& word);

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <ctime>
+
 #include <cstdint>
 #include <limits>
 
@@ -201,6 +204,65 @@ TEST(Quoted, IsSafeForATerminal) {
   EXPECT_EQ(quoted(""), "''");
   EXPECT_EQ(quoted("a b"), "'a b'");
   EXPECT_EQ(quoted("\x1b[31m\n\xff"), "'\\x1b[31m\\n\\xff'");
+}
+
+/// As long as it lives, the local time is that of this zone.
+class TimeZone {
+ public:
+  explicit TimeZone(const char* zone) {
+    ::setenv("TZ", zone, 1);
+    ::tzset();
+  }
+  TimeZone(const TimeZone&) = delete;
+  TimeZone& operator=(const TimeZone&) = delete;
+  ~TimeZone() {
+    ::unsetenv("TZ");
+    ::tzset();
+  }
+};
+
+std::int64_t seconds_at(const std::string& text) {
+  const Result<std::int64_t> moment = moment_value(text);
+  if (!moment) ADD_FAILURE() << moment.error().text;
+  return moment ? *moment / 1000 : 0;
+}
+
+TEST(MomentValue, OfADateIsThatOfTheLocalClock) {
+  const TimeZone zone("CET-1CEST,M3.5.0,M10.5.0/3");
+  EXPECT_EQ(seconds_at("2026-11-27"), 1795734000);  // date -d 2026-11-27 +%s
+  EXPECT_EQ(seconds_at("2026-07-01 12:30"), 1782901800);
+}
+
+TEST(MomentValue, OfATimeThatComesTwiceIsTheFirstAndOfOneThatIsSkippedTheNext) {
+  const TimeZone zone("CET-1CEST,M3.5.0,M10.5.0/3");
+  EXPECT_EQ(seconds_at("2026-10-25 02:30"), 1792888200);  // 00:30 UTC
+  EXPECT_EQ(seconds_at("2026-03-29 02:30"), 1774746000);  // 01:00 UTC, 03:00 there
+  EXPECT_EQ(seconds_at("2026-10-26") - seconds_at("2026-10-25"), 25 * 3600);
+}
+
+TEST(MomentValue, OfADayThatBeginsLateIsItsBegin) {
+  const TimeZone zone("<-03>3<-02>,M11.1.0/0,M2.3.0/0");  // as in Sao Paulo until 2019
+  EXPECT_EQ(seconds_at("2018-11-04"), 1541300400);        // 03:00 UTC, 01:00 there
+}
+
+TEST(MomentValue, OfATimeIsSoLongAgo) {
+  const std::int64_t hour = seconds_at("1h");
+  const std::int64_t now = std::time(nullptr);
+  EXPECT_LE(std::abs(now - 3600 - hour), 2);
+  EXPECT_LE(std::abs(now - 7 * 86400 - seconds_at("7d")), 2);
+}
+
+TEST(MomentValue, WhatIsNeitherIsRefused) {
+  for (const char* text : {"", "yesterday", "2026-02-30", "2026-13-01", "2026-11-27 24:00",
+                           "2026-11-27 1:00", "2026-11-27T", "2026/11/27", "2026-11-27 12:00:00"}) {
+    EXPECT_FALSE(moment_value(text)) << text;
+  }
+}
+
+TEST(UserValue, IsANameOrANumber) {
+  EXPECT_EQ(user_value("root").value(), 0U);
+  EXPECT_EQ(user_value("54321").value(), 54321U);
+  for (const char* text : {"", "no such user", "-1", "1x"}) EXPECT_FALSE(user_value(text)) << text;
 }
 
 }  // namespace

@@ -416,7 +416,9 @@ class Waiter {
   Status claim_granted(MutexGuard& guard, const ClaimScan& scan, const Look& look) {
     for (const std::size_t i : look.decision.granted) {
       granted_.devices.push_back(look.snapshot.devices[i]);
+      granted_.parts.push_back(part_of_card(granted_.devices.back(), criteria_, look.snapshot));
     }
+    granted_.within = within_;
     granted_.indices_hold = indices_hold(look.snapshot);
     granted_.share_mib = criteria_.share_mib;
     reserved_.clear();
@@ -775,7 +777,10 @@ Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
     Result<WaitEnd> end = waiter.wait();
     waited = waited || waiter.waited();
     if (end) {
-      if (auto* granted = std::get_if<Granted>(&*end)) granted->waited = waited;
+      if (auto* granted = std::get_if<Granted>(&*end)) {
+        granted->waited = waited;
+        granted->lock_dir = path;
+      }
       return end;
     }
     Error error = end.error();

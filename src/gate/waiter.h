@@ -99,7 +99,10 @@ using MakeRequest = std::function<Result<Request>(const Surroundings&)>;
 struct Granted {
   std::vector<Device> devices;            // as they were when granted, ascending index
   bool indices_hold = true;               // gpu/visible_devices.h, at that moment
+  std::vector<Amount> parts;              // which part of its card each of them is
   Ticket claim = 0;                       // 0 if nothing is claimed
+  Ticket within = 0;                      // the claim that it is inside of; 0: none
+  std::string lock_dir;                   // where it is
   std::optional<std::int64_t> share_mib;  // of each; nothing: all of it
   std::vector<UniqueFd> held;             // of the claim
   bool waited = false;                    // it had to stand in line

@@ -84,6 +84,10 @@ Amount amount_of(const Criteria& criteria, const CardSizes& sizes) {
 Amount amount_on(const Device& device, const Criteria& criteria, const CardSizes& sizes,
                  const Snapshot& snapshot) {
   if (!device.instance) return amount_of(criteria, sizes) / criteria.count;
+  return part_of_card(device, criteria, snapshot);
+}
+
+Amount part_of_card(const Device& device, const Criteria& criteria, const Snapshot& snapshot) {
   const DeviceSize size = size_of(device, snapshot);
   return part(std::min(criteria.share_mib.value_or(size.mib), size.mib), size.card_mib);
 }

@@ -50,6 +50,9 @@ Amount amount_of(const Criteria& criteria, const CardSizes& sizes);
 Amount amount_on(const Device& device, const Criteria& criteria, const CardSizes& sizes,
                  const Snapshot& snapshot);
 
+/// Which part of its card a request gets with this device; all of it where sizes are not known.
+Amount part_of_card(const Device& device, const Criteria& criteria, const Snapshot& snapshot);
+
 /// What the order of turns goes by, besides the line.
 struct TurnRule {
   LineOrder order = LineOrder::turns;

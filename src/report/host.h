@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gpu/visible_devices.h"
+#include "history/journal.h"
 
 namespace gpu_gate {
 
@@ -38,8 +39,8 @@ struct HostPaths {
   std::string devices = "/dev";
   std::string proc = "/proc";
   std::string mountinfo = "/proc/self/mountinfo";
-  std::string root;                           // before /.dockerenv and /run/.containerenv
-  std::string history = "/var/lib/gpu-gate";  // unless the environment names another
+  std::string root;                         // before /.dockerenv and /run/.containerenv
+  std::string history = kHistoryDirectory;  // unless the environment names another
 };
 
 /// Looks, with an eye to the GPUs of this vendor. Opens device files of NVIDIA's, makes nothing.

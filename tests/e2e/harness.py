@@ -272,6 +272,7 @@ class Box:
         self.began = time.time() - 0.1  # the kernel's time stamps come from a coarse clock
         self.machine = self.folder / "machine.txt"
         self.lock = self.folder / "lock"
+        self.history = self.folder / "history"  # kept where a test makes it
         self.variant = variant
         self.extra = []   # further lines of the machine file: "linger_ms 200"
         self.instances = []  # "gpu=0 gi=1"
@@ -330,6 +331,7 @@ class Box:
             "GPU_GATE_NVML": str(BIN / self.variant / "libnvidia-ml.so.1"),
             "GPU_SIM_MACHINE": str(self.machine),
             "GPU_GATE_LOCK_DIR": str(self.lock),
+            "GPU_GATE_HISTORY": str(self.history),
         }
         for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE", "GCOV_PREFIX", "GCOV_ERROR_FILE"):
             if key in os.environ:

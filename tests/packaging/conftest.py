@@ -11,7 +11,7 @@ import harness
 from bare import Root
 from fixtures import binaries, make_box, new_box  # noqa: F401
 
-VERBS = ("run", "wait", "hold", "status", "queue", "cancel", "doctor")
+VERBS = ("run", "wait", "hold", "status", "queue", "cancel", "history", "doctor")
 
 
 def pytest_configure(config):

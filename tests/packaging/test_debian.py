@@ -122,8 +122,10 @@ def test_installed_used_by_two_users_upgraded_removed(root, package):
     assert alice.alive() and bob.alive() and not bob.out
     alice.kill()
     bob.wait_for("^has 0$", stdout=True)
+    assert re.search(r"alice +[0-9.]+ +1 ", root.run("gpu-gate", "history", user="bob"))
 
     root.run("dpkg", "--remove", "gpu-gate")
+    assert root.run("stat", "--format=%a %U", "/var/lib/gpu-gate") == "1777 root\n"
     assert bob.alive() and root.run("ls", "/run/gpu-gate")  # the claim of a running job
     root.run("dpkg", "--purge", "gpu-gate")
     assert root.files() == before
@@ -154,13 +156,16 @@ def test_where_systemd_runs_it_makes_the_lock_directory(root, package):
 
 def test_systemd_tmpfiles_understands_the_snippet(tmp_path):
     (tmp_path / "run").mkdir()
+    (tmp_path / "var/lib").mkdir(parents=True)
     run("systemd-tmpfiles", "--create", f"--root={tmp_path}", SOURCE / "packaging/debian/tmpfiles.conf")
     modes = {"": 0o1777, "queue": 0o1777, "claims": 0o1777, "mutex": 0o1666}
     for part, mode in modes.items():
         made = (tmp_path / "run/gpu-gate" / part).stat()
         assert (made.st_mode & 0o7777, made.st_uid) == (mode, 0), part
+    made = (tmp_path / "var/lib/gpu-gate").stat()
+    assert (made.st_mode & 0o7777, made.st_uid) == (0o1777, 0)
 
 
 def test_readme_names_the_same_parts_as_the_snippet():
-    snippet = re.findall(r"^[df] .*", (SOURCE / "packaging/debian/tmpfiles.conf").read_text(), re.M)
+    snippet = re.findall(r"^[df] /run/.*", (SOURCE / "packaging/debian/tmpfiles.conf").read_text(), re.M)
     assert snippet == re.findall(r"^    ([df] /run/.*)", (SOURCE / "README.md").read_text(), re.M)
