@@ -390,7 +390,7 @@ def test_status_shows_a_card_whose_handle_the_driver_refuses_as_closed(make_box)
 # What can never be is said at once, with the reason for each card.
 
 REQUESTS = [
-    ("too_many", ("-n", "3"), ["3 GPUs", "only 2 here", "GPUs 0-1: could be used"]),
+    ("too_many", ("-n", "3"), ["3 GPUs", "this machine has 2", "GPUs 0-1: could be used"]),
     ("far_too_many", ("-n", "99999999999999999999"), ["GPUs 0-1: "]),
     ("more_memory_than_any_has", ("--min-free-mb", "99999999"),
      ["GPU 0: 45468 MiB in all, 99999999 MiB asked for", "GPU 1: 8000 MiB in all, 99999999 MiB asked for"]),
