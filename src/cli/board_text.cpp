@@ -58,20 +58,50 @@ std::string strays_text(const Claim& claim, const Board& board) {
 
 namespace {
 
+Said plain_said(std::string text) {
+  return {.before = "", .command = std::move(text), .after = ""};
+}
+
+/// What is the matter with the device itself.
+void add_faults(const Device& device, std::vector<Said>& lines) {
+  const bool known = device.index >= 0;  // else the driver is told of apart
+  // A driver that does not open a closed device cannot read its state either.
+  const bool told = known && (device.accessible || device.health != Health::unreadable);
+  if (!device.accessible) lines.push_back(plain_said("closed to you"));
+  if (told && device.health != Health::ok) lines.push_back(plain_said(health_text(device)));
+  if (device.repair != Repair::none) lines.push_back(plain_said(repair_text(device)));
+}
+
+/// Memory of a device that could be had but for it, and that nobody has who could be named.
+void add_memory(const BoardRow& row, std::vector<Said>& lines) {
+  const Device& device = row.device;
+  if (row.freeing) {
+    lines.push_back(plain_said("its memory is being freed"));
+  } else if (row.claims.empty() && device.accessible && device.health == Health::ok &&
+             has_unowned_memory(device)) {
+    lines.push_back(
+        {.before = fmt::format("{} MiB in use by no visible process", unowned_mib(device)),
+         .command = "",
+         .after = ""});
+  }
+}
+
+void add_processes(const BoardRow& row, const Board& board, std::vector<Said>& lines) {
+  for (const BoardProcess& process : row.processes) {
+    if (process.claimed || process.described.ended) continue;
+    const GpuProcess& listed = process.described.process;
+    lines.push_back(process_said(process.described));
+    lines.back().after += process.strays      ? strays_text(*process.strays, board)
+                          : listed.mps_server ? " (MPS server)"
+                          : listed.graphics   ? " (graphics)"
+                                              : " (no claim)";
+  }
+}
+
 /// What uses a device: one entry for each line of the last column.
 std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t now) {
   std::vector<Said> lines;
-  const bool known = row.device.index >= 0;  // else the driver is told of apart
-  const Device& device = row.device;
-  // A driver that does not open a closed device cannot read its state either.
-  const bool told = known && (device.accessible || device.health != Health::unreadable);
-  if (!device.accessible) lines.push_back({.before = "", .command = "closed to you", .after = ""});
-  if (told && device.health != Health::ok) {
-    lines.push_back({.before = "", .command = health_text(device), .after = ""});
-  }
-  if (device.repair != Repair::none) {
-    lines.push_back({.before = "", .command = repair_text(device), .after = ""});
-  }
+  add_faults(row.device, lines);
   for (const BoardClaim& claim : row.claims) {
     Said said = claimant_said(claim.claimant, now, claim.used_mib, claim.idle);
     if (claim.inside) said.before.insert(0, "  inside it, ");
@@ -82,23 +112,8 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
     lines.push_back(
         {.before = "kept for " + place_text(board, row.kept_for), .command = "", .after = ""});
   }
-  if (row.freeing) {
-    lines.push_back({.before = "", .command = "its memory is being freed", .after = ""});
-  } else if (row.claims.empty() && has_unowned_memory(device)) {
-    lines.push_back(
-        {.before = fmt::format("{} MiB in use by no visible process", unowned_mib(device)),
-         .command = "",
-         .after = ""});
-  }
-  for (const BoardProcess& process : row.processes) {
-    if (process.claimed || process.described.ended) continue;
-    const GpuProcess& listed = process.described.process;
-    lines.push_back(process_said(process.described));
-    lines.back().after += process.strays      ? strays_text(*process.strays, board)
-                          : listed.mps_server ? " (MPS server)"
-                          : listed.graphics   ? " (graphics)"
-                                              : " (no claim)";
-  }
+  add_memory(row, lines);
+  add_processes(row, board, lines);
   return lines;
 }
 

@@ -195,14 +195,16 @@ TEST(StatusJson, ListsEveryProcessAlsoThoseOfAClaim) {
                               {"command", "julia"},
                               {"memory_mb", 300},
                               {"type", "compute"},
-                              {"claimed", true}},
+                              {"claimed", true},
+                              {"strays", false}},
                              {{"pid", 8},
                               {"user", "root"},
                               {"uid", 1000},
                               {"command", "Xorg"},
                               {"memory_mb", nullptr},
                               {"type", "graphics"},
-                              {"claimed", false}}}));
+                              {"claimed", false},
+                              {"strays", false}}}));
 }
 
 TEST(StatusJson, SaysNullForTheUserOfAProcessThatCannotBeSeen) {

@@ -210,8 +210,10 @@ class NvmlSource final : public GpuSource {
       bool mig = false;
       const nvml::Return code = ask_mig(card.handle, mig);
       snapshot.devices.push_back(read_card(card, mig));
-      if (code != nvml::kSuccess)
-        note_failure(snapshot.devices.back(), "nvmlDeviceGetMigMode", code);
+      Device& device = snapshot.devices.back();
+      if (code != nvml::kSuccess && device.health == Health::ok) {
+        note_failure(device, "nvmlDeviceGetMigMode", code);
+      }
       if (mig) add_instances(card, snapshot);
     }
     size_ = snapshot.devices.size();

@@ -26,8 +26,9 @@ struct BoardClaim {
 
 struct BoardProcess {
   DeviceProcess described;
-  bool claimed = false;              // works for a claim on that device
-  std::optional<Claim> strays = {};  // works for this claim, which does not have that device
+  bool claimed = false;  // works for a claim on that device
+  std::optional<Claim> strays =
+      std::nullopt;  // works for this claim, which does not have that device
 };
 
 struct BoardRow {
