@@ -11,6 +11,7 @@
 #include "cli/columns.h"
 #include "cli/text.h"
 #include "cli/watch_line.h"
+#include "cli/wrap.h"
 #include "report/state.h"
 
 namespace gpu_gate {
@@ -69,6 +70,21 @@ std::string title(const WatchView& view) {
   const std::size_t used = columns(text) + columns(clock);
   if (used + 2 > style.width) return cut(text, style.width, "");
   return text + std::string(style.width - used - 1, ' ') + clock;
+}
+
+/// What cannot be read, in one line of a small terminal, and else in three at the most.
+Lines trouble_lines(const std::string& trouble, const WatchView& view) {
+  constexpr std::size_t kSmall = 16;
+  constexpr std::size_t kMost = 3;
+  const WatchStyle& style = view.scene.style;
+  const std::string text = shown_text(trouble, style);
+  Lines lines{text};
+  if (view.height >= kSmall && style.width > kSmall) lines = wrapped(text, style.width - 2);
+  if (lines.size() > kMost) lines.resize(kMost);
+  for (std::string& line : lines) {
+    line = cut(" " + line, style.width, style.utf8 ? "…" : "...");
+  }
+  return lines;
 }
 
 // The last line.
@@ -254,10 +270,9 @@ Body middle_of(const WatchView& view, std::size_t room, bool roomy) {
 
 WatchFrame watch_frame(const WatchView& view) {
   constexpr std::size_t kGaps = 2;  // below the title and above the keys
-  const WatchStyle& style = view.scene.style;
   Lines lines{title(view)};
   for (const std::string& trouble : view.troubles) {
-    lines.push_back(cut(" " + shown_text(trouble, style), style.width, style.utf8 ? "…" : "..."));
+    for (std::string& line : trouble_lines(trouble, view)) lines.push_back(std::move(line));
   }
   const std::size_t room = view.height - std::min(view.height, lines.size() + 1);
   Body body = middle_of(view, room, true);

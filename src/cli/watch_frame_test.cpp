@@ -348,6 +348,18 @@ TEST_F(Frame, TellsTroublesAboveAllElse) {
   EXPECT_EQ(lines[1], " cannot read the GPUs: no driver");
 }
 
+TEST_F(Frame, TellsWholeTroublesWhereThereIsRoomAndNoOldNumbers) {
+  Board board = lab();
+  for (BoardRow& row : board.rows) row.device.health = Health::unreadable;
+  const std::string trouble =
+      "the driver " + std::string(60, 'x') + " " + std::string(60, 'y') + " end";
+  const Picture lines = picture(board, {.troubles = {trouble}});
+  EXPECT_TRUE(has(lines[1], "the driver") && has(lines[2] + lines[3], " end"));
+  EXPECT_FALSE(has(whole_picture(board, {.height = 10, .troubles = {trouble}}), " end"));
+  EXPECT_TRUE(has(gpu_row(lines, 0), "  -     -  held") && has(gpu_row(lines, 0), "alice"));
+  EXPECT_FALSE(has(whole_picture(board), "90%") || has(whole_picture(board), "█"));
+}
+
 TEST_F(Frame, SaysThatItIsFrozenAndHowToGoOn) {
   const Picture lines = picture(lab(), {.choice = {.frozen = true}});
   EXPECT_TRUE(lines[0].ends_with("frozen 14:03:27"));

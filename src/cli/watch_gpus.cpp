@@ -63,8 +63,11 @@ const char* watch_colour(State state) {
   return "";
 }
 
+/// Are its numbers those of now?
+bool is_told(const Device& device) { return device.health != Health::unreadable; }
+
 std::string memory_bar(const Device& device, const WatchStyle& style) {
-  if (device.memory_total_mib <= 0) return "";
+  if (device.memory_total_mib <= 0 || !is_told(device)) return "";
   const std::int64_t used =
       std::clamp<std::int64_t>(device.memory_used_mib, 0, device.memory_total_mib);
   const auto full = static_cast<std::size_t>(
@@ -143,9 +146,11 @@ std::vector<std::string> remarks_on(const BoardRow& row, const Board& board,
   const bool told = device.accessible || device.health != Health::unreadable;
   if (told && device.health != Health::ok) {
     // What the driver itself cannot tell is told above the table, once.
-    const bool of_driver = device.health == Health::unreadable && !device.error.empty();
-    remarks.push_back(of_driver ? "its state cannot be read"
-                                : shown_text(health_text(device), style));
+    if (device.health != Health::unreadable) {
+      remarks.push_back(shown_text(health_text(device), style));
+    } else if (row.claims.empty()) {
+      remarks.emplace_back("its state cannot be read");
+    }
   }
   if (row.kept_for != 0) {
     const std::string place = "for " + place_text(board, row.kept_for);
@@ -154,7 +159,7 @@ std::vector<std::string> remarks_on(const BoardRow& row, const Board& board,
   if (device.repair != Repair::none) remarks.push_back(repair_text(device));
   if (row.freeing) {
     remarks.emplace_back("its memory is being freed");
-  } else if (row.claims.empty() && has_unowned_memory(device)) {
+  } else if (row.claims.empty() && is_told(device) && has_unowned_memory(device)) {
     remarks.push_back(fmt::format("{} MiB in use by no visible process", unowned_mib(device)));
   }
   return remarks;
@@ -205,7 +210,7 @@ bool is_uniform(const Board& board) {
 }
 
 std::string used_text(const Device& device, bool uniform) {
-  if (device.memory_total_mib <= 0) return "-";
+  if (device.memory_total_mib <= 0 || !is_told(device)) return "-";
   const std::string used = fmt::format("{}.{}", device.memory_used_mib / 1024,
                                        device.memory_used_mib % 1024 * 10 / 1024);
   return uniform ? used : used + "/" + gib(device.memory_total_mib);
@@ -228,7 +233,8 @@ WatchRow row_of(const BoardRow& row, const Use& use, bool first, bool uniform,
   line.cells[kName] = shown_text(device.name.empty() ? device.uuid : device.name, style);
   line.cells[kMemory] = memory_bar(device, style);
   line.cells[kUsed] = used_text(device, uniform);
-  line.cells[kUtil] = device.utilization_pct ? fmt::format("{}%", *device.utilization_pct) : "-";
+  const bool busy_told = device.utilization_pct && is_told(device);
+  line.cells[kUtil] = busy_told ? fmt::format("{}%", *device.utilization_pct) : "-";
   line.cells[kState] = word_of(state);
   line.colour = watch_colour(state);
   return line;

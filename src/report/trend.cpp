@@ -25,6 +25,7 @@ void Trends::note(const Board& board, Clock::time_point now) {
     if (sums.empty() || sums.back().step != now_) sums.push_back({.step = now_, .used_pct = {}});
     if (sums.size() > kMostSteps) sums.pop_front();
     Sum& sum = sums.back();
+    if (device.health == Health::unreadable) continue;
     sum.used_pct = used_part(device);
     if (!device.utilization_pct) continue;
     sum.busy_pct += *device.utilization_pct;

@@ -41,6 +41,14 @@ TEST(Trends, LeaveAGapWhereNobodyLookedOrTheDriverToldNothing) {
   EXPECT_EQ(steps[3], (TrendStep{.busy_pct = {}, .used_pct = 0}));
 }
 
+TEST(Trends, LeaveAGapWhereTheDriverIsAway) {
+  Trends trends(std::chrono::seconds(5));
+  Board board = busy_board(10);
+  board.rows[0].device.health = Health::unreadable;
+  trends.note(board, at_second(0));
+  EXPECT_EQ(trends.last("GPU-0", 1).front(), TrendStep());
+}
+
 TEST(Trends, ForgetADeviceThatIsGoneAndStepsThatNobodyWillSee) {
   Trends trends(std::chrono::seconds(5));
   for (int i = 0; i < 1000; ++i) trends.note(busy_board(50), at_second(5 * i));
