@@ -20,12 +20,13 @@ std::string coloured(const Board& board) {
 }
 
 Board board_of(std::vector<BoardRow> rows, std::vector<BoardWaiter> waiters = {}) {
-  return {.rows = std::move(rows), .waiters = std::move(waiters)};
+  return {.rows = std::move(rows), .waiters = std::move(waiters), .holders = {}};
 }
 
 Device named(int index, const std::string& name, std::int64_t free_mib = 40000) {
   Device device = card(index, free_mib);
   device.name = name;
+  device.memory_used_mib = 0;  // but what the driver keeps for itself
   return device;
 }
 

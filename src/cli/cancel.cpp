@@ -90,8 +90,8 @@ std::string out_of_reach(const Target& target) {
 }
 
 /// Those that are to be ended; says of the others why not.
-std::vector<Target> chosen(std::vector<Target> all, const std::vector<pid_t>& pids,
-                           const LockDir& dir, Report& report) {
+std::vector<Target> targets_of(std::vector<Target> all, const std::vector<pid_t>& pids,
+                               const LockDir& dir, Report& report) {
   std::vector<bool> wanted(all.size(), false);
   for (std::size_t i = 0; i < all.size() && pids.empty(); ++i) {
     wanted[i] = all[i].request.uid == ::geteuid();
@@ -188,7 +188,7 @@ Status cancel_command(const Options& options) {
                    .left = {}});
   }
   Report report;
-  std::vector<Target> targets = chosen(std::move(all), options.pids, *dir, report);
+  std::vector<Target> targets = targets_of(std::move(all), options.pids, *dir, report);
   if (targets.empty() && report.undone.empty()) {
     return fail(ErrorKind::not_done, "no request of yours waits (gpu-gate queue shows who does)");
   }

@@ -30,7 +30,9 @@ Json read_back(const std::string& text) {
 Json status_of(const Board& board) { return read_back(status_json(board)); }
 
 /// What status --json says of a GPU.
-Json status_of(const BoardRow& row) { return status_of(Board{.rows = {row}, .waiters = {}}).at(0); }
+Json status_of(const BoardRow& row) {
+  return status_of(Board{.rows = {row}, .waiters = {}, .holders = {}}).at(0);
+}
 
 std::set<std::string> keys_of(const Json& json) {
   std::set<std::string> keys;
@@ -43,8 +45,10 @@ TEST(StatusJson, OfAMachineWithoutGpusIsAnEmptyList) {
 }
 
 TEST(StatusJson, HasAnObjectForEachGpuInOrder) {
-  const Json list = status_of(
-      Board{.rows = {board_row(card(0)), board_row(card(1)), board_row(card(2))}, .waiters = {}});
+  const Json list =
+      status_of(Board{.rows = {board_row(card(0)), board_row(card(1)), board_row(card(2))},
+                      .waiters = {},
+                      .holders = {}});
   ASSERT_EQ(list.size(), 3U);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(list[static_cast<std::size_t>(i)]["index"], i);
 }

@@ -78,7 +78,7 @@ constexpr Named kTimes[] = {
     {"hours", "h"},         {"hour", "h"},    {"hrs", "h"},    {"hr", "h"},    {"h", "h"},
     {"days", "d"},          {"day", "d"},     {"d", "d"},
 };
-constexpr Named kSizes[] = {
+constexpr Named kMeantSizes[] = {
     {"gigabytes", "G"}, {"gigabyte", "G"}, {"gigs", "G"},      {"gig", "G"}, {"go", "G"},
     {"megabytes", "M"}, {"megabyte", "M"}, {"megs", "M"},      {"meg", "M"}, {"mo", "M"},
     {"terabytes", "T"}, {"terabyte", "T"}, {"kilobytes", "K"}, {"to", "T"},  {"gib", "G"},
@@ -160,7 +160,7 @@ std::string meant_time(const std::string& text) {
 }
 
 std::string meant_size(const std::string& text) {
-  return with_units(plain_decimals(lower(without(with_plain_marks(text), " \t\"+"))), kSizes);
+  return with_units(plain_decimals(lower(without(with_plain_marks(text), " \t\"+"))), kMeantSizes);
 }
 
 std::string meant_number(const std::string& text) {

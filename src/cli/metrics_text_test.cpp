@@ -40,7 +40,8 @@ std::string sample_value(const std::string& text, const std::string& sample) {
 TEST(MetricsText, IsEmptyWhereThereIsNothingToTell) { EXPECT_EQ(metrics_page({}), ""); }
 
 TEST(MetricsText, TellsOfEachGpu) {
-  const std::string text = metrics_page({.rows = {board_row(l40s(3))}, .waiters = {}});
+  const std::string text =
+      metrics_page({.rows = {board_row(l40s(3))}, .waiters = {}, .holders = {}});
   const std::string labels = R"({gpu="3",uuid="GPU-3",name="NVIDIA L40S"})";
   EXPECT_EQ(sample_value(text, "gpu_memory_total_bytes" + labels), std::to_string(46068LL << 20));
   EXPECT_EQ(sample_value(text, "gpu_memory_used_bytes" + labels), std::to_string(5468LL << 20));
@@ -50,8 +51,8 @@ TEST(MetricsText, TellsOfEachGpu) {
 }
 
 TEST(MetricsText, NamesAndTypesEachMetricOnceBeforeItsSamples) {
-  const std::string text =
-      metrics_page({.rows = {board_row(l40s(0)), board_row(l40s(1))}, .waiters = {}});
+  const std::string text = metrics_page(
+      {.rows = {board_row(l40s(0)), board_row(l40s(1))}, .waiters = {}, .holders = {}});
   EXPECT_EQ(times(text, "# TYPE gpu_gate_gpu_healthy gauge\ngpu_gate_gpu_healthy{gpu=\"0\""), 1);
   EXPECT_EQ(times(text, "# HELP gpu_gate_gpu_healthy "), 1);
   EXPECT_EQ(times(text, "\ngpu_gate_gpu_healthy{"), 2);
@@ -60,11 +61,13 @@ TEST(MetricsText, NamesAndTypesEachMetricOnceBeforeItsSamples) {
 TEST(MetricsText, HasNoLineForWhatIsUnknown) {
   Device device;  // of unknown size and load
   device.uuid = "GPU-0";
-  EXPECT_EQ(times(metrics_page({.rows = {board_row(device)}, .waiters = {}}), "\ngpu_gate_"), 1)
+  EXPECT_EQ(times(metrics_page({.rows = {board_row(device)}, .waiters = {}, .holders = {}}),
+                  "\ngpu_gate_"),
+            1)
       << "that it works";
   device.health = Health::unreadable;
   device.accessible = false;
-  EXPECT_EQ(metrics_page({.rows = {board_row(device)}, .waiters = {}}), "");
+  EXPECT_EQ(metrics_page({.rows = {board_row(device)}, .waiters = {}, .holders = {}}), "");
 }
 
 TEST(MetricsText, TellsAnUnhealthyGpuFromOneInMigMode) {
@@ -75,9 +78,10 @@ TEST(MetricsText, TellsAnUnhealthyGpuFromOneInMigMode) {
   for (const auto& [health, told] : known) {
     Device device = card(0);
     device.health = health;
-    EXPECT_EQ(sample_value(metrics_page({.rows = {board_row(device)}, .waiters = {}}),
-                           "gpu_healthy{gpu=\"0\",uuid=\"GPU-0\"}"),
-              told);
+    EXPECT_EQ(
+        sample_value(metrics_page({.rows = {board_row(device)}, .waiters = {}, .holders = {}}),
+                     "gpu_healthy{gpu=\"0\",uuid=\"GPU-0\"}"),
+        told);
   }
 }
 
@@ -118,6 +122,7 @@ TEST(MetricsText, WithoutADriverStillTellsClaimsAndLine) {
   device.health = Health::unreadable;
   const Board board{.rows = {board_row(device, {metered_claim("alice")})},
                     .waiters = {metered_waiter("bob", 1, 60)},
+                    .holders = {},
                     .devices_read = false};
   const std::string text = metrics_page(board);
   EXPECT_EQ(sample_value(text, R"(gpu_claimed{uuid="GPU-9",user="alice"})"), "1");
@@ -128,7 +133,8 @@ TEST(MetricsText, WithoutADriverStillTellsClaimsAndLine) {
 TEST(MetricsText, SumsUpTheLineByUser) {
   const Board board{.rows = {board_row(card(0)), board_row(card(1))},
                     .waiters = {metered_waiter("bob", 2, 60), metered_waiter("carol", 1, 10),
-                                metered_waiter("bob", 1, 3600)}};
+                                metered_waiter("bob", 1, 3600)},
+                    .holders = {}};
   const std::string text = metrics_page(board);
   EXPECT_EQ(sample_value(text, R"(waiting_requests{user="bob"})"), "2");
   EXPECT_EQ(sample_value(text, R"(waiting_gpus{user="bob"})"), "3");
@@ -138,12 +144,13 @@ TEST(MetricsText, SumsUpTheLineByUser) {
 
 TEST(MetricsText, CountsAWaiterForEveryDeviceByTheDevicesThereAre) {
   const Board board{.rows = {board_row(card(0)), board_row(card(1))},
-                    .waiters = {metered_waiter("bob", kEveryDevice, 0)}};
+                    .waiters = {metered_waiter("bob", kEveryDevice, 0)},
+                    .holders = {}};
   EXPECT_EQ(sample_value(metrics_page(board), R"(waiting_gpus{user="bob"})"), "2");
 }
 
 TEST(MetricsText, SaysNothingOfATimeThatIsNoneAndNothingBelowZero) {
-  Board board{.rows = {}, .waiters = {metered_waiter("bob", 1, -50)}};
+  Board board{.rows = {}, .waiters = {metered_waiter("bob", 1, -50)}, .holders = {}};
   EXPECT_EQ(sample_value(metrics_page(board), R"(longest_wait_seconds{user="bob"})"), "0");
   board.waiters[0].record.owner.since = 0;
   EXPECT_FALSE(has(metrics_page(board), "longest"));
@@ -152,7 +159,8 @@ TEST(MetricsText, SaysNothingOfATimeThatIsNoneAndNothingBelowZero) {
 TEST(MetricsText, KeepsHostileNamesInsideTheirLabel) {
   Device device = l40s(0);
   device.name = "A\"} 1\ngpu_gate_x{y=\"\\\xff\t";
-  const Board board{.rows = {board_row(device)}, .waiters = {metered_waiter("b\nob\"", 1, 0)}};
+  const Board board{
+      .rows = {board_row(device)}, .waiters = {metered_waiter("b\nob\"", 1, 0)}, .holders = {}};
   const std::string text = metrics_page(board);
   EXPECT_TRUE(has(text, R"(name="A\"} 1\\ngpu_gate_x{y=\"\\\\xff\\t")")) << text;
   EXPECT_TRUE(has(text, R"({user="b\\nob\""} 1)")) << text;

@@ -97,7 +97,9 @@ std::optional<int> digits_at(const std::string& text, std::size_t at, std::size_
   if (digits.size() != count || digits.find_first_not_of("0123456789") != std::string::npos) {
     return std::nullopt;
   }
-  return std::atoi(digits.c_str());
+  int number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
 }
 
 /// "2026-11-27" or "2026-11-27 14:30".
@@ -133,8 +135,8 @@ bool is_on_calendar(const struct tm& date) {
 
 /// The first moment at which the local clock shows this time or a later one.
 std::time_t moment_of(const struct tm& date) {
-  constexpr std::time_t kStep = 1800;  // clocks are put forward and back by no less
-  constexpr std::time_t kMostSteps = 48;
+  constexpr std::time_t kClockStep = 1800;  // clocks are put forward and back by no less
+  constexpr std::time_t kMostClockSteps = 48;
   struct tm wanted = date;
   wanted.tm_isdst = -1;
   std::time_t time = std::mktime(&wanted);
@@ -142,8 +144,8 @@ std::time_t moment_of(const struct tm& date) {
     struct tm local{};
     return ::localtime_r(&at, &local) != nullptr && fields(local) >= fields(date);
   };
-  for (int i = 0; i < kMostSteps && !is_reached(time); ++i) time += kStep;
-  for (int i = 0; i < kMostSteps && is_reached(time - kStep); ++i) time -= kStep;
+  for (int i = 0; i < kMostClockSteps && !is_reached(time); ++i) time += kClockStep;
+  for (int i = 0; i < kMostClockSteps && is_reached(time - kClockStep); ++i) time -= kClockStep;
   return time;
 }
 

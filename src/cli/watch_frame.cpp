@@ -82,7 +82,8 @@ Lines trouble_lines(const std::string& trouble, const WatchView& view) {
   if (view.height >= kSmall && style.width > kSmall) lines = wrapped(text, style.width - 2);
   if (lines.size() > kMost) lines.resize(kMost);
   for (std::string& line : lines) {
-    line = cut(" " + line, style.width, style.utf8 ? "…" : "...");
+    line.insert(0, 1, ' ');
+    line = cut(line, style.width, style.utf8 ? "…" : "...");
   }
   return lines;
 }

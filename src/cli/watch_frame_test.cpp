@@ -62,7 +62,8 @@ Board lab() {
       .waiters = {in_line(1, "carol", 1003, 2, "python pretrain.py"),
                   in_line(2, "bob", kBob, 1, "python sweep.py --seed 1"),
                   in_line(3, "bob", kBob, 1, "python sweep.py --seed 2"),
-                  in_line(4, "bob", kBob, 1, "python sweep.py --seed 3")}};
+                  in_line(4, "bob", kBob, 1, "python sweep.py --seed 3")},
+      .holders = {}};
   board.rows[1].kept_for = 1;
   return board;
 }
@@ -128,7 +129,7 @@ constexpr std::array<std::pair<std::size_t, std::size_t>, 8> kSizes{
 Board crowded() {
   const std::string hostile =
       "\x1b[2J\x1b]0;title\x07\r\n\tA\xff\xe2\x80\xae训练训练训练 e\u0301e\u0301e\u0301";
-  Board board{.rows = {}, .waiters = {}};
+  Board board{.rows = {}, .waiters = {}, .holders = {}};
   for (int i = 0; i < 20; ++i) {
     Device device = l40s_with(i, 25468 - i * 1000, 5 * i);
     device.name = hostile;

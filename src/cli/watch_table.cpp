@@ -8,10 +8,10 @@
 namespace gpu_gate {
 namespace {
 
-constexpr std::size_t kMargin = 1;  // before the first column
-constexpr std::size_t kGap = 2;     // between two
+constexpr std::size_t kTableMargin = 1;  // before the first column
+constexpr std::size_t kGap = 2;          // between two
 constexpr std::size_t kLeastOfCommand = 8;
-constexpr std::size_t kIndent = 6;  // of a whole command
+constexpr std::size_t kCommandIndent = 6;  // of a whole command
 
 std::string_view dots(const WatchStyle& style) { return style.utf8 ? "…" : "..."; }
 
@@ -46,7 +46,7 @@ std::vector<std::size_t> needed_widths(const WatchTable& table) {
 
 /// Of the columns, without the command.
 std::size_t sum_of(const std::vector<std::size_t>& widths) {
-  std::size_t sum = kMargin;
+  std::size_t sum = kTableMargin;
   for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
     if (widths[i] > 0) sum += widths[i] + kGap;
   }
@@ -70,7 +70,7 @@ std::string without_end_spaces(std::string text) {
 std::string cells_text(const WatchTable& table, const WatchRow& row,
                        const std::vector<std::size_t>& widths, std::size_t end,
                        const WatchStyle& style) {
-  std::string text(kMargin, ' ');
+  std::string text(kTableMargin, ' ');
   for (std::size_t i = 0; i < end; ++i) {
     if (widths[i] == 0) continue;
     const std::string cell = cell_of(row.cells[i], widths[i], table.columns[i].right, style);
@@ -82,7 +82,7 @@ std::string cells_text(const WatchTable& table, const WatchRow& row,
 }
 
 std::size_t width_up_to(const std::vector<std::size_t>& widths, std::size_t end) {
-  std::size_t sum = kMargin;
+  std::size_t sum = kTableMargin;
   for (std::size_t i = 0; i < end; ++i) {
     if (widths[i] > 0) sum += widths[i] + kGap;
   }
@@ -90,13 +90,13 @@ std::size_t width_up_to(const std::vector<std::size_t>& widths, std::size_t end)
 }
 
 std::vector<std::string> wrapped_text(const std::string& text, const WatchStyle& style) {
-  const std::size_t room = style.width > kIndent + 1 ? style.width - kIndent : 1;
+  const std::size_t room = style.width > kCommandIndent + 1 ? style.width - kCommandIndent : 1;
   std::vector<std::string> lines;
   std::string rest = text;
   while (!rest.empty()) {
     const std::string piece = cut(rest, room, "");
     if (piece.empty()) break;
-    lines.push_back(std::string(kIndent, ' ') + piece);
+    lines.push_back(std::string(kCommandIndent, ' ') + piece);
     rest.erase(0, piece.size());
   }
   return lines;

@@ -90,16 +90,17 @@ constexpr std::size_t kCountersSize = 42;  // "%020ju %020ju\n"
 
 Counters parse_counters(std::string_view text) {
   Counters counters;
-  const char* end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, counters.last_ticket);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto first = std::from_chars(begin, end, counters.last_ticket);
   if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return Counters{};
   std::from_chars(first.ptr + 1, end, counters.grants);
   return counters;
 }
 
 /// As much as the file has there.
-template <std::size_t size>
-std::string_view read_at(int fd, std::array<char, size>& buffer, std::size_t offset) {
+template <std::size_t Size>
+std::string_view read_at(int fd, std::array<char, Size>& buffer, std::size_t offset) {
   const ssize_t got = ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(offset));
   return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
 }

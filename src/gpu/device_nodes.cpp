@@ -38,11 +38,13 @@ bool mig_nodes_accessible(const MigInstance& instance, const std::string& device
   const std::string minors = proc + "/driver/nvidia-caps/mig-minors";
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> list(std::fopen(minors.c_str(), "re"),
                                                              &std::fclose);
-  std::array<char, 64> name{};  // "gpu0/gi1/ci0/access"
-  unsigned minor = 0;
-  while (list && std::fscanf(list.get(), "%63s %u", name.data(), &minor) == 2) {
+  std::array<char, 64> name{};   // "gpu0/gi1/ci0/access"
+  std::array<char, 16> minor{};  // "12"
+  while (list && std::fscanf(list.get(), "%63s %15s", name.data(), minor.data()) == 2) {
     if (gpu_access != name.data() && compute_access != name.data()) continue;
-    if (!node_opens(folder + "/nvidia-cap" + std::to_string(minor), O_RDONLY)) return false;
+    std::string node = folder;
+    node.append("/nvidia-cap").append(minor.data());
+    if (!node_opens(node, O_RDONLY)) return false;
   }
   return true;
 }

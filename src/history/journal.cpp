@@ -60,8 +60,9 @@ ClaimKey key_of(const HistoryEntry& entry) { return {entry.uid, entry.claim, ent
 
 /// Leaves one entry for each claim, that of its end if there is one.
 void merge(std::vector<HistoryEntry>& entries) {
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-    return std::make_tuple(key_of(a), !a.end_ms) < std::make_tuple(key_of(b), !b.end_ms);
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return std::make_tuple(key_of(a), !a.end_ms, a.end_ms) <
+           std::make_tuple(key_of(b), !b.end_ms, b.end_ms);
   });
   entries.erase(std::unique(entries.begin(), entries.end(),
                             [](const auto& a, const auto& b) { return key_of(a) == key_of(b); }),

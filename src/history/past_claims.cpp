@@ -158,8 +158,8 @@ std::vector<PastClaim> past_claims(std::vector<HistoryEntry> entries, const Pres
     claims.push_back(std::move(claim));
   }
   mark_parts(claims);
-  std::stable_sort(claims.begin(), claims.end(), [](const PastClaim& a, const PastClaim& b) {
-    return a.entry.begin_ms < b.entry.begin_ms;
+  std::sort(claims.begin(), claims.end(), [](const PastClaim& a, const PastClaim& b) {
+    return std::tie(a.entry.begin_ms, a.entry.claim) < std::tie(b.entry.begin_ms, b.entry.claim);
   });
   return claims;
 }
@@ -193,8 +193,8 @@ std::vector<PastDevice> known_devices(const std::vector<PastClaim>& claims,
   std::vector<PastDevice> devices;
   devices.reserve(uuids.size());
   for (const std::string& uuid : uuids) devices.push_back(of_uuid[uuid]);
-  std::stable_sort(devices.begin(), devices.end(), [](const PastDevice& a, const PastDevice& b) {
-    return label_of(a) < label_of(b);
+  std::sort(devices.begin(), devices.end(), [](const PastDevice& a, const PastDevice& b) {
+    return std::make_pair(label_of(a), a.uuid) < std::make_pair(label_of(b), b.uuid);
   });
   return devices;
 }
@@ -222,8 +222,9 @@ HistoryUse use_in(const Span& span, const std::vector<PastClaim>& claims,
     user.median_wait_ms = median(waits[uid]);
     use.users.push_back(user);
   }
-  std::stable_sort(use.users.begin(), use.users.end(),
-                   [](const UserUse& a, const UserUse& b) { return a.gpu_ms > b.gpu_ms; });
+  std::sort(use.users.begin(), use.users.end(), [](const UserUse& a, const UserUse& b) {
+    return std::tie(b.gpu_ms, a.uid) < std::tie(a.gpu_ms, b.uid);
+  });
   std::set<std::pair<bool, int>> cards;
   for (PastDevice& device : known_devices(claims, all)) {
     const auto [is_amd, card, instance] = label_of(device);

@@ -13,8 +13,8 @@ namespace gpu_gate {
 namespace {
 
 // Lengths are in the picture's own units, at first sight pixels.
-constexpr double kWidth = 1200;
-constexpr double kMargin = 24;
+constexpr double kPictureWidth = 1200;
+constexpr double kPictureMargin = 24;
 constexpr double kLegendTop = 58;
 constexpr double kLegendLine = 22;
 constexpr double kRowsGap = 22;  // between legend and rows, for the times
@@ -171,7 +171,7 @@ class Drawing {
       rows_.push_back({.device = device.device, .bars = {}});
       longest = std::max(longest, row_name(device.device).size());
     }
-    left_ = kMargin + std::min(static_cast<double>(longest) * kLetter, 260.0) + 10;
+    left_ = kPictureMargin + std::min(static_cast<double>(longest) * kLetter, 260.0) + 10;
     sort_in_claims();
     lay_out_legend();
     top_ = kLegendTop + static_cast<double>(legend_lines_) * kLegendLine + kRowsGap;
@@ -180,11 +180,11 @@ class Drawing {
 
   std::string svg() {
     const double height = bottom_ + 34;
-    text_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(kWidth) + " " +
-            number(height) + "\" width=\"" + number(kWidth) + "\" height=\"" + number(height) +
-            "\" role=\"img\">\n<title>" + heading() + "</title>\n" + style() +
+    text_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(kPictureWidth) +
+            " " + number(height) + "\" width=\"" + number(kPictureWidth) + "\" height=\"" +
+            number(height) + "\" role=\"img\">\n<title>" + heading() + "</title>\n" + style() +
             "<rect class=\"ground\" width=\"100%\" height=\"100%\"/>\n";
-    write(kMargin, 34, "class=\"heading\"", heading());
+    write(kPictureMargin, 34, "class=\"heading\"", heading());
     draw_legend();
     draw_ticks();
     for (std::size_t i = 0; i < rows_.size(); ++i) draw_row(i);
@@ -224,7 +224,7 @@ class Drawing {
   double x_of(std::int64_t ms) const {
     const auto all = static_cast<double>(std::max<std::int64_t>(picture_.span.length_ms(), 1));
     const double part = static_cast<double>(ms - picture_.span.from_ms) / all;
-    return left_ + std::clamp(part, 0.0, 1.0) * (kWidth - kMargin - left_);
+    return left_ + std::clamp(part, 0.0, 1.0) * (kPictureWidth - kPictureMargin - left_);
   }
 
   void write(double x, double y, const std::string& attributes, const std::string& text) {
@@ -287,12 +287,12 @@ class Drawing {
   }
 
   void lay_out_legend() {
-    double x = kMargin;
+    double x = kPictureMargin;
     for (const UserUse& user : use_.users) {
       const double wide =
           18 + static_cast<double>(printable(legend_text(user)).size()) * kLetter + 22;
-      if (x > kMargin && x + wide > kWidth - kMargin) {
-        x = kMargin;
+      if (x > kPictureMargin && x + wide > kPictureWidth - kPictureMargin) {
+        x = kPictureMargin;
         ++legend_lines_;
       }
       legend_.emplace_back(x, kLegendTop + static_cast<double>(legend_lines_ - 1) * kLegendLine);
@@ -314,7 +314,7 @@ class Drawing {
       const std::string x = number(x_of(tick.ms));
       text_ += "<path class=\"tick\" d=\"M" + x + " " + number(top_ - 6) + "V" + number(bottom_) +
                "\"/>\n";
-      const bool at_end = x_of(tick.ms) > kWidth - kMargin - 30;
+      const bool at_end = x_of(tick.ms) > kPictureWidth - kPictureMargin - 30;
       if (!at_end)
         write(x_of(tick.ms), top_ - 10, "class=\"dim\" text-anchor=\"middle\"", tick.text);
     }
@@ -324,8 +324,9 @@ class Drawing {
     const Row& row = rows_[number_of_row];
     const double y = top_ + static_cast<double>(number_of_row) * kRow + 4;
     text_ += "<rect class=\"row\" x=\"" + number(left_) + "\" y=\"" + number(y) + "\" width=\"" +
-             number(kWidth - kMargin - left_) + "\" height=\"" + number(kBars) + "\"/>\n";
-    write(kMargin, y + 16, "", escaped(row_name(row.device)));
+             number(kPictureWidth - kPictureMargin - left_) + "\" height=\"" + number(kBars) +
+             "\"/>\n";
+    write(kPictureMargin, y + 16, "", escaped(row_name(row.device)));
     // Where several waited for this GPU, the one is seen that got it first.
     for (auto bar = row.bars.rbegin(); bar != row.bars.rend(); ++bar)
       draw_wait(*bar, y + kBars + 2);

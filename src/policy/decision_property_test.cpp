@@ -175,12 +175,13 @@ class Scene {
       if (claim.uuid != device.uuid) continue;
       const bool is_first = seen.insert(claim.uid).second;
       if (pick(0, 2) == 0)
-        add(claim.ticket, 12000, Job{.claims = with_outer_ones(claim), .uid = claim.uid});
+        add(claim.ticket, 12000,
+            Job{.claims = with_outer_ones(claim), .uid = claim.uid, .not_of = {}});
       if (is_first && pick(0, 5) == 0)
-        add(claim.ticket, 12000, Job{.claims = {}, .uid = claim.uid});
+        add(claim.ticket, 12000, Job{.claims = {}, .uid = claim.uid, .not_of = {}});
     }
     if (pick(0, 5) == 0) add(0, 20000, std::nullopt);
-    if (pick(0, 5) == 0) add(0, 8000, Job{.claims = {9999}, .uid = user()});
+    if (pick(0, 5) == 0) add(0, 8000, Job{.claims = {9999}, .uid = user(), .not_of = {}});
     if (pick(0, 5) == 0) free -= std::min<std::int64_t>(free, pick(0, 20000));
     device.memory_free_mib = free;
     device.memory_used_mib = usable_mib(device) - free;

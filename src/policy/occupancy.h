@@ -28,7 +28,7 @@ struct Occupancy {
 struct Job {
   std::vector<Ticket> claims;
   std::optional<uid_t> uid;
-  std::vector<Ticket> not_of = {};  // it lived, or comes of what lived, before their processes did
+  std::vector<Ticket> not_of;  // it lived, or comes of what lived, before their processes did
 };
 
 /// What is known of the processes on shared devices; of a pid that is not in it, nothing.

@@ -145,13 +145,14 @@ TEST(Room, IsAllThatCanBeHadLessWhatIsPromised) {
 
 TEST(Room, WhatAJobUsesOfItsShareIsNotCountedTwice) {
   const Device device = card_with({using_mib(10, 6000)});
-  const Jobs jobs{{10, {.claims = {5}, .uid = 1000}}};
+  const Jobs jobs{{10, {.claims = {5}, .uid = 1000, .not_of = {}}}};
   EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}, jobs), kUsable - 8000);
 }
 
 TEST(Room, WhatAJobUsesBeyondItsShareIsCounted) {
   const Device device = card_with({using_mib(10, 6000), using_mib(11, 5000)});
-  const Jobs jobs{{10, {.claims = {5}, .uid = 1000}}, {11, {.claims = {5}, .uid = 1000}}};
+  const Jobs jobs{{10, {.claims = {5}, .uid = 1000, .not_of = {}}},
+                  {11, {.claims = {5}, .uid = 1000, .not_of = {}}}};
   const std::vector<Claim> claims{share_on("GPU-0", 8000), share_on("GPU-0", 4000, 6)};
   EXPECT_EQ(room(device, claims, jobs), kUsable - 11000 - 4000);
 }
@@ -160,7 +161,7 @@ TEST(Room, WhatAStrangerUsesIsCountedBesideTheShares) {
   const Device device = card_with({using_mib(10, 6000)});
   EXPECT_EQ(room(device, {}), kUsable - 6000);
   EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}), kUsable - 14000);
-  const Jobs stray{{10, {.claims = {4}, .uid = 1000}}};
+  const Jobs stray{{10, {.claims = {4}, .uid = 1000, .not_of = {}}}};
   EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}, stray), kUsable - 14000)
       << "a job of a claim that has another device";
 }
@@ -174,7 +175,7 @@ TEST(Room, WhatIsInUseOfNoVisibleProcessIsCounted) {
 
 TEST(Room, AnOrphanWorksForItsUsersFirstClaim) {
   const Device device = card_with({using_mib(10, 6000)});
-  const Jobs jobs{{10, {.claims = {}, .uid = 1000}}};
+  const Jobs jobs{{10, {.claims = {}, .uid = 1000, .not_of = {}}}};
   EXPECT_EQ(room(device, {share_on("GPU-0", 8000)}, jobs), kUsable - 8000);
   EXPECT_EQ(room(device, {share_on("GPU-0", 8000, 5, 1001)}, jobs), kUsable - 14000);
 }
@@ -190,7 +191,7 @@ TEST(Room, WhatCannotBeAnOrphanOfTheFirstClaimWorksForTheNextOrForNone) {
 
 TEST(Room, InsideAClaimAnOrphanWorksForThatAndNotForAPart) {
   const Device device = card_with({using_mib(10, 6000)});
-  const Jobs jobs{{10, {.claims = {}, .uid = 1000}}};
+  const Jobs jobs{{10, {.claims = {}, .uid = 1000, .not_of = {}}}};
   const Claim part = inside(share_on("GPU-0", 8000, 7), 5);
   Claim whole = claim_on("GPU-0", 5);
   whole.uid = 1000;
@@ -207,7 +208,8 @@ TEST(Room, AClaimWithoutARecordIsTheWholeDevice) {
 
 TEST(Room, PartsOfAShareHaveItsRoomAmongThem) {
   const Device device = card_with({using_mib(10, 3000), using_mib(20, 9000)});
-  const Jobs jobs{{10, {.claims = {5}, .uid = 1000}}, {20, {.claims = {6}, .uid = 1001}}};
+  const Jobs jobs{{10, {.claims = {5}, .uid = 1000, .not_of = {}}},
+                  {20, {.claims = {6}, .uid = 1001, .not_of = {}}}};
   const Claim outer = share_on("GPU-0", 8000);
   const Claim others = share_on("GPU-0", 9000, 6, 1001);
   EXPECT_EQ(room(device, {outer, others}, jobs, 5), 8000 - 3000) << "less what the job itself uses";

@@ -61,7 +61,7 @@ struct Board {
   std::vector<BoardRow> rows;
   Vendor vendor = Vendor::nvidia;    // of the devices
   std::vector<BoardWaiter> waiters;  // for these in the order of turns, then those in other lines
-  std::vector<BoardHolder> holders = {};
+  std::vector<BoardHolder> holders;
   CardSizes sizes = {};  // by which holders and requests are measured
   LinePolicy policy = {};
   bool devices_read = true;       // else the rows are those that are claimed, by UUID alone

@@ -68,10 +68,10 @@ std::optional<ClosedNode> closed_node(const std::string& path, Vendor vendor) {
 
 std::vector<ClosedNode> closed_nodes(const std::string& devices, Vendor vendor) {
   std::vector<ClosedNode> closed;
-  for (const char* folder : {"", "/dri"}) {
-    for (const std::string& name : names_in_folder(devices + folder).names) {
+  for (const std::string& folder : {devices + "/", devices + "/dri/"}) {
+    for (const std::string& name : names_in_folder(folder).names) {
       if (!is_node_name(name, vendor)) continue;
-      if (auto node = closed_node(devices + folder + "/" + name, vendor)) {
+      if (auto node = closed_node(folder + name, vendor)) {
         closed.push_back(std::move(*node));
       }
     }

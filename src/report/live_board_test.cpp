@@ -17,7 +17,7 @@ Board seen_before() {
   process.process = process_with(7, 100);
   BoardRow row = board_row(card(0), {}, {{.described = process, .claimed = true}});
   row.kept_for = 9;
-  return {.rows = {row}, .waiters = {}};
+  return {.rows = {row}, .waiters = {}, .holders = {}};
 }
 
 Snapshot seen_now(std::int64_t mib) {

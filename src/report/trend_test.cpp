@@ -12,7 +12,7 @@ Clock::time_point at_second(int second) { return Clock::time_point(std::chrono::
 Board busy_board(std::optional<int> busy_pct, std::int64_t free_mib = 45468) {
   Device device = card(0, free_mib);
   device.utilization_pct = busy_pct;
-  return {.rows = {board_row(device)}, .waiters = {}};
+  return {.rows = {board_row(device)}, .waiters = {}, .holders = {}};
 }
 
 TEST(Trends, KnowNothingBeforeTheFirstLook) {
