@@ -15,12 +15,11 @@
 #include <string>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/test_child.h"
 
 namespace gpu_gate {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// Both ends of a stream; nobody reads but the test.
 struct Ends {

@@ -437,7 +437,7 @@ TEST(BoardText, CutsANoteWhereThereIsNoRoomAndNeverTheUserNorThePid) {
   const Board board = board_of(
       {board_row(named(0, "NVIDIA L40S"), {board_claim(5, claimant("maximilian", owner))})},
       {board_waiter("maximilian", owner, wish(2))});
-  for (const std::size_t width : {80, 100, 120, 200}) {
+  for (const std::size_t width : {80U, 100U, 120U, 200U}) {
     const Texts lines =
         lines_of(board_text(board, {.colour = false, .utf8 = false, .width = width, .now = kNow}));
     int named_with_pid = 0;
