@@ -749,6 +749,10 @@ class Waiter {
   Granted granted_;
 };
 
+bool is_of_directory(const Error& error) {
+  return error.kind == ErrorKind::lock_dir || error.kind == ErrorKind::lock_file;
+}
+
 /// Opens the lock directory; tries again until then where it cannot be used. Blocks as long.
 Result<LockDir> open_within(const LockDirPaths& paths, Clock::time_point until) {
   for (;;) {
@@ -766,10 +770,10 @@ Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
   const Clock::time_point began = Clock::now();
   Session session(source, options, observer);
   bool waited = false;
-  for (int reopens = 0;; ++reopens) {
-    // Whoever makes another directory may not be done with it yet.
-    const std::chrono::nanoseconds patience = reopens == 0 ? nanoseconds(0) : timing::kReopenFor;
-    Result<LockDir> dir = open_within(paths, Clock::now() + patience);
+  int reopens = 0;
+  Clock::time_point patient_until = began;
+  for (;;) {
+    Result<LockDir> dir = open_within(paths, patient_until);
     if (!dir) return fail(dir.error());
     observer.opened(*dir);
     const std::string path = dir->path();
@@ -784,7 +788,16 @@ Result<WaitEnd> wait_for_gpus(const LockDirPaths& paths, GpuSource& source,
       return end;
     }
     Error error = end.error();
-    if (error.kind == ErrorKind::replaced && reopens < kMaxReopens) continue;
+    if (error.kind == ErrorKind::replaced && reopens < kMaxReopens) {
+      ++reopens;
+      // Whoever makes another directory may not be done with it yet, nor with what is in it.
+      patient_until = Clock::now() + timing::kReopenFor;
+      continue;
+    }
+    if (is_of_directory(error) && Clock::now() < patient_until) {
+      pause_for(timing::kBetweenOpens);
+      continue;
+    }
     if (error.kind == ErrorKind::replaced) {
       error = Error{.kind = ErrorKind::lock_file, .text = "somebody keeps removing it"};
     }

@@ -1,5 +1,5 @@
-"""The default places of the lock directory, /run, /run/lock and /tmp, for one machine alone: its processes see none of
-the real ones. Needs `fixtures.needs_mounts`."""
+"""The default places of the lock directory, /run, /run/lock and /tmp, and of the history, for one machine alone: its
+processes see none of the real ones. Needs `fixtures.needs_mounts`."""
 
 import subprocess
 
@@ -14,6 +14,7 @@ mkdir -p /run/keep/box /run/keep/bin
 mount --bind "$1" /run/keep/box
 mount --bind "$2" /run/keep/bin
 mount -t tmpfs -o mode=1777 none /tmp
+mount -t tmpfs none /var/lib
 mkdir "$1" "$2"
 mount --move /run/keep/box "$1"
 mount --move /run/keep/bin "$2"

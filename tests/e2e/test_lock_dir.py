@@ -222,14 +222,23 @@ def test_who_stands_in_line_goes_over_to_the_directory_that_root_makes(places):
     assert places.root("ls /run/lock/gpu-gate/queue") == ""
 
 
-def test_who_stands_in_line_does_not_mind_that_root_makes_the_directory_step_by_step(places):
+PARTS = "cd /run && mkdir -m 700 new && cd new && mkdir -m {} queue claims && install -m {} /dev/null mutex && chmod 755 . && mv /run/new /run/gpu-gate"
+
+
+@pytest.mark.parametrize("begin, end", [
+    ("mkdir -m 755 /run/gpu-gate", "chmod 1777 /run/gpu-gate"),
+    (PARTS.format(755, 666), "chmod 1777 /run/gpu-gate/queue /run/gpu-gate/claims /run/gpu-gate"),
+    (PARTS.format(1777, 644), "chmod 1666 /run/gpu-gate/mutex; chmod 1777 /run/gpu-gate"),
+], ids=["empty", "parts closed", "mutex closed"])
+def test_who_stands_in_line_does_not_mind_that_root_makes_the_directory_step_by_step(places, begin, end):
     places.hold(user=ALICE)
     waiter = places.start("run", "--poll", 0.1, "--", "true", user=BOB)
     waiter.wait_for("in line")
-    places.root("mkdir -m 755 /run/gpu-gate")
+    places.root(begin)
     wait_until(lambda: places.root("ls /run/lock/gpu-gate/queue") == "", "it has left the old one")
-    assert places.run("run", "--timeout", 0, "--", "true", user=BOB).status == 5  # nobody can use the new one yet
-    places.root("chmod 1777 /run/gpu-gate")
+    # Nobody can use the new one yet; at most look at it.
+    assert places.run("run", "--timeout", 0, "--", "true", user=BOB).status in (5, 124)
+    places.root(end)
     wait_until(lambda: "json" in places.root("ls /run/gpu-gate/queue 2>/dev/null || true"), "it has gone over")
     assert waiter.alive()
 
