@@ -139,13 +139,13 @@ std::time_t moment_of(const struct tm& date) {
   constexpr std::time_t kMostClockSteps = 48;
   struct tm wanted = date;
   wanted.tm_isdst = -1;
-  std::time_t time = std::mktime(&wanted);
+  // Of a time that comes twice mktime may take either, and so the search begins long before it.
+  std::time_t time = std::mktime(&wanted) - kMostClockSteps * kClockStep;
   const auto is_reached = [&](std::time_t at) {
     struct tm local{};
     return ::localtime_r(&at, &local) != nullptr && fields(local) >= fields(date);
   };
-  for (int i = 0; i < kMostClockSteps && !is_reached(time); ++i) time += kClockStep;
-  for (int i = 0; i < kMostClockSteps && is_reached(time - kClockStep); ++i) time -= kClockStep;
+  for (int i = 0; i < 2 * kMostClockSteps && !is_reached(time); ++i) time += kClockStep;
   return time;
 }
 

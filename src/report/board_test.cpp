@@ -180,7 +180,8 @@ TEST(Board, AClaimIsNotIdleWhileAPartOfItWorks) {
                                       .devices = {"GPU-0"},
                                       .within = outer.ticket,
                                       .share_mib = std::nullopt});
-  for (const BoardClaim& claim : board_of(machine_with_own_process_on(0), shared).rows[0].claims) {
+  const Board board = board_of(machine_with_own_process_on(0), shared);
+  for (const BoardClaim& claim : board.rows[0].claims) {
     EXPECT_FALSE(claim.idle) << claim.ticket;
   }
 }
