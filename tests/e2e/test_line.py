@@ -1,5 +1,6 @@
 """The line: first come, first served among users that hold equally much (test_turns.py has the rest)."""
 
+import fcntl
 import os
 import random
 import signal
@@ -269,18 +270,28 @@ def goes_on(box, process):
     wait_until(lambda: box.answered(bell), "it answers its bell")
 
 
-def stop_outside_the_driver(box, process):
-    """In the driver it would have 30 s to answer, which the x in the bell's mode tells."""
+def mutex_is_free(box):
+    with open(box.lock / "mutex") as mutex:
+        try:
+            fcntl.flock(mutex, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def stop_between_looks(box, process):
+    """In the driver it would have 30 s to answer, which the x in the bell's mode tells; and who is stopped with the
+    mutex makes everybody wait."""
     bell = bell_of(box, process)
 
-    def stopped_outside():
+    def stopped_between():
         process.stop()
-        if not bell.stat().st_mode & 0o111:
+        if not bell.stat().st_mode & 0o111 and mutex_is_free(box):
             return True
         process.signal(signal.SIGCONT)
         return False
 
-    wait_until(stopped_outside, "it is stopped outside the driver")
+    wait_until(stopped_between, "it is stopped outside the driver and without the mutex")
 
 
 NOTICE = 5.0  # where nobody was about to look: as long again until somebody asks whether the first does
@@ -315,7 +326,7 @@ def test_the_first_stopped_after_the_release_is_passed_over(make_box):
     holder.kill()
     began = time.monotonic()
     first.wait_for("in use by no visible process")  # it has looked; the memory is not free yet
-    stop_outside_the_driver(box, first)
+    stop_between_looks(box, first)
     passed_over_after_five_seconds(second, began, slack=NOTICE + 3.5)  # 1.5 s of it the memory's
     first.signal(signal.SIGCONT)
     assert first.finish(5) == 0
@@ -329,7 +340,7 @@ def test_the_first_stopped_while_an_outsider_has_the_card_is_passed_over(make_bo
     first = box.wait_in_line("--poll", 0.2, user=ALICE)
     second = box.wait_in_line("--poll", 0.2, user=BOB)
     began = time.monotonic()
-    first.stop()
+    stop_between_looks(box, first)
     outsider.kill()
     passed_over_after_five_seconds(second, began, slack=NOTICE + 2)
     first.signal(signal.SIGCONT)
