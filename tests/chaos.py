@@ -1135,7 +1135,10 @@ def main():
         check_ends(run)
         order = Order(run)
         run.failures += order.failures
-        check_leftovers(run)
+        try:
+            check_leftovers(run)
+        except AssertionError as problem:  # what came before it explains it
+            run.failures.append(f"afterwards: {problem}")
     finally:
         run.close()
         harness.remove_binaries()
