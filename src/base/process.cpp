@@ -1,6 +1,5 @@
 #include "base/process.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
@@ -13,7 +12,8 @@
 #include <charconv>
 #include <csignal>
 #include <map>
-#include <memory>
+
+#include "base/folder.h"
 
 namespace gpu_gate {
 
@@ -74,14 +74,11 @@ bool is_ending(const std::string& stat) {
 /// Is there a thread that has not begun to end? Where they cannot be listed, for all one knows.
 bool any_thread_lives(const std::string& folder) {
   const std::string tasks = folder + "/task";
-  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(tasks.c_str()), &::closedir);
-  if (!listing) return errno != ENOENT;
-  while (const struct dirent* entry = ::readdir(listing.get())) {
-    if (entry->d_name[0] != '.' && !is_ending(stat_from_state(tasks + "/" + entry->d_name))) {
-      return true;
-    }
-  }
-  return false;
+  const FolderNames threads = names_in_folder(tasks);
+  if (threads.names.empty() && threads.errnum != 0) return threads.errnum != ENOENT;
+  return std::any_of(threads.names.begin(), threads.names.end(), [&](const std::string& thread) {
+    return !is_ending(stat_from_state(tasks + "/" + thread));
+  });
 }
 
 /// Of a process with this line of its first thread, which may end before the others.
@@ -158,13 +155,32 @@ pid_t parent_of(pid_t pid, const std::string& proc) {
   return static_cast<pid_t>(stat_number(stat_from_state(folder_of(pid, proc)), kParent));
 }
 
-bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc) {
-  constexpr int kMaxGenerations = 256;
-  for (int i = 0; i < kMaxGenerations && pid > 1; ++i) {
-    if (pid == ancestor) return true;
-    pid = parent_of(pid, proc);
+std::vector<pid_t> with_ancestors(pid_t pid, const std::string& proc) {
+  constexpr std::size_t kMost = 256;
+  std::vector<pid_t> line;
+  while (pid > 0 && line.size() < kMost) {
+    line.push_back(pid);
+    pid = pid == 1 ? 0 : parent_of(pid, proc);
   }
-  return false;
+  return line;
+}
+
+bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc) {
+  const std::vector<pid_t> line = with_ancestors(pid, proc);
+  return ancestor > 1 && std::find(line.begin(), line.end(), ancestor) != line.end();
+}
+
+std::vector<std::string> written_descriptors(pid_t pid, const std::string& proc) {
+  const std::string folder = folder_of(pid, proc) + "/fd/";
+  std::vector<std::string> paths;
+  for (const std::string& name : names_in_folder(folder).names) {
+    struct stat link{};
+    std::string path = folder + name;
+    if (::lstat(path.c_str(), &link) == 0 && (link.st_mode & S_IWUSR) != 0) {
+      paths.push_back(std::move(path));
+    }
+  }
+  return paths;
 }
 
 std::string process_name(pid_t pid, const std::string& proc) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/unique_fd.h"
 
@@ -55,8 +56,15 @@ bool pidfd_tells_end(pid_t pid);
 /// The parent of a live process; 0 where it cannot be told.
 pid_t parent_of(pid_t pid, const std::string& proc = "/proc");
 
-/// Is it this process, or one that comes of it?
+/// A process, its parent, and so on up to init, as far as they can be told; 256 at most.
+std::vector<pid_t> with_ancestors(pid_t pid, const std::string& proc = "/proc");
+
+/// Is it this process, or one that comes of it? (All come of init, which is not asked for.)
 bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc = "/proc");
+
+/// The paths in /proc of the descriptors that a process has open for writing, as far as this user
+/// may see them (proc(5), "/proc/pid/fd": the modes of a link are those of the open file).
+std::vector<std::string> written_descriptors(pid_t pid, const std::string& proc = "/proc");
 
 /// The name of a process's program, of at most 15 bytes, which may be anything; "" where it is gone
 /// or hidden.

@@ -27,15 +27,14 @@ std::string memory(std::int64_t mib, const Device& device) {
 
 const char* ellipsis(const BoardStyle& style) { return style.utf8 ? "…" : "..."; }
 
-std::string bar(const Device& device, const BoardStyle& style) {
-  if (device.memory_total_mib <= 0) return std::string(kBarCells, ' ');
-  const auto used = device.memory_total_mib - device.memory_free_mib;
-  const auto cells =
-      static_cast<int>((used * kBarCells + device.memory_total_mib / 2) / device.memory_total_mib);
-  std::string text;
-  for (int i = 0; i < kBarCells; ++i)
-    text += i < cells ? (style.utf8 ? "█" : "#") : (style.utf8 ? "░" : ".");
-  return text;
+/// " strays from GPU 2", the first device of the claim that a process belongs to.
+std::string strays_text(const Claim& claim, const Board& board) {
+  const auto has_it = std::find_if(board.rows.begin(), board.rows.end(), [&](const BoardRow& row) {
+    return std::any_of(row.claims.begin(), row.claims.end(),
+                       [&](const BoardClaim& each) { return each.ticket == claim.ticket; });
+  });
+  return " strays from " + (has_it == board.rows.end() ? "its claim on " + claim.uuid
+                                                       : "GPU " + label(has_it->device));
 }
 
 }  // namespace
@@ -47,13 +46,29 @@ std::string place_text(const Board& board, Ticket ticket) {
   return fmt::format("place {}", at - board.waiters.begin() + 1);
 }
 
-std::string strays_text(const Claim& claim, const Board& board) {
-  const auto has_it = std::find_if(board.rows.begin(), board.rows.end(), [&](const BoardRow& row) {
-    return std::any_of(row.claims.begin(), row.claims.end(),
-                       [&](const BoardClaim& each) { return each.ticket == claim.ticket; });
-  });
-  return " strays from " + (has_it == board.rows.end() ? "its claim on " + claim.uuid
-                                                       : "GPU " + label(has_it->device));
+std::string process_mark(const BoardProcess& process, const Board& board) {
+  if (process.strays) return strays_text(*process.strays, board);
+  const GpuProcess& listed = process.described.process;
+  return listed.mps_server ? " (MPS server)" : listed.graphics ? " (graphics)" : " (no claim)";
+}
+
+std::string unowned_text(const BoardRow& row) {
+  const Device& device = row.device;
+  if (row.freeing) return "its memory is being freed";
+  const bool nobodys = row.claims.empty() && device.accessible && device.health == Health::ok &&
+                       has_unowned_memory(device);
+  return nobodys ? fmt::format("{} MiB in use by no visible process", unowned_mib(device)) : "";
+}
+
+std::string memory_bar(const Device& device, bool utf8) {
+  if (device.memory_total_mib <= 0) return "";
+  const std::int64_t used = std::clamp<std::int64_t>(
+      device.memory_total_mib - device.memory_free_mib, 0, device.memory_total_mib);
+  const std::int64_t full =
+      (used * kBarCells + device.memory_total_mib / 2) / device.memory_total_mib;
+  std::string text;
+  for (int i = 0; i < kBarCells; ++i) text += i < full ? (utf8 ? "█" : "#") : (utf8 ? "░" : ".");
+  return text;
 }
 
 namespace {
@@ -72,29 +87,11 @@ void add_faults(const Device& device, std::vector<Said>& lines) {
   if (device.repair != Repair::none) lines.push_back(plain_said(repair_text(device)));
 }
 
-/// Memory of a device that could be had but for it, and that nobody has who could be named.
-void add_memory(const BoardRow& row, std::vector<Said>& lines) {
-  const Device& device = row.device;
-  if (row.freeing) {
-    lines.push_back(plain_said("its memory is being freed"));
-  } else if (row.claims.empty() && device.accessible && device.health == Health::ok &&
-             has_unowned_memory(device)) {
-    lines.push_back(
-        {.before = fmt::format("{} MiB in use by no visible process", unowned_mib(device)),
-         .command = "",
-         .after = ""});
-  }
-}
-
 void add_processes(const BoardRow& row, const Board& board, std::vector<Said>& lines) {
   for (const BoardProcess& process : row.processes) {
     if (process.claimed || process.described.ended) continue;
-    const GpuProcess& listed = process.described.process;
     lines.push_back(process_said(process.described));
-    lines.back().after += process.strays      ? strays_text(*process.strays, board)
-                          : listed.mps_server ? " (MPS server)"
-                          : listed.graphics   ? " (graphics)"
-                                              : " (no claim)";
+    lines.back().after += process_mark(process, board);
   }
 }
 
@@ -112,7 +109,9 @@ std::vector<Said> users(const BoardRow& row, const Board& board, std::int64_t no
     lines.push_back(
         {.before = "kept for " + place_text(board, row.kept_for), .command = "", .after = ""});
   }
-  add_memory(row, lines);
+  if (std::string unowned = unowned_text(row); !unowned.empty()) {
+    lines.push_back(plain_said(std::move(unowned)));
+  }
   add_processes(row, board, lines);
   return lines;
 }
@@ -207,7 +206,7 @@ Cells device_cells(const Device& device, bool with_bar, const BoardStyle& style)
   const std::string& name = device.name.empty() ? device.uuid : device.name;
   Cells cells{label(device), name.empty() ? "?" : printable(name),
               memory(device.memory_free_mib, device), memory(device.memory_total_mib, device)};
-  if (with_bar) cells.push_back(bar(device, style));
+  if (with_bar) cells.push_back(memory_bar(device, style.utf8));
   cells.push_back(device.utilization_pct ? fmt::format("{}%", *device.utilization_pct) : "-");
   return cells;
 }

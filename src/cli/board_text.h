@@ -30,7 +30,14 @@ std::string waiting_reason(const BoardWaiter& waiter, const Board& board, std::i
 /// "place 2", of the waiter with this ticket.
 std::string place_text(const Board& board, Ticket ticket);
 
-/// " strays from GPU 2", the first device of the claim that a process belongs to.
-std::string strays_text(const Claim& claim, const Board& board);
+/// What a process on a GPU is, where it is no job's there: " (no claim)", " strays from GPU 2".
+std::string process_mark(const BoardProcess& process, const Board& board);
+
+/// Of memory of a GPU that could be had but for it, and that nobody has who could be named: "9000
+/// MiB in use by no visible process"; "" where there is none.
+std::string unowned_text(const BoardRow& row);
+
+/// How full the memory is, in ten cells; "" where that is not known.
+std::string memory_bar(const Device& device, bool utf8);
 
 }  // namespace gpu_gate

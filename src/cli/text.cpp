@@ -240,9 +240,9 @@ std::string reason(const Unfit& unfit, const Request& request, std::int64_t now)
       return claimed_text(unfit.use.claimants, now) +
              (criteria.share_mib && is_shared(unfit.use.claimants) ? kExclusive : "");
     case Fit::occupied: {
+      const std::vector<pid_t> own = request.own.value_or(std::vector<pid_t>());
       std::vector<std::string> others;
       for (const DeviceProcess& process : unfit.use.processes) {
-        const std::vector<pid_t> own = request.own.value_or(std::vector<pid_t>());
         const bool is_own = std::find(own.begin(), own.end(), process.process.pid) != own.end();
         if (!is_own && !process.ended) others.push_back(process_text(process));
       }

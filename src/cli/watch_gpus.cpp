@@ -12,13 +12,11 @@
 #include "cli/board_text.h"
 #include "cli/columns.h"
 #include "cli/text.h"
-#include "policy/fit.h"
 #include "report/state.h"
 
 namespace gpu_gate {
 namespace {
 
-constexpr std::size_t kBar = 10;
 constexpr std::size_t kLeastGraph = 10;
 constexpr std::size_t kMostGraph = 60;
 /// So much of a command goes before a graph.
@@ -66,20 +64,6 @@ const char* watch_colour(State state) {
 /// Are its numbers those of now?
 bool is_told(const Device& device) { return device.health != Health::unreadable; }
 
-std::string memory_bar(const Device& device, const WatchStyle& style) {
-  if (device.memory_total_mib <= 0 || !is_told(device)) return "";
-  const std::int64_t used =
-      std::clamp<std::int64_t>(device.memory_used_mib, 0, device.memory_total_mib);
-  const auto full = static_cast<std::size_t>(
-      (used * static_cast<std::int64_t>(kBar) + device.memory_total_mib / 2) /
-      device.memory_total_mib);
-  std::string text;
-  for (std::size_t i = 0; i < kBar; ++i) {
-    text += i < full ? (style.utf8 ? "█" : "#") : (style.utf8 ? "░" : ".");
-  }
-  return text;
-}
-
 std::string graph(const std::vector<TrendStep>& steps, std::optional<int> TrendStep::* percent,
                   const WatchStyle& style) {
   constexpr std::array<const char*, 8> kBlocks{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
@@ -125,15 +109,11 @@ Use use_of_claim(const BoardClaim& claim, const Device& device, const WatchScene
 
 Use use_of_process(const BoardProcess& entry, const Board& board, const WatchStyle& style) {
   const DeviceProcess& process = entry.described;
-  const GpuProcess& listed = process.process;
   Use use;
   use.who = process.uid ? shown_text(process.user, style) : "?";
-  use.pid = std::to_string(listed.pid);
+  use.pid = std::to_string(process.process.pid);
   use.command = shown_text(process.command, style);
-  use.after = entry.strays        ? shown_text(strays_text(*entry.strays, board), style)
-              : listed.mps_server ? " (MPS server)"
-              : listed.graphics   ? " (graphics)"
-                                  : " (no claim)";
+  use.after = shown_text(process_mark(entry, board), style);
   return use;
 }
 
@@ -157,10 +137,8 @@ std::vector<std::string> remarks_on(const BoardRow& row, const Board& board,
     remarks.push_back(row.claims.empty() ? place : "what is left of it: kept " + place);
   }
   if (device.repair != Repair::none) remarks.push_back(repair_text(device));
-  if (row.freeing) {
-    remarks.emplace_back("its memory is being freed");
-  } else if (row.claims.empty() && is_told(device) && has_unowned_memory(device)) {
-    remarks.push_back(fmt::format("{} MiB in use by no visible process", unowned_mib(device)));
+  if (std::string unowned = unowned_text(row); !unowned.empty()) {
+    remarks.push_back(std::move(unowned));
   }
   return remarks;
 }
@@ -231,7 +209,7 @@ WatchRow row_of(const BoardRow& row, const Use& use, bool first, bool uniform,
   const State state = state_of(row);
   line.cells[kGpu] = label(device);
   line.cells[kName] = shown_text(device.name.empty() ? device.uuid : device.name, style);
-  line.cells[kMemory] = memory_bar(device, style);
+  if (is_told(device)) line.cells[kMemory] = memory_bar(device, style.utf8);
   line.cells[kUsed] = used_text(device, uniform);
   const bool busy_told = device.utilization_pct && is_told(device);
   line.cells[kUtil] = busy_told ? fmt::format("{}%", *device.utilization_pct) : "-";

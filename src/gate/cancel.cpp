@@ -31,14 +31,10 @@ std::optional<FileId> fifo_of(const LockDir& dir, const Place& place) {
 
 /// The FIFOs that a process has open for writing, as far as this user may see its descriptors.
 std::vector<FileId> fifos_written_by(pid_t pid, const std::string& proc) {
-  const std::string folder = proc + "/" + std::to_string(pid) + "/fd";
   std::vector<FileId> fifos;
-  for (const std::uint64_t number : numbers_in_folder(folder).numbers) {
-    const std::string descriptor = folder + "/" + std::to_string(number);
-    struct stat link{};  // its mode is that of the open file (proc(5))
+  for (const std::string& descriptor : written_descriptors(pid, proc)) {
     struct stat file{};
-    if (::lstat(descriptor.c_str(), &link) == 0 && (link.st_mode & S_IWUSR) != 0 &&
-        ::stat(descriptor.c_str(), &file) == 0 && S_ISFIFO(file.st_mode)) {
+    if (::stat(descriptor.c_str(), &file) == 0 && S_ISFIFO(file.st_mode)) {
       fifos.emplace_back(file.st_dev, file.st_ino);
     }
   }

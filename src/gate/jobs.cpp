@@ -1,6 +1,7 @@
 #include "gate/jobs.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/process.h"
 
@@ -24,28 +25,32 @@ std::vector<JobProcess> job_processes(const Claims& claims, const std::vector<Cl
 
 namespace {
 
-constexpr int kMaxGenerations = 256;
-
-/// The oldest of a process and its ancestors below those that take orphans: init, and the systemd
-/// that runs a user's services. Only that can have lost its parent.
-pid_t root_of(pid_t process, const std::string& proc) {
-  for (int i = 0; i < kMaxGenerations; ++i) {
-    const pid_t parent = parent_of(process, proc);
-    if (parent <= 1 || process_name(parent, proc) == "systemd") break;
-    process = parent;
-  }
-  return process;
-}
-
-/// Those of which a process that has none of them for an ancestor cannot be an orphan either.
-std::vector<Ticket> later_claims(pid_t process, const std::vector<JobProcess>& of,
+/// Which of these a process that has none of them for an ancestor cannot be an orphan of either.
+/// `line`: the process and its ancestors. The oldest below those that take orphans, which are init
+/// and the systemd that runs a user's services, is the one that can have lost its parent.
+std::vector<Ticket> later_claims(const std::vector<pid_t>& line, const std::vector<JobProcess>& of,
                                  const std::string& proc) {
-  const auto root = process_identity(root_of(process, proc), proc);
+  const auto taker = std::find_if(line.begin() + 1, line.end(), [&](pid_t ancestor) {
+    return ancestor == 1 || process_name(ancestor, proc) == "systemd";
+  });
+  const auto oldest = process_identity(*(taker - 1), proc);
   std::vector<Ticket> later;
   for (const JobProcess& each : of) {
-    if (root && each.start_ticks > root->start_ticks) later.push_back(each.claim);
+    if (oldest && each.start_ticks > oldest->start_ticks) later.push_back(each.claim);
   }
   return later;
+}
+
+/// Of the processes on those devices that are chosen.
+Jobs jobs_on(const Snapshot& snapshot, const Claims& claims, const std::vector<Claim>& live,
+             const std::function<bool(const Device&)>& is_chosen) {
+  std::vector<pid_t> pids;
+  for (const Device& device : snapshot.devices) {
+    if (!is_chosen(device)) continue;
+    for (const GpuProcess& process : device.processes) pids.push_back(process.pid);
+  }
+  if (pids.empty()) return {};
+  return jobs_of(pids, job_processes(claims, live));
 }
 
 }  // namespace
@@ -58,30 +63,28 @@ Jobs jobs_of(const std::vector<pid_t>& pids, const std::vector<JobProcess>& of,
     if (!identity) continue;
     Job& job = jobs[process];
     job.uid = identity->uid;
-    pid_t ancestor = process;
-    for (int i = 0; i < kMaxGenerations && ancestor > 0; ++i) {
+    const std::vector<pid_t> line = with_ancestors(process, proc);
+    for (const pid_t ancestor : line) {
       for (const JobProcess& each : of) {
         if (each.pid == ancestor) job.claims.push_back(each.claim);
       }
-      ancestor = ancestor == 1 ? 0 : parent_of(ancestor, proc);
     }
-    if (job.claims.empty()) job.not_of = later_claims(process, of, proc);
+    if (job.claims.empty()) job.not_of = later_claims(line, of, proc);
   }
   return jobs;
 }
 
 Jobs jobs_on_shared(const Snapshot& snapshot, const Claims& claims,
                     const std::vector<Claim>& live) {
-  std::vector<pid_t> pids;
-  for (const Device& device : snapshot.devices) {
-    const bool shared = std::any_of(live.begin(), live.end(), [&](const Claim& claim) {
+  return jobs_on(snapshot, claims, live, [&](const Device& device) {
+    return std::any_of(live.begin(), live.end(), [&](const Claim& claim) {
       return claim.share_mib && occupies(claim, device);
     });
-    if (!shared) continue;
-    for (const GpuProcess& process : device.processes) pids.push_back(process.pid);
-  }
-  if (pids.empty()) return {};
-  return jobs_of(pids, job_processes(claims, live));
+  });
+}
+
+Jobs jobs_on_all(const Snapshot& snapshot, const Claims& claims, const std::vector<Claim>& live) {
+  return jobs_on(snapshot, claims, live, [&](const Device&) { return !live.empty(); });
 }
 
 }  // namespace gpu_gate

@@ -27,4 +27,7 @@ Jobs jobs_of(const std::vector<pid_t>& pids, const std::vector<JobProcess>& of,
 /// read.
 Jobs jobs_on_shared(const Snapshot& snapshot, const Claims& claims, const std::vector<Claim>& live);
 
+/// The same of the processes on all devices: without claims nothing is read.
+Jobs jobs_on_all(const Snapshot& snapshot, const Claims& claims, const std::vector<Claim>& live);
+
 }  // namespace gpu_gate

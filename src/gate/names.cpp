@@ -1,5 +1,6 @@
 #include "gate/names.h"
 
+#include <charconv>
 #include <chrono>
 
 #include "gpu/device.h"
@@ -16,18 +17,12 @@ struct TicketAndRest {
 };
 
 std::optional<TicketAndRest> split_ticket(std::string_view text, Ticket highest) {
-  // By hand: there are three names for each waiter, and std::from_chars takes four times as long.
   if (text.empty() || text[0] < '1' || text[0] > '9') return std::nullopt;
-  const Ticket most = highest / 10;
-  Ticket ticket = 0;
-  std::size_t digits = 0;
-  for (; digits < text.size() && text[digits] >= '0' && text[digits] <= '9'; ++digits) {
-    if (ticket > most) return std::nullopt;
-    const Ticket before = ticket;
-    ticket = 10 * ticket + static_cast<Ticket>(text[digits] - '0');
-    if (ticket > highest || ticket < before) return std::nullopt;
-  }
-  return TicketAndRest{.ticket = ticket, .rest = text.substr(digits)};
+  TicketAndRest parts;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), parts.ticket);
+  if (problem != std::errc{} || parts.ticket > highest) return std::nullopt;
+  parts.rest = text.substr(static_cast<std::size_t>(end - text.data()));
+  return parts;
 }
 
 /// A name that is one ticket and nothing else.

@@ -46,14 +46,11 @@ void reap(pid_t child, bool sigchld_was_pending) {
   ::sigtimedwait(&set, nullptr, &none);
 }
 
-/// The highest niceness: the job, which begins and ends just then, goes first.
-constexpr int kMildest = 19;
 constexpr int kStandard[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
 
 /// Goes on in a session of its own, with nothing as its standard descriptors.
 void leave_session() {
   ::setsid();
-  ::setpriority(PRIO_PROCESS, 0, kMildest);
   [[maybe_unused]] const int moved = ::chdir("/");  // so that no file system is kept busy
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int fd : kStandard) {
@@ -63,6 +60,9 @@ void leave_session() {
   if (null > STDERR_FILENO) ::close(null);
 }
 
+/// The highest niceness: the job, which begins and ends just then, goes first.
+constexpr int kMildest = 19;
+
 /// What is left to do for a child of vfork(2), whose memory is that of its parent: closes all, and
 /// has a child of its own do the work. So the one process that is copied is an orphan.
 [[noreturn]] void leave_to_orphan(const std::function<void()>& work) {
@@ -71,6 +71,7 @@ void leave_session() {
   if (::fork() == 0) {
     try {
       leave_session();
+      ::setpriority(PRIO_PROCESS, 0, kMildest);
       work();
     } catch (...) {  // NOLINT(bugprone-empty-catch): out of memory, and nobody to tell
     }

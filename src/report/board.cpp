@@ -189,16 +189,6 @@ bool is_being_freed(const BoardRow& row, const ClaimScan& scan, const LockDir& d
   return ended || (has_unowned_memory(row.device) && ended_just_now(row.device, scan, dir));
 }
 
-/// Of the processes on all devices.
-Jobs all_jobs(const Snapshot& snapshot, const Claims& claims, const std::vector<Claim>& live) {
-  if (live.empty()) return {};
-  std::vector<pid_t> pids;
-  for (const Device& device : snapshot.devices) {
-    for (const GpuProcess& process : device.processes) pids.push_back(process.pid);
-  }
-  return jobs_of(pids, job_processes(claims, live));
-}
-
 Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir) {
   Board board;
   board.devices_read = snapshot.has_value();
@@ -207,7 +197,7 @@ Result<Board> make_board_of(const Result<Snapshot>& snapshot, const LockDir& dir
   const Result<ClaimScan> scan = claims.scan();
   if (!scan) return fail(scan.error());
   const Snapshot shown = snapshot ? *snapshot : claimed_devices(scan->live, snapshot.error());
-  const Jobs jobs = all_jobs(shown, claims, scan->live);
+  const Jobs jobs = jobs_on_all(shown, claims, scan->live);
   for (const Device& device : shown.devices) {
     board.rows.push_back(
         make_row(device, board_claims(device, claims, scan->live, jobs), scan->live, jobs));

@@ -1,7 +1,6 @@
 #include "report/recorded.h"
 
 #include <limits.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,19 +32,14 @@ std::vector<std::string> words_of(pid_t pid, const std::string& proc) {
 }
 
 /// Has this process the file open for writing? Those that only watch a claim have it for reading.
-bool holds(const std::string& descriptors, std::string_view file) {
-  for (const std::uint64_t number : numbers_in_folder(descriptors).numbers) {
-    const std::string descriptor = descriptors + "/" + std::to_string(number);
+bool holds(pid_t pid, std::string_view file, const std::string& proc) {
+  const std::vector<std::string> descriptors = written_descriptors(pid, proc);
+  return std::any_of(descriptors.begin(), descriptors.end(), [&](const std::string& descriptor) {
     std::array<char, PATH_MAX> target{};
     const ssize_t size = ::readlink(descriptor.c_str(), target.data(), target.size());
-    if (size < 0) continue;
-    struct stat info{};  // the modes of the link are those of the open file (proc(5))
-    if (std::string_view(target.data(), static_cast<std::size_t>(size)).ends_with(file) &&
-        ::lstat(descriptor.c_str(), &info) == 0 && (info.st_mode & S_IWUSR) != 0) {
-      return true;
-    }
-  }
-  return false;
+    return std::string_view(target.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)))
+        .ends_with(file);
+  });
 }
 
 /// The last part of a path.
@@ -75,7 +69,7 @@ std::string command_of(const Owner& owner, const std::string& proc) {
 std::optional<pid_t> holder_of(const Claim& claim, const std::string& proc) {
   const std::string file = "/" + claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
   for (const std::uint64_t pid : numbers_in_folder(proc).numbers) {
-    if (holds(proc + "/" + std::to_string(pid) + "/fd", file)) return static_cast<pid_t>(pid);
+    if (holds(static_cast<pid_t>(pid), file, proc)) return static_cast<pid_t>(pid);
   }
   return std::nullopt;
 }

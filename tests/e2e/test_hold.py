@@ -47,6 +47,8 @@ def test_with_pid_it_goes_to_the_background_and_lasts_as_long_as_that_process(bo
     assert (done.status, done.out, done.err) == (0, "0\n", "")
     claim = box.status()[0]["claim"]
     assert claim["pid"] == owner.pid and claim["command"] == "sleep 1000" and claim["user"] == ALICE.name
+    # The next one waits for the process behind it, which so must not be a mild one.
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in box.running()} == {os.getpriority(os.PRIO_PROCESS, 0)}
     owner.kill()
     waiter = box.run("run", "--", "echo", "next", user=BOB)
     assert waiter.out == "next\n"
