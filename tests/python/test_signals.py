@@ -89,7 +89,7 @@ def interrupt(number, frame):
     # Amid a step of the event loop's own it would be asyncio that loses something: its word for "wake up", say.
     while frame is not None and os.path.basename(os.path.dirname(frame.f_code.co_filename)) != "gpu_gate":
         if frame.f_code.co_filename.endswith(("/selectors.py", "/socket.py")) or "/asyncio/" in frame.f_code.co_filename:
-            signal.setitimer(signal.ITIMER_REAL, 1e-5)
+            signal.setitimer(signal.ITIMER_REAL, 1e-4)  # no sooner: the next one would come before this has returned
             return
         frame = frame.f_back
     raise KeyboardInterrupt
