@@ -53,7 +53,7 @@ struct Process {
 // The questions asked about one subject since the machine file was last read. A question is known
 // by the address of its function's name.
 struct Asked {
-  static constexpr int kMaxQuestions = 32;  // more than there are functions
+  static constexpr int kMaxQuestions = 64;  // more than there are functions
 
   int reading;  // the reading of the file that these came after; since a later one, nothing was
                 // asked
