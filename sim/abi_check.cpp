@@ -35,6 +35,17 @@ static_assert(offsetof(PciInfo, pci_device_id) == 28);
 static_assert(offsetof(PciInfo, pci_subsystem_id) == 32);
 static_assert(offsetof(PciInfo, bus_id) == 36);
 
+static_assert(sizeof(PciInfoExt) == 64);
+static_assert(sizeof(PciInfoExt) == (kPciInfoExtVersion & 0xFFFFFF));
+static_assert(offsetof(PciInfoExt, domain) == 4);
+static_assert(offsetof(PciInfoExt, bus) == 8);
+static_assert(offsetof(PciInfoExt, device) == 12);
+static_assert(offsetof(PciInfoExt, pci_device_id) == 16);
+static_assert(offsetof(PciInfoExt, pci_subsystem_id) == 20);
+static_assert(offsetof(PciInfoExt, base_class) == 24);
+static_assert(offsetof(PciInfoExt, sub_class) == 28);
+static_assert(offsetof(PciInfoExt, bus_id) == 32);
+
 // nvmlGpuTopologyLevel_t is an enum, and the caller has room for an int.
 static_assert(sizeof(TopologyLevel) == 4);
 
@@ -70,6 +81,17 @@ static_assert(offsetof(FieldValue, latency_us) == 16);
 static_assert(offsetof(FieldValue, value_type) == 24);
 static_assert(offsetof(FieldValue, status) == 28);
 static_assert(offsetof(FieldValue, value) == 32);
+
+static_assert(sizeof(DeviceAttributes) == 40);
+static_assert(offsetof(DeviceAttributes, multiprocessor_count) == 0);
+static_assert(offsetof(DeviceAttributes, shared_copy_engine_count) == 4);
+static_assert(offsetof(DeviceAttributes, shared_decoder_count) == 8);
+static_assert(offsetof(DeviceAttributes, shared_encoder_count) == 12);
+static_assert(offsetof(DeviceAttributes, shared_jpeg_count) == 16);
+static_assert(offsetof(DeviceAttributes, shared_ofa_count) == 20);
+static_assert(offsetof(DeviceAttributes, gpu_instance_slice_count) == 24);
+static_assert(offsetof(DeviceAttributes, compute_instance_slice_count) == 28);
+static_assert(offsetof(DeviceAttributes, memory_size_mib) == 32);
 
 static_assert(sizeof(ConfComputeMemSize) == 16);
 static_assert(offsetof(ConfComputeMemSize, protected_kib) == 0);

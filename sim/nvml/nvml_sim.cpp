@@ -28,6 +28,10 @@ struct nvml_sim::DeviceHandle {
   char unused;
 };
 
+struct nvml_sim::EventSetHandle {
+  char unused;
+};
+
 namespace nvml_sim {
 namespace {
 
@@ -87,6 +91,7 @@ constinit Library library = {};
 // A handle is the address of its device's place here: good for as long as the library is loaded,
 // whatever becomes of the machine file.
 constinit DeviceHandle handles[sim::kMaxDevices] = {};
+constinit EventSetHandle event_set = {};
 
 [[gnu::format(printf, 1, 2)]] void report(const char* format, ...) {
   char line[PATH_MAX + 256];
@@ -414,6 +419,37 @@ void fill(const sim::PciAddress& address, PciInfo& pci) {
            address.device, address.function);
 }
 
+[[maybe_unused]] void fill(const sim::PciAddress& address, PciInfoExt& pci) {
+  pci = {.version = kPciInfoExtVersion,
+         .domain = address.domain,
+         .bus = address.bus,
+         .device = address.device,
+         .pci_device_id = kPciDeviceId,
+         .pci_subsystem_id = kPciSubsystemId,
+         .base_class = 3,  // a display controller
+         .sub_class = 2,   // for 3D alone
+         .bus_id = {}};
+  snprintf(pci.bus_id, sizeof(pci.bus_id), "%08X:%02X:%02X.%X", address.domain, address.bus,
+           address.device, address.function);
+}
+
+struct Slices {
+  uint32_t compute_instance;
+  uint32_t gpu_instance;
+};
+
+// What the profile at the end of an instance's name says: "2g.10gb", or "1c.2g.10gb" where the
+// compute instance has only a part of the GPU instance.
+[[maybe_unused]] Slices slices_of(const sim::Gpu& gpu) {
+  const char* blank = strrchr(gpu.name, ' ');
+  char* end = nullptr;
+  const uint32_t first =
+      static_cast<uint32_t>(strtoul(blank == nullptr ? gpu.name : blank, &end, 10));
+  if (end[0] != 'c' || end[1] != '.') return {.compute_instance = first, .gpu_instance = first};
+  return {.compute_instance = first,
+          .gpu_instance = static_cast<uint32_t>(strtoul(end + 2, nullptr, 10))};
+}
+
 // By how much of their ways down from the sockets two cards share.
 TopologyLevel level_of(const sim::PciPath& a, const sim::PciPath& b) {
   constexpr TopologyLevel kLevels[sim::kPathSteps + 1] = {
@@ -587,6 +623,37 @@ Return nvmlSystemGetDriverVersion(char* version, uint32_t length) {
   });
 }
 
+// The first word of its command.
+Return nvmlSystemGetProcessName(uint32_t pid, char* name, uint32_t length) {
+  return nvml_sim::ask_machine(__func__, nvml_sim::kWholeMachine, [&](const sim::Machine&) {
+    if (name == nullptr || length == 0) return nvml_sim::kInvalidArgument;
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) return nvml_sim::kNotFound;
+    const ssize_t size = read(fd, name, length - 1);
+    close(fd);
+    if (size <= 0) return nvml_sim::kNotFound;
+    name[size] = '\0';
+    return nvml_sim::kSuccess;
+  });
+}
+
+// No event is ever told.
+Return nvmlEventSetCreate(nvml_sim::EventSet* set) {
+  return nvml_sim::ask_machine(__func__, nvml_sim::kWholeMachine, [&](const sim::Machine&) {
+    if (set == nullptr) return nvml_sim::kInvalidArgument;
+    *set = &nvml_sim::event_set;
+    return nvml_sim::kSuccess;
+  });
+}
+
+Return nvmlEventSetFree(nvml_sim::EventSet set) {
+  return nvml_sim::ask_machine(__func__, nvml_sim::kWholeMachine, [&](const sim::Machine&) {
+    return set == &nvml_sim::event_set ? nvml_sim::kSuccess : nvml_sim::kInvalidArgument;
+  });
+}
+
 Return nvmlDeviceGetCount_v2(uint32_t* count) {
   nvml_sim::begin_look();
   return nvml_sim::ask_machine(__func__, nvml_sim::kWholeMachine, [&](const sim::Machine& machine) {
@@ -636,10 +703,11 @@ Return nvmlDeviceGetPciInfo_v3(nvml_sim::Device device, nvml_sim::PciInfo* pci) 
   });
 }
 
+// Of an instance, its slot.
 Return nvmlDeviceGetIndex(nvml_sim::Device device, uint32_t* index) {
-  return nvml_sim::ask_card(__func__, device, [&](int place, const sim::Gpu&) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int place, const sim::Gpu& gpu) {
     if (index == nullptr) return nvml_sim::kInvalidArgument;
-    *index = static_cast<uint32_t>(place);
+    *index = nvml_sim::is_instance(gpu) ? gpu.instance_of.slot : static_cast<uint32_t>(place);
     return nvml_sim::kSuccess;
   });
 }
@@ -902,6 +970,23 @@ Return nvmlDeviceGetComputeInstanceId(nvml_sim::Device device, uint32_t* id) {
   });
 }
 
+// As on an A100, the engines for video left out.
+Return nvmlDeviceGetAttributes_v2(nvml_sim::Device device, nvml_sim::DeviceAttributes* attributes) {
+  return nvml_sim::ask_gpu(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (attributes == nullptr) return nvml_sim::kInvalidArgument;
+    if (!nvml_sim::is_instance(gpu)) return nvml_sim::kNotSupported;
+    constexpr uint32_t kMultiprocessorsOfSlice = 14;
+    const nvml_sim::Slices slices = nvml_sim::slices_of(gpu);
+    *attributes = {};
+    attributes->multiprocessor_count = kMultiprocessorsOfSlice * slices.compute_instance;
+    attributes->shared_copy_engine_count = slices.gpu_instance;
+    attributes->gpu_instance_slice_count = slices.gpu_instance;
+    attributes->compute_instance_slice_count = slices.compute_instance;
+    attributes->memory_size_mib = gpu.memory_mib;
+    return nvml_sim::kSuccess;
+  });
+}
+
 Return nvmlDeviceGetRemappedRows(nvml_sim::Device device, uint32_t* correctable,
                                  uint32_t* uncorrectable, uint32_t* is_pending,
                                  uint32_t* failure_occurred) {
@@ -931,6 +1016,15 @@ Return nvmlDeviceGetConfComputeMemSizeInfo(nvml_sim::Device device,
 #endif
 
 #if NVML_SIM_RELEASE > 535
+
+Return nvmlDeviceGetPciInfoExt(nvml_sim::Device device, nvml_sim::PciInfoExt* pci) {
+  return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {
+    if (pci == nullptr) return nvml_sim::kInvalidArgument;
+    if (pci->version != nvml_sim::kPciInfoExtVersion) return nvml_sim::kArgumentVersionMismatch;
+    nvml_sim::fill(gpu.pci, *pci);
+    return nvml_sim::kSuccess;
+  });
+}
 
 Return nvmlDeviceGetNumaNodeId(nvml_sim::Device device, uint32_t* node) {
   return nvml_sim::ask_card(__func__, device, [&](int, const sim::Gpu& gpu) {

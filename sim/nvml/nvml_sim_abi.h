@@ -61,8 +61,13 @@ inline constexpr uint32_t kProcessDetailListVersion = 0x01000018;
 inline constexpr uint32_t kNoInstance = 0xFFFFFFFF;
 inline constexpr uint64_t kValueNotAvailable = ~uint64_t{0};
 
+inline constexpr uint32_t kPciInfoExtVersion = 0x01000040;
+
 struct DeviceHandle;
 using Device = DeviceHandle*;
+
+struct EventSetHandle;
+using EventSet = EventSetHandle*;
 
 struct Memory {
   uint64_t total;
@@ -90,6 +95,18 @@ struct PciInfo {
   uint32_t device;
   uint32_t pci_device_id;
   uint32_t pci_subsystem_id;
+  char bus_id[32];
+};
+
+struct PciInfoExt {
+  uint32_t version;
+  uint32_t domain;
+  uint32_t bus;
+  uint32_t device;
+  uint32_t pci_device_id;
+  uint32_t pci_subsystem_id;
+  uint32_t base_class;
+  uint32_t sub_class;
   char bus_id[32];
 };
 
@@ -144,6 +161,18 @@ struct FieldValue {
   Value value;
 };
 
+struct DeviceAttributes {
+  uint32_t multiprocessor_count;
+  uint32_t shared_copy_engine_count;
+  uint32_t shared_decoder_count;
+  uint32_t shared_encoder_count;
+  uint32_t shared_jpeg_count;
+  uint32_t shared_ofa_count;
+  uint32_t gpu_instance_slice_count;
+  uint32_t compute_instance_slice_count;
+  uint64_t memory_size_mib;
+};
+
 struct ConfComputeMemSize {
   uint64_t protected_kib;
   uint64_t unprotected_kib;
@@ -156,6 +185,10 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlInitWithFlags(uint32_t flags);
 NVML_SIM_EXPORT nvml_sim::Return nvmlShutdown();
 NVML_SIM_EXPORT const char* nvmlErrorString(nvml_sim::Return code);
 NVML_SIM_EXPORT nvml_sim::Return nvmlSystemGetDriverVersion(char* version, uint32_t length);
+NVML_SIM_EXPORT nvml_sim::Return nvmlSystemGetProcessName(uint32_t pid, char* name,
+                                                          uint32_t length);
+NVML_SIM_EXPORT nvml_sim::Return nvmlEventSetCreate(nvml_sim::EventSet* set);
+NVML_SIM_EXPORT nvml_sim::Return nvmlEventSetFree(nvml_sim::EventSet set);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetCount_v2(uint32_t* count);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetHandleByIndex_v2(uint32_t index,
                                                                nvml_sim::Device* device);
@@ -171,13 +204,14 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetBAR1MemoryInfo(nvml_sim::Device de
                                                              nvml_sim::Memory* memory);
 
 // Functions that answer "not supported". They take more arguments, which are left alone.
-#define NVML_SIM_FOR_EACH_NOT_SUPPORTED(what)                                          \
-  what(nvmlDeviceGetDecoderUtilization) what(nvmlDeviceGetDisplayActive)               \
-      what(nvmlDeviceGetEncoderUtilization) what(nvmlDeviceGetEnforcedPowerLimit)      \
-          what(nvmlDeviceGetFanSpeed) what(nvmlDeviceGetPerformanceState)              \
-              what(nvmlDeviceGetPowerManagementLimit) what(nvmlDeviceGetPowerUsage)    \
-                  what(nvmlDeviceGetProcessUtilization) what(nvmlDeviceGetTemperature) \
-                      what(nvmlDeviceGetTotalEccErrors)
+#define NVML_SIM_FOR_EACH_NOT_SUPPORTED(what)                                              \
+  what(nvmlDeviceGetDecoderUtilization) what(nvmlDeviceGetDisplayActive)                   \
+      what(nvmlDeviceGetEccMode) what(nvmlDeviceGetEncoderUtilization)                     \
+          what(nvmlDeviceGetEnforcedPowerLimit) what(nvmlDeviceGetFanSpeed)                \
+              what(nvmlDeviceGetMemoryErrorCounter) what(nvmlDeviceGetPerformanceState)    \
+                  what(nvmlDeviceGetPowerManagementLimit) what(nvmlDeviceGetPowerUsage)    \
+                      what(nvmlDeviceGetProcessUtilization) what(nvmlDeviceGetTemperature) \
+                          what(nvmlDeviceGetTotalEccErrors)
 #define NVML_SIM_DECLARE(function) \
   NVML_SIM_EXPORT nvml_sim::Return function(nvml_sim::Device device);
 NVML_SIM_FOR_EACH_NOT_SUPPORTED(NVML_SIM_DECLARE)
@@ -237,6 +271,8 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetDeviceHandleFromMigDeviceHandle(
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetGpuInstanceId(nvml_sim::Device device, uint32_t* id);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetComputeInstanceId(nvml_sim::Device device,
                                                                 uint32_t* id);
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetAttributes_v2(nvml_sim::Device device,
+                                                            nvml_sim::DeviceAttributes* attributes);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetRemappedRows(nvml_sim::Device device,
                                                            uint32_t* correctable,
                                                            uint32_t* uncorrectable,
@@ -247,6 +283,9 @@ NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetConfComputeMemSizeInfo(
 #endif
 
 #if NVML_SIM_RELEASE > 535
+NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetPciInfoExt(nvml_sim::Device device,
+                                                         nvml_sim::PciInfoExt* pci);
+NVML_SIM_EXPORT nvml_sim::Return nvmlInternalGetExportTable(const void** table, const void* id);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetNumaNodeId(nvml_sim::Device device, uint32_t* node);
 NVML_SIM_EXPORT nvml_sim::Return nvmlDeviceGetRunningProcessDetailList(
     nvml_sim::Device device, nvml_sim::ProcessDetailList* list);
