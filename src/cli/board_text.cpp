@@ -19,7 +19,9 @@ constexpr std::size_t kLeastCommand = 6;
 constexpr std::size_t kLeastCommandBesideBar = 24;
 constexpr std::size_t kLeastNote = 8;    // likewise
 constexpr std::size_t kNoteInLine = 12;  // of a waiter's, where there is no room for all
-constexpr std::size_t kLeastCell = 4;
+constexpr std::size_t kLeastWish = 4;
+constexpr std::size_t kLeastName = 12;  // of a device's, with what uses it behind
+constexpr std::size_t kLeastNameAlone = 4;
 
 std::string memory(std::int64_t mib, const Device& device) {
   return device.memory_total_mib > 0 ? fmt::format("{} MiB", mib) : "-";
@@ -145,18 +147,25 @@ std::vector<std::string> aligned(const std::vector<Cells>& rows, const std::vect
   return lines;
 }
 
+/// A column whose cells may be cut, to so many columns.
+struct Cuttable {
+  std::size_t column = 0;
+  std::size_t least = 0;
+};
+
 /// The same in lines of at most `width`, if that can be had by cutting the cells of one column.
 std::vector<std::string> aligned_within(std::vector<Cells> rows, const std::vector<bool>& right,
-                                        std::size_t column, std::size_t width,
+                                        Cuttable cells, std::size_t width,
                                         const BoardStyle& style) {
   std::vector<std::string> lines = aligned(rows, right);
   const std::size_t all = lines.empty() ? 0 : columns(lines.front());
   if (all <= width) return lines;
   std::size_t widest = 0;
-  for (const Cells& row : rows) widest = std::max(widest, columns(row[column]));
+  for (const Cells& row : rows) widest = std::max(widest, columns(row[cells.column]));
   const std::size_t left = widest > all - width ? widest - (all - width) : 0;
   for (Cells& row : rows) {
-    row[column] = cut(row[column], std::max(left, kLeastCell), ellipsis(style));
+    std::string& cell = row[cells.column];
+    cell = cut(cell, std::max(left, cells.least), ellipsis(style));
   }
   return aligned(rows, right);
 }
@@ -212,8 +221,8 @@ Cells device_cells(const Device& device, bool with_bar, const BoardStyle& style)
 }
 
 /// The lines of the devices without what uses them, the head first.
-std::vector<std::string> device_lines(const Board& board, bool with_bar, const BoardStyle& style) {
-  constexpr std::size_t kName = 1;
+std::vector<std::string> device_lines(const Board& board, bool with_bar, const BoardStyle& style,
+                                      std::size_t width, std::size_t least_name) {
   std::vector<bool> right{true, false, true, true, true};
   std::vector<Cells> rows{{"idx", "name", "free", "total", "util"}};
   if (with_bar) {
@@ -221,33 +230,45 @@ std::vector<std::string> device_lines(const Board& board, bool with_bar, const B
     right.insert(right.begin() + 4, false);
   }
   for (const BoardRow& row : board.rows) rows.push_back(device_cells(row.device, with_bar, style));
-  if (!style.width) return aligned(rows, right);
-  std::vector<std::string> lines =
-      aligned_within(std::move(rows), right, kName, *style.width, style);
-  for (std::string& line : lines) line = cut(line, *style.width, ellipsis(style));
-  return lines;
+  return aligned_within(std::move(rows), right, {.column = 1, .least = least_name}, width, style);
 }
 
-/// Is there room beside these lines for what uses the devices, with so much of each command?
-bool have_room(const std::vector<std::string>& lines, const std::vector<std::vector<Said>>& used,
-               std::size_t command, const BoardStyle& style) {
-  if (!style.width) return true;
-  std::size_t need = 0;
-  for (const std::vector<Said>& row : used) {
-    for (const Said& said : row) need = std::max(need, least_columns(said, command, style));
-  }
-  return columns(lines.front()) + 2 + need <= *style.width;
+struct DeviceTable {
+  std::vector<std::string> lines;
+  bool beside = true;  // what uses a device stands behind it, else below
+};
+
+/// The layout that shows most: the bar goes first, then the ends of long names; then what uses the
+/// devices goes below them.
+DeviceTable device_table(const Board& board, const std::vector<std::vector<Said>>& used,
+                         const BoardStyle& style) {
+  constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
+  if (!style.width) return {.lines = device_lines(board, style.colour, style, kAny, kAny)};
+  const std::size_t all = *style.width;
+  /// What is left beside the uses, with so much of each command.
+  const auto left = [&](std::size_t command) {
+    std::size_t need = 0;
+    for (const std::vector<Said>& row : used) {
+      for (const Said& said : row) need = std::max(need, least_columns(said, command, style));
+    }
+    return all - std::min(all, need + 2);
+  };
+  const std::size_t with_bar = left(kLeastCommandBesideBar);
+  DeviceTable table{.lines = device_lines(board, style.colour, style, with_bar, kAny)};
+  if (style.colour && columns(table.lines.front()) <= with_bar) return table;
+  const std::size_t without = left(kLeastCommand);
+  table.lines = device_lines(board, false, style, without, kLeastName);
+  if (columns(table.lines.front()) <= without) return table;
+  table = {.lines = device_lines(board, false, style, all, kLeastNameAlone), .beside = false};
+  for (std::string& line : table.lines) line = cut(line, all, ellipsis(style));
+  return table;
 }
 
 std::string gpu_lines(const Board& board, const BoardStyle& style) {
   std::vector<std::vector<Said>> used;
   used.reserve(board.rows.size());
   for (const BoardRow& row : board.rows) used.push_back(users(row, board, style.now));
-  std::vector<std::string> lines = device_lines(board, style.colour, style);
-  if (style.colour && !have_room(lines, used, kLeastCommandBesideBar, style)) {
-    lines = device_lines(board, false, style);
-  }
-  const bool beside = have_room(lines, used, kLeastCommand, style);
+  const auto [lines, beside] = device_table(board, used, style);
   const Said nobody{.before = "-", .command = "", .after = ""};
   const Said heading{.before = "used by", .command = "", .after = ""};
   const std::string indent(beside ? columns(lines.front()) + 2 : std::string("  idx  ").size(),
@@ -289,7 +310,7 @@ std::vector<Cells> waiter_cells(const Board& board, std::size_t note, const Boar
 
 /// A line for each waiter, below these headings if there are any.
 std::string waiting_lines(const Board& board, const BoardStyle& style, const Cells& headings = {}) {
-  constexpr std::size_t kWish = 2;
+  constexpr Cuttable kWish{.column = 2, .least = kLeastWish};
   constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
   std::vector<Said> commands;
   std::size_t need = 0;

@@ -763,6 +763,24 @@ def test_where_the_terminal_is_narrow_the_bar_goes_first(box):
     assert re.search(rf"  0%  games: sleep .*… \(pid {holder.pid}, \d+s\)$", narrow[1]), narrow
 
 
+def test_sixteen_cards_are_sixteen_lines_at_100_columns(make_box):
+    box = make_box(cards=16)
+    for card in range(16):
+        box.set(card, name='"NVIDIA H100 80GB HBM3"', memory=81559)
+    words = ["torchrun", "--nproc-per-node=8", "--master-addr=localhost", "train.py", *(f"--option-{i}=1" for i in range(20))]
+    box.start("run", "-q", "-n", 8, "--", "sh", "-c", "sleep 1000; :", *words, user=ALICE)
+    wait_until(lambda: len(box.claimed()) == 8, "the first job has its cards")
+    for _ in range(4):
+        box.start("run", "-q", "--", "sh", "-c", "sleep 1000; :", *words, user=BOB)
+    wait_until(lambda: len(box.claimed()) == 12, "all have their cards")
+    stranger = box.start_plain("sh", "-c", "read x; :", *words, user=BOB, stdin=subprocess.PIPE)
+    box.list_processes(f"gpu=12 pid={stranger.pid} memory=80000 type=compute")
+    head, *cards = status_on_terminal(box, 100)
+    assert head.split()[0] == "idx" and [line.split()[0] for line in cards] == [str(card) for card in range(16)], cards
+    assert all(width_of(line) <= 100 for line in cards), cards
+    assert all(re.search(r"(games|man): sh .*\(pid \d+, .*\)", line) for line in cards[:13]), cards
+
+
 def test_what_is_no_terminal_gets_whole_lines(wide_box):
     text = wide_box.run("status").out
     assert "…" not in text and text.count("--option-8") == 3
