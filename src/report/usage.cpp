@@ -7,6 +7,20 @@
 
 namespace gpu_gate {
 
+namespace {
+
+/// Has the process of that job gone, though something else holds its claim? One that only ends
+/// still holds it itself, and lets go of it in a moment.
+bool has_left_it(const Claims& claims, const Claim& claim, const Owner& job) {
+  if (recorded_process(job) != Seen::ended) return false;
+  const std::optional<ProcessIdentity> there = process_identity(job.pid);
+  if (there && there->start_ticks == job.start_ticks) return false;
+  const Result<std::optional<ClaimWatch>> held = claims.watch(claim);
+  return held && *held;
+}
+
+}  // namespace
+
 Claimant claimant_of(const Claims& claims, const Claim& claim) {
   Claimant claimant{
       .uid = claim.uid, .user = user_name(claim.uid), .job = {}, .share_mib = claim.share_mib};
@@ -14,7 +28,8 @@ Claimant claimant_of(const Claims& claims, const Claim& claim) {
   if (!record) return claimant;
   Owner& job = record->owner;
   job.command = command_of(job);
-  if (recorded_process(job) == Seen::ended) {
+  // To look for who holds it takes milliseconds where there are a thousand processes.
+  if (has_left_it(claims, claim, job)) {
     const std::optional<pid_t> holder = holder_of(claim);
     job.pid = holder.value_or(0);
     if (holder) job.command = process_command(*holder, kMaxCommandBytes);

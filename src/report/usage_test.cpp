@@ -73,6 +73,39 @@ TEST(ClaimantOf, NamesTheJobThatTheRecordTells) {
   EXPECT_EQ(who.job->uid, ::geteuid());
 }
 
+/// A claim for a process that has ended.
+ClaimRecord of_ended(const Child& child) {
+  Owner owner = this_process({"python"});
+  const std::optional<ProcessIdentity> identity = process_identity(child.pid());
+  owner.pid = child.pid();
+  owner.start_ticks = identity ? identity->start_ticks : 0;
+  child.kill();
+  return {.owner = owner, .devices = {"GPU-0"}, .with_process = true};
+}
+
+TEST(ClaimantOf, NamesWhoHoldsTheClaimOfAJobThatHasEnded) {
+  SharedDir shared;
+  const Child child;
+  const NewClaim held = shared.claim(of_ended(child));
+  const Claimant who = claimant_of(shared.claims(), shared.live().at(0));
+  ASSERT_TRUE(who.job);
+  EXPECT_EQ(who.job->pid, ::getpid());
+  EXPECT_EQ(who.job->command, process_command(::getpid(), kMaxCommandBytes));
+}
+
+TEST(ClaimantOf, StillNamesAJobWhoseClaimHasJustEnded) {
+  SharedDir shared;
+  const Child child;
+  const ClaimRecord record = of_ended(child);
+  std::optional<NewClaim> held = shared.claim(record);
+  const Claim claim = shared.live().at(0);
+  held.reset();
+  const Claimant who = claimant_of(shared.claims(), claim);
+  ASSERT_TRUE(who.job);
+  EXPECT_EQ(who.job->pid, child.pid());
+  EXPECT_EQ(who.job->command, "python");
+}
+
 TEST(ClaimantOf, KnowsTheUserWhereThereIsNoRecord) {
   SharedDir shared;
   const NewClaim held = shared.claim({"GPU-0"}, unseen_job("x"));
