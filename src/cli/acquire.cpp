@@ -16,6 +16,7 @@
 #include "cli/notices.h"
 #include "cli/text.h"
 #include "cli/values.h"
+#include "cluster/allocation.h"
 #include "gpu/sources.h"
 #include "gpu/vendor.h"
 #include "policy/barred.h"
@@ -121,6 +122,15 @@ Amount least_amount(const Criteria& criteria, const Snapshot& snapshot,
   return least;
 }
 
+/// What was typed, as srun can start it; what is to be held for a process must be on its machine.
+SlurmRemedy slurm_remedy(const Options& options) {
+  std::vector<std::string> words{"gpu-gate"};
+  words.insert(words.end(), options.words.begin(), options.words.end());
+  const std::string line =
+      options.pid ? "--pty bash" : shell_line(words).value_or("gpu-gate " + options.words.front());
+  return {.line = line, .gpus = options.criteria.count};
+}
+
 /// Turns the options into a request for the machine as it is; refuses at once what it can never
 /// meet.
 class RequestMaker {
@@ -143,7 +153,7 @@ class RequestMaker {
         selection_.inherited.clear();
       }
     }
-    Result<Request> request = make(around);
+    Result<Request> request = make_within_allocation(around);
     if (request) {
       last_ = *request;
     } else if (last_ && request.error().kind == ErrorKind::impossible) {
@@ -159,6 +169,17 @@ class RequestMaker {
   }
 
  private:
+  /// A job of gpu-gate's has its claim, and asks nobody else.
+  Result<Request> make_within_allocation(const Surroundings& around) {
+    if (around.claim == nullptr) {
+      const Vendor vendor = around.snapshot.vendor;
+      if (Status allowed = check_allocation(environ, vendor, slurm_remedy(options_)); !allowed) {
+        return fail(allowed.error());
+      }
+    }
+    return make(around);
+  }
+
   Result<Request> make(const Surroundings& around) {
     const Snapshot& snapshot = around.snapshot;
     Request request{.criteria = options_.criteria, .barred = {}};
@@ -176,7 +197,8 @@ class RequestMaker {
     if (possible < request.criteria.count) {
       std::string text = impossible_text(snapshot, barred, request, possible);
       if (std::find(barred.begin(), barred.end(), Barred::not_visible) != barred.end()) {
-        text += visible_advice(selection_.inherited) + "\n";
+        const std::string by_slurm = allocation_advice(environ, slurm_remedy(options_));
+        text += (by_slurm.empty() ? visible_advice(selection_.inherited) : by_slurm) + "\n";
       }
       return fail(ErrorKind::impossible, std::move(text));
     }
@@ -237,6 +259,14 @@ Result<std::unique_ptr<GpuSource>> gpu_source_for(const Options& options) {
 }
 
 Result<Granted> acquire(const Options& options, WaitOptions wait) {
+  // Before the driver is asked, which the machine where a job was asked for may lack. What else is
+  // to be had inside a claim turns out with that.
+  if (!env_setting(environ, env::kClaim)) {
+    if (Status allowed = check_allocation(environ, options.vendor, slurm_remedy(options));
+        !allowed) {
+      return fail(allowed.error());
+    }
+  }
   const Result<std::unique_ptr<GpuSource>> source = gpu_source_for(options);
   if (!source) return fail(source.error());
   Notices notices(options.quiet, is_one_try(options), options.criteria);

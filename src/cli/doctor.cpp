@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/env.h"
 #include "base/printable.h"
 #include "cli/acquire.h"
 #include "cli/cli.h"
@@ -13,6 +14,7 @@
 #include "cli/console.h"
 #include "cli/doctor_text.h"
 #include "cli/json_output.h"
+#include "cluster/allocation.h"
 
 namespace gpu_gate {
 
@@ -28,6 +30,9 @@ Status doctor_command(const Options& options) {
                           .lock = std::move(*lock),
                           .host = look_at_host(environ, {}, vendor)};
   examination.persistence_off = source.needs_open();
+  const bool in_claim = env_setting(environ, env::kClaim).has_value();
+  const Status allowed = check_allocation(environ, vendor, {.line = "gpu-gate run -- COMMAND"});
+  if (!in_claim && !allowed) examination.refused_by_slurm = allowed.error().diagnosis;
   const std::vector<Finding> findings = diagnose(examination);
   std::optional<std::size_t> width;
   if (::isatty(STDOUT_FILENO) == 1) width = terminal_width(STDOUT_FILENO);

@@ -539,6 +539,7 @@ Result<Options> parse_words(const std::vector<std::string>& words) {
 Result<Options> parse_options(const std::vector<std::string>& words) {
   Result<Options> options = parse_words(words);
   const std::vector<std::string> plain = as_typed(words);
+  if (options) options->words = words;
   if (options || plain == words) return options;
   Result<Options> meant = parse_words(plain);
   if (!meant) return meant;  // and that is said of what a keyboard would have written

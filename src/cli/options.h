@@ -50,6 +50,7 @@ struct Options {
   std::vector<pid_t> pids;                           // cancel: of these requests; none: of all
   HistoryOptions history;
   std::vector<std::string> command;  // run: the words after "--"
+  std::vector<std::string> words;    // all that were typed after the program's name
 };
 
 /// Reads the words after the program's name. Everything after the first "--" is the command and is

@@ -301,7 +301,9 @@ void examine_surroundings(const Examination& seen, Findings& findings) {
     findings.note("history", path + " cannot be written: your jobs are not recorded",
                   "sudo chmod 1777 " + shell_word(path));
   }
-  if (host.has_slurmd) {
+  if (const std::optional<Diagnosis>& refused = seen.refused_by_slurm) {
+    findings.note("Slurm", refused->what, refused->remedy);
+  } else if (host.has_slurmd && !host.in_job) {
     findings.note("Slurm", "it starts jobs on this machine too, and knows nothing of claims",
                   "srun --gpus=1 gpu-gate run -- COMMAND");
   }

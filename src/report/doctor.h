@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct Examination {
   bool persistence_off = false;  // of some device (GpuSource::needs_open)
   LockPlace lock;
   Host host;
+  /// Why Slurm gives gpu-gate no GPU of this machine, inside a job of Slurm's.
+  std::optional<Diagnosis> refused_by_slurm = {};
 };
 
 /// What is wrong on this machine, faults first. Pure.

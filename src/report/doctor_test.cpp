@@ -291,5 +291,20 @@ TEST(WhyThisOne, IsTheRuleThatChoseIt) {
   EXPECT_EQ(why_this_one(place), "from GPU_GATE_LOCK_DIR");
 }
 
+TEST(Doctor, OfSlurmOnTheMachineNothingNeedsToBeSaidInsideAJob) {
+  Examination examination = well();
+  examination.host.has_slurmd = true;
+  EXPECT_EQ(told(examination).size(), 1U);
+  examination.host.in_job = true;
+  EXPECT_EQ(told(examination), Lines{});
+}
+
+TEST(Doctor, TellsWhySlurmGivesNoGpu) {
+  Examination examination = well();
+  examination.host.in_job = true;
+  examination.refused_by_slurm = {.what = "job 7 was given no GPU", .remedy = "srun --gpus=1 ..."};
+  EXPECT_EQ(told(examination), Lines{"note Slurm: job 7 was given no GPU"});
+}
+
 }  // namespace
 }  // namespace gpu_gate

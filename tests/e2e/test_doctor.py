@@ -287,7 +287,7 @@ def test_what_is_wrong_with_the_policy_file_is_a_fault(box):
     remedy = find(box.run, "fault", "policy file", "this line is ignored: max-per-user = many")
     assert remedy.startswith(f"sudoedit {policy}  #") and "max-per-user = N" in remedy
     policy.write_text("max-per-user = 2\n")
-    finds_nothing(box.run, "")
+    finds_nothing(box.run, "ignored")
     policy.chmod(0o666)
     shutil.chown(policy, BOB.name)
     remedy = find(box.run, "fault", "policy file", "it is ignored")
