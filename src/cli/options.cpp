@@ -197,6 +197,7 @@ class Scanner {
     }
     if (of_others != nullptr && meant.empty()) {
       text += quoted(name) + " is an option of " + enumerated(verb_names(*of_others), "and");
+      if (*of_others->elsewhere != '\0') text += std::string("; ") + of_others->elsewhere;
     } else {
       text += "there is no option " + quoted(name) + (meant.empty() ? hint(name, known) : meant);
     }
@@ -338,12 +339,12 @@ std::string instead(const OptionRow& option, const std::string& value) {
   return option.wanted;
 }
 
-/// Reads the values; of an option that was given twice the last counts.
+/// Reads the values; of an option that was given twice the last counts, unless it is repeatable.
 Status read_values(const std::vector<Given>& given, const std::string& verb, Options& options) {
   for (auto each = given.begin(); each != given.end(); ++each) {
     const bool again = std::any_of(
         each + 1, given.end(), [&](const Given& later) { return later.option == each->option; });
-    if (again) continue;
+    if (again && !each->option->repeatable) continue;
     const Status read = each->option->read(options, each->value);
     if (read) continue;
     return refused(verb + ": " + each->option->name + ": " + read.error().text + "; write " +
@@ -482,6 +483,9 @@ Status check_together(const Options& options, const std::string& verb) {
   if (past.svg && (past.jobs || options.json)) {
     return refused(std::string("history: --svg and ") + (past.jobs ? "--jobs" : "--json") +
                    " exclude each other: --svg writes a picture to its file and prints nothing");
+  }
+  if (!options.on_slurm && !options.slurm_args.empty()) {
+    return refused(verb + ": --slurm-args is for Slurm; write --on slurm too, or leave it out");
   }
   if (!options.criteria.share_mib || !options.criteria.min_free_mib) return {};
   return refused(verb +

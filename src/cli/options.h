@@ -49,8 +49,10 @@ struct Options {
   std::optional<std::chrono::nanoseconds> hold_for;  // hold: at the most
   std::vector<pid_t> pids;                           // cancel: of these requests; none: of all
   HistoryOptions history;
-  std::vector<std::string> command;  // run: the words after "--"
-  std::vector<std::string> words;    // all that were typed after the program's name
+  bool on_slurm = false;                // instead of this machine
+  std::vector<std::string> slurm_args;  // words for srun
+  std::vector<std::string> command;     // run: the words after "--"
+  std::vector<std::string> words;       // all that were typed after the program's name
 };
 
 /// Reads the words after the program's name. Everything after the first "--" is the command and is

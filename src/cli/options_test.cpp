@@ -365,12 +365,27 @@ TEST(Refusals, OfABundleNameTheLetterThatIsUnknown) {
   EXPECT_TRUE(has(refusal(call("run", {"-xq"})), "no option '-xq'"));
 }
 
+TEST(Options, TakeTheWordsForSrunOfEverySlurmArgs) {
+  const Options options =
+      parsed(call("run", {"--on", "slurm", "--slurm-args=-p  gpu", "--slurm-args", " -A lab\t"}));
+  EXPECT_TRUE(options.on_slurm);
+  EXPECT_EQ(options.slurm_args, (Words{"-p", "gpu", "-A", "lab"}));
+  EXPECT_TRUE(
+      has(refusal(call("run", {"--on", "pbs"})), "run: --on: 'pbs' is not known; write slurm"));
+  EXPECT_TRUE(has(refusal(call("run", {"--on", "Slurm"})), "write --on slurm"));
+  EXPECT_TRUE(has(refusal(call("run", {"--on=slurm", "--slurm-args=gpu"})),
+                  "'gpu' does not begin with an option; write options of srun in quotes"));
+  EXPECT_TRUE(has(refusal(call("wait", {"--slurm-args=-p gpu"})), "write --on slurm too"));
+}
+
 TEST(Refusals, OfAnOptionOfOthersSayWhose) {
   EXPECT_TRUE(
       has(refusal({"status", "--only", "1"}), "'--only' is an option of run, wait and hold"));
   EXPECT_TRUE(has(refusal({"status", "-n"}), "'-n' is an option of run, wait and hold"));
   EXPECT_TRUE(has(refusal({"status", "-q"}), "'-q' is an option of run, wait and hold"));
   EXPECT_TRUE(has(refusal({"wait", "--pid=1"}), "'--pid' is an option of hold"));
+  EXPECT_TRUE(has(refusal({"hold", "--on", "slurm"}),
+                  "'--on' is an option of run, wait and status; Slurm has salloc to hold GPUs"));
 }
 
 TEST(Refusals, OfAnUnknownSubcommandNameTheNearest) {

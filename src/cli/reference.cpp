@@ -184,7 +184,11 @@ std::string zsh_option(const OptionRow& option) {
   if (option.completion == Completion::files) value += ":_files";
   if (option.completion == Completion::words) value += ":(" + alternatives(option) + ")";
   if (option.letter == '\0') {
-    return "'" + name + (flag ? "" : option.value_attached ? "=-" : "=") + text + value + "'";
+    return std::string(option.repeatable ? "'*" : "'") + name +
+           (flag                    ? ""
+            : option.value_attached ? "=-"
+                                    : "=") +
+           text + value + "'";
   }
   const std::string letter = std::string("-") + option.letter;
   const std::string both = flag ? letter + "," + name : letter + "+," + name + "=";

@@ -129,6 +129,9 @@ constexpr GroupRow kGroups[] = {
      .note = "T is so long ago (90, 45m, 2h, 7d); DATE is YYYY-MM-DD, where that day begins, or "
              "\"YYYY-MM-DD HH:MM\"."},
     {.group = Group::result, .title = "Result"},
+    {.group = Group::cluster,
+     .title = "On a Slurm cluster",
+     .note = "Slurm's own line and limits hold there, and it gives whole GPUs of one node."},
     {.group = Group::other, .title = "Other"},
 };
 
@@ -209,6 +212,28 @@ Result<std::chrono::nanoseconds> watch_value(const std::string& text) {
   Result<std::chrono::nanoseconds> interval = time_value(text.empty() ? "1" : text);
   if (interval) *interval = std::max(*interval, kMinPoll);
   return interval;
+}
+
+Status read_on(Options& options, const std::string& value) {
+  if (value != "slurm") return fail(ErrorKind::usage, quoted(value) + " is not known");
+  options.on_slurm = true;
+  return {};
+}
+
+/// Adds to those of an earlier --slurm-args.
+Status read_slurm_args(Options& options, const std::string& value) {
+  constexpr std::string_view kBlanks = " \t\n";
+  std::vector<std::string> words;
+  for (auto at = value.find_first_not_of(kBlanks); at != std::string::npos;) {
+    const auto end = std::min(value.find_first_of(kBlanks, at), value.size());
+    words.push_back(value.substr(at, end - at));
+    at = value.find_first_not_of(kBlanks, end);
+  }
+  if (words.empty() || !words.front().starts_with('-')) {
+    return fail(ErrorKind::usage, quoted(value) + " does not begin with an option");
+  }
+  options.slurm_args.insert(options.slurm_args.end(), words.begin(), words.end());
+  return {};
 }
 
 constexpr OptionRow kOptions[] = {
@@ -502,6 +527,27 @@ constexpr OptionRow kOptions[] = {
      .details = " that sets what run would set, or that fails where hold does",
      .manual = "The line names the claim too, so that gpu-gate in that shell hands out the shell's "
                "own GPUs. Where *hold* fails it is (exit 3), say."},
+    {.name = "--on",
+     .value = "slurm",
+     .wanted = "slurm",
+     .verbs = verb_set({Verb::run, Verb::wait, Verb::status}),
+     .group = Group::cluster,
+     .completion = Completion::words,
+     .read = read_on,
+     .meant = meant_word,
+     .summary = "on the Slurm cluster that this machine belongs to",
+     .details = ", not on this machine",
+     .manual = "See *SLURM*.",
+     .elsewhere = "Slurm has salloc to hold GPUs, squeue, scancel and sacct"},
+    {.name = "--slurm-args",
+     .value = "WORDS",
+     .repeatable = true,
+     .wanted = "options of srun in quotes, as in --slurm-args='-p gpu -A lab'",
+     .verbs = verb_set({Verb::run, Verb::wait}),
+     .group = Group::cluster,
+     .read = read_slurm_args,
+     .summary = "options for srun, separated by blanks",
+     .details = ", in quotes where they are several ('-p gpu -A lab'); may be repeated"},
     {.name = "--vendor",
      .value = "nvidia|amd",
      .wanted = kVendors,

@@ -33,7 +33,7 @@ constexpr VerbSet verb_set(std::initializer_list<Verb> verbs) {
 }
 
 /// A heading in --help and in the man page, with what is to be said of all its options.
-enum class Group { choice, waiting, holding, past, result, other };
+enum class Group { choice, waiting, holding, past, result, cluster, other };
 
 struct GroupRow {
   Group group = Group::other;
@@ -49,6 +49,7 @@ struct OptionRow {
   char letter = '\0';           // 'n' for -n
   const char* value = "";       // what --help calls its value: "N"; "" for a flag
   bool value_attached = false;  // it may be left out, and is written behind "=": --watch=2
+  bool repeatable = false;      // each value counts, not only the last
   const char* fallback = "";    // the default, where there is one to tell
   const char* wanted = "";      // what to write as its value: "1 or more"
   VerbSet verbs = 0;
@@ -58,9 +59,10 @@ struct OptionRow {
   Status (*read)(Options& options, const std::string& value) = nullptr;
   /// What a value that it does not read was meant as (cli/meant_value.h); may be nullptr.
   std::string (*meant)(const std::string& value) = nullptr;
-  const char* summary = "";  // a few words: --help, man page and completions begin with them
-  const char* details = "";  // what --help and the man page add, as "; 0: one try"
-  const char* manual = "";   // what only the man page adds: sentences
+  const char* summary = "";    // a few words: --help, man page and completions begin with them
+  const char* details = "";    // what --help and the man page add, as "; 0: one try"
+  const char* manual = "";     // what only the man page adds: sentences
+  const char* elsewhere = "";  // what to use where a subcommand does not have it
 };
 
 /// What other programs call one of our options: "gpus" for --count. Of several rows with a word the

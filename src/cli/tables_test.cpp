@@ -16,6 +16,8 @@ std::string good_value(const OptionRow& option) {
   if (name == "--ids") return "uuid";
   if (name == "--vendor") return "amd";
   if (name == "--user") return "0";
+  if (name == "--on") return "slurm";
+  if (name == "--slurm-args") return "-p gpu";
   return is_empty(option.value) ? "" : "1";
 }
 
@@ -140,6 +142,8 @@ TEST(OptionTable, ReadsAGoodValueIntoAPlaceOfItsOwn) {
                              options.watch.has_value(),
                              options.export_line,
                              options.pid.has_value(),
+                             options.on_slurm,
+                             !options.slurm_args.empty(),
                              options.hold_for.has_value(),
                              options.history.since_ms.has_value(),
                              options.history.until_ms.has_value(),

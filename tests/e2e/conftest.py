@@ -7,6 +7,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import at_once
 import harness
 from fixtures import binaries, box, make_box, make_places, new_box  # noqa: F401
+from slurm import slurm, slurm_cluster  # noqa: F401
 
 
 def pytest_collection_modifyitems(items):
