@@ -28,7 +28,9 @@ void occupy_standard_descriptors() {
 Status dispatch(const std::vector<std::string>& words) {
   const Result<Options> options = parse_options(words);
   if (!options) return fail(options.error());
-  if (options->on_slurm) return fail(ErrorKind::usage, "--on slurm: not there yet");
+  if (options->on_slurm && options->verb != Verb::status) {
+    return fail(ErrorKind::usage, "--on slurm: not there yet");
+  }
   switch (options->verb) {
     case Verb::run:
       return run_command(*options);

@@ -24,6 +24,9 @@ Status cancel_command(const Options& options);
 Status history_command(const Options& options);
 Status doctor_command(const Options& options);
 
+/// status --on slurm. Errors: gpu_state where Slurm cannot be asked.
+Status slurm_status_command(const Options& options);
+
 /// A board as standard output takes it. Sets the locale (use_locale_characters).
 BoardStyle style_of_stdout();
 

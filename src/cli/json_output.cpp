@@ -133,6 +133,16 @@ OrderedJson gpu_list(const Board& board) {
   return list;
 }
 
+/// What is known; null where nothing is.
+template <class Value>
+OrderedJson known_json(const std::optional<Value>& value) {
+  return value ? OrderedJson(*value) : OrderedJson(nullptr);
+}
+
+OrderedJson known_json(const std::string& text) {
+  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
+}
+
 OrderedJson waiting_list(const Board& board, std::int64_t now) {
   OrderedJson list = OrderedJson::array();
   int place = 0;
@@ -175,6 +185,28 @@ std::string status_json(const Board& board) { return text_of(gpu_list(board), 2)
 
 std::string watch_json(const Board& board, std::int64_t now) {
   return text_of({{"gpus", gpu_list(board)}, {"waiting", waiting_list(board, now)}}, -1);
+}
+
+std::string slurm_json(const SlurmBoard& board) {
+  OrderedJson list = OrderedJson::array();
+  for (const SlurmNode& node : board.nodes) {
+    for (const SlurmCard& card : node.cards) {
+      OrderedJson json{{"node", node.name},
+                       {"index", known_json(card.index)},
+                       {"name", known_json(card.type)},
+                       {"claim", nullptr},
+                       {"state", known_json(node.state)},
+                       {"reason", known_json(node.reason)}};
+      if (card.holder) {
+        json["claim"] = {{"user", known_json(card.holder->user)},
+                         {"job", known_json(card.holder->id)},
+                         {"command", known_json(card.holder->name)},
+                         {"since", known_json(card.holder->since)}};
+      }
+      list.push_back(std::move(json));
+    }
+  }
+  return text_of(list, 2);
 }
 
 std::string queue_json(const Board& board, std::int64_t now) {

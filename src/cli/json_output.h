@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/history_text.h"
+#include "cluster/slurm_board.h"
 #include "report/board.h"
 #include "report/doctor.h"
 
@@ -14,6 +15,10 @@ std::string status_json(const Board& board);
 
 /// What status --watch --json prints each time: {"gpus": [...], "waiting": [...]} in one line.
 std::string watch_json(const Board& board, std::int64_t now);
+
+/// What status --on slurm --json prints: a list with an object for each card of the cluster. Keys
+/// are only ever added.
+std::string slurm_json(const SlurmBoard& board);
 
 /// What history --json prints: a list with an object for each claim. Times are seconds since 1970.
 /// Keys are only ever added.

@@ -470,12 +470,31 @@ Result<Options> parse_help(const std::vector<std::string>& words) {
   return help_on(words[1]);
 }
 
+/// What status has for this machine alone.
+Status check_slurm_status(const Options& options) {
+  if (options.watch) {
+    return refused(
+        "status: --watch is for this machine; to see the cluster again and again, write watch -n 5 "
+        "gpu-gate status --on slurm");
+  }
+  if (options.metrics) {
+    return refused(
+        "status: --metrics is for this machine; write --json for the cluster, or leave out --on "
+        "slurm");
+  }
+  if (options.vendor) {
+    return refused("status: --vendor is for this machine; leave it out, or --on slurm");
+  }
+  return {};
+}
+
 /// Do options that were read go together?
 Status check_together(const Options& options, const std::string& verb) {
   if (options.metrics && (options.json || options.watch)) {
     return refused("status: --metrics prints one page and nothing else; leave out " +
                    std::string(options.json ? "--json" : "--watch") + " or --metrics");
   }
+  if (options.verb == Verb::status && options.on_slurm) return check_slurm_status(options);
   const HistoryOptions& past = options.history;
   if (past.since_ms && past.until_ms && *past.since_ms >= *past.until_ms) {
     return refused("history: --since must be before --until");

@@ -388,6 +388,13 @@ TEST(Refusals, OfAnOptionOfOthersSayWhose) {
                   "'--on' is an option of run, wait and status; Slurm has salloc to hold GPUs"));
 }
 
+TEST(Refusals, OfWhatStatusHasForThisMachineAloneSayWhatWouldDo) {
+  EXPECT_TRUE(has(refusal({"status", "--on", "slurm", "--watch"}),
+                  "write watch -n 5 gpu-gate status --on slurm"));
+  EXPECT_TRUE(has(refusal({"status", "--on", "slurm", "--metrics"}), "write --json"));
+  EXPECT_TRUE(has(refusal({"status", "--on", "slurm", "--vendor", "amd"}), "leave it out"));
+}
+
 TEST(Refusals, OfAnUnknownSubcommandNameTheNearest) {
   const std::map<std::string, std::string> meant{
       {"rnu", "run"},   {"rum", "run"},   {"runn", "run"},       {"RUN", "run"},

@@ -6,11 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "base/env.h"
@@ -38,9 +38,12 @@ Result<OutputPipe> output_pipe() {
 }
 
 Error no_such_client(const std::string& name, int errnum) {
+  const std::string what = errnum == ENOENT ? "there is no Slurm here: no " + name + " in PATH"
+                                            : "cannot run " + name + ": " + std::strerror(errnum);
   return {.kind = ErrorKind::gpu_state,
-          .text = "cannot run " + name + ", Slurm's client command: " + std::strerror(errnum) +
-                  "; go to a machine that submits to the cluster, or load its module for Slurm",
+          .text = what +
+                  "; go to a machine from which jobs are submitted, or load the module for "
+                  "Slurm",
           .errnum = errnum};
 }
 
@@ -99,10 +102,13 @@ int code_of(pid_t pid) {
 }  // namespace
 
 std::string ClientEnd::complaint() const {
-  const std::string& text = err.empty() ? out : err;
-  const std::size_t begin = std::min(text.find_first_not_of(" \n"), text.size());
-  return begin == text.size() ? "exit status " + std::to_string(code)
-                              : printable(text.substr(begin, text.find('\n', begin) - begin));
+  const std::string_view text = err.empty() ? out : err;
+  const std::size_t begin = text.find_first_not_of(" \n");
+  if (begin == std::string_view::npos) return "exit status " + std::to_string(code);
+  if (err.empty()) return printable(text.substr(begin, text.find('\n', begin) - begin));
+  const std::size_t end = text.find_last_not_of(" \n");
+  const std::size_t before = text.rfind('\n', end);  // npos + 1 is 0
+  return printable(text.substr(before + 1, end - before));
 }
 
 Result<ClientEnd> run_client(const std::vector<std::string>& words, std::chrono::seconds limit) {
@@ -138,7 +144,7 @@ Status reach_slurm(const char* const* environment) {
   const Result<ClientEnd> ping = run_client({"scontrol", "ping"}, kPingLimit);
   if (!ping) return fail(ping.error());
   if (ping->code == 0) return {};
-  return fail(ErrorKind::gpu_state, "Slurm cannot be asked: scontrol ping: " + ping->complaint() +
+  return fail(ErrorKind::gpu_state, "Slurm cannot be asked (scontrol ping): " + ping->complaint() +
                                         "; try again later, or ask who keeps the cluster");
 }
 

@@ -14,7 +14,8 @@ struct ClientEnd {
   std::string out;
   std::string err;
 
-  /// Why it failed, as it says itself: its first line, printable.
+  /// Why it failed, as it says itself, printable: the last line of its errors, to which those
+  /// before led; the first of its output, where it has none.
   std::string complaint() const;
 };
 

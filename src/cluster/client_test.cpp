@@ -53,11 +53,11 @@ TEST(RunClient, SaysWhereThereIsNone) {
   EXPECT_NE(end.error().text.find("/nonexistent/squeue"), std::string::npos);
 }
 
-TEST(RunClient, NamesTheFirstLineOfWhatItComplainsOf) {
+TEST(RunClient, SaysWhyACommandFailedAsThatDoes) {
   EXPECT_EQ(
-      shell("echo out; echo >&2; echo 'a: error: no' >&2; echo more >&2; exit 1")->complaint(),
-      "a: error: no");
-  EXPECT_EQ(shell("printf 'it is \\033 DOWN\\n'; exit 1")->complaint(), "it is \\x1b DOWN");
+      shell("echo out; echo >&2; echo more >&2; echo 'a: fatal: no' >&2; exit 1")->complaint(),
+      "a: fatal: no");
+  EXPECT_EQ(shell("printf 'it is \\033 DOWN\\n****'; exit 1")->complaint(), "it is \\x1b DOWN");
   EXPECT_EQ(shell("exit 3")->complaint(), "exit status 3");
 }
 

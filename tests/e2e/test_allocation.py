@@ -150,3 +150,41 @@ def test_doctor_says_what_a_job_lacks_and_nothing_where_it_has_cards(node):
     assert (level, remedy) == ("note", "srun --gpus=1 gpu-gate run -- COMMAND") and "no GPU" in what
     [(level, what, remedy)] = told(LOGIN)
     assert (level, remedy) == ("note", "srun gpu-gate run -- COMMAND") and "another machine" in what
+
+
+# With a real Slurm, whose nodes have cards 0 and 1 of type l40s, 2 and 3 of type h100; all jobs run on the machine
+# that the box simulates.
+
+def submit(node, slurm, *words):
+    return node.run_plain(*words, user=ALICE, env=slurm.env, cwd="/tmp")
+
+
+def test_a_step_of_srun_chooses_among_the_cards_that_slurm_gave_it(node, slurm):
+    script = f"{node.gate} run -q -- printenv CUDA_VISIBLE_DEVICES; {node.gate} wait -n 2"
+    step = submit(node, slurm, "srun", "--input=none", "-N1", "-n1", "--gpus=h100:2", "sh", "-c", script)
+    assert step.out == "2\n2,3\n", step
+    more = submit(node, slurm, "srun", "--input=none", "-N1", "-n1", "--gpus=2", node.gate, "wait", "-n", 3)
+    assert more.status == IMPOSSIBLE and "has no other GPU here" in more.err, more
+
+
+def test_parts_of_one_allocation_have_different_cards(node, slurm):
+    part = f"{node.gate} run -q -- sh -c 'echo $CUDA_VISIBLE_DEVICES; sleep 0.2' &"
+    step = submit(node, slurm, "srun", "--input=none", "-N1", "-n1", "--gpus=l40s:2", "sh", "-c", f"{part} {part} wait")
+    assert sorted(step.out.split()) == ["0", "1"], step
+
+
+def test_a_job_that_slurm_gave_no_card_or_does_not_tell_of_it_is_refused(node, slurm):
+    def check(*options):
+        done = submit(node, slurm, "srun", "--input=none", "-N1", *options, node.gate, "run", "--", "true")
+        assert done.status == IMPOSSIBLE and "was given no GPU" in done.err, done
+
+    each([("-n1",), ("-n2", "--gpus-per-task=h100:1")], check)
+
+
+def test_the_line_that_the_shell_of_salloc_is_told_to_write_works(node, slurm):
+    told = submit(node, slurm, "salloc", "-Q", "-N1", "--gpus=h100:1", node.gate, "wait")
+    assert told.status == IMPOSSIBLE, told
+    line = told.lines[-1].partition("; write ")[2]
+    assert line == "srun gpu-gate wait"
+    done = submit(node, slurm, "salloc", "-Q", "-N1", "--gpus=h100:1", "sh", "-c", line.replace("gpu-gate", node.gate))
+    assert done.out == "2\n", done
