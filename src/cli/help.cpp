@@ -40,15 +40,17 @@ Environment:
                          /var/lib/gpu-gate)
   GPU_GATE_NVML          the NVIDIA driver's library (default:
                          libnvidia-ml.so.1)
+  GPU_GATE_SLURM         how much memory a Slurm cluster's types of GPU have
+                         (default: /etc/gpu-gate/slurm.toml)
   GPU_GATE_VENDOR        nvidia or amd, as --vendor
   NO_COLOR               no colours in status
 
 Exit status: that of the command; or 1 doctor has found faults, or cancel could
 not end every request, 2 bad options, 3 this machine can never meet the request,
-4 the GPUs cannot be read, 5 the lock directory cannot be used, 124 --timeout
-has passed, 125 gpu-gate itself failed (stdout, memory, descriptors), 126 the
-command cannot be executed, 127 it is not found, 129/130/143 ended by a signal
-while waiting.
+4 the GPUs, or Slurm, cannot be asked, 5 the lock directory cannot be used,
+124 --timeout has passed, 125 gpu-gate itself failed (stdout, memory,
+descriptors), 126 the command cannot be executed, 127 it is not found,
+129/130/143 ended by a signal while waiting.
 )";
 
 std::string padded(std::string text, std::size_t column) {

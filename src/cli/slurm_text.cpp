@@ -24,9 +24,8 @@ std::string time_since(const std::optional<std::int64_t>& since, std::int64_t no
   return human_duration(std::chrono::seconds(std::max<std::int64_t>(now - *since, 0)));
 }
 
-/// "drained: bad fan"; "" where the node takes jobs.
+/// "drained: bad fan".
 std::string unusable_text(const SlurmNode& node) {
-  if (node.takes_jobs) return "";
   return known_text(node.state) + (node.reason.empty() ? "" : ": " + printable(node.reason));
 }
 
@@ -76,10 +75,9 @@ WatchRow card_row(const SlurmNode& node, const LikeCards& group, std::int64_t no
                "",
                "",
                ""};
-  const std::string unusable = unusable_text(node);
   if (!card.holder) {
-    row.remark = unusable.empty() ? "-" : unusable;
-    row.colour = unusable.empty() ? kSlurmFree : kSlurmBroken;
+    row.remark = node.takes_jobs ? "-" : unusable_text(node);
+    row.colour = node.takes_jobs ? kSlurmFree : kSlurmBroken;
     return row;
   }
   row.colour = kSlurmHeld;
@@ -91,7 +89,11 @@ WatchRow card_row(const SlurmNode& node, const LikeCards& group, std::int64_t no
   row.cells[4] = time_since(card.holder->since, now);
   row.cells[5] = printable(card.holder->shown_id);
   row.command = printable(card.holder->name);
-  if (!unusable.empty()) row.after = " (" + unusable + ")";
+  if (!node.takes_jobs) {
+    const bool said = std::any_of(node.cards.begin(), node.cards.end(),
+                                  [](const SlurmCard& each) { return !each.holder; });
+    row.after = " (" + (said ? known_text(node.state) : unusable_text(node)) + ")";
+  }
   return row;
 }
 

@@ -7,8 +7,11 @@
 namespace gpu_gate {
 namespace {
 
-constexpr SlurmColumn kNodeColumns[] = {
-    {"NodeList", 128}, {"StateLong", 32}, {"Gres", 1024}, {"GresUsed", 1024}, {"Reason", 256}};
+constexpr SlurmColumn kNodeColumns[] = {{.name = "NodeList", .width = 128},
+                                        {.name = "StateLong", .width = 32},
+                                        {.name = "Gres", .width = 1024},
+                                        {.name = "GresUsed", .width = 1024},
+                                        {.name = "Reason", .width = 256}};
 enum NodeField { kNodeName, kNodeState, kGres, kGresUsed, kNodeReason };
 
 /// "drained*" in words. sinfo(1), "NODE STATE CODES": an asterisk for a node that does not respond,

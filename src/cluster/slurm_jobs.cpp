@@ -184,10 +184,13 @@ bool is_wanted(int depth, SlurmJson::parse_event_t event, SlurmJson& parsed) {
 }
 
 constexpr SlurmColumn kJobColumns[] = {
-    {"JobArrayID", 64},     {"JobID", 24},      {"UserName", 128},     {"State", 32},
-    {"Reason", 128},        {"NodeList", 4096}, {"tres-per-job", 256}, {"tres-per-node", 256},
-    {"tres-per-task", 256}, {"NumNodes", 16},   {"NumTasks", 16},      {"PriorityLong", 24},
-    {"TimeUsed", 32},       {"PendingTime", 32}};
+    {.name = "JobArrayID", .width = 64},     {.name = "JobID", .width = 24},
+    {.name = "UserName", .width = 128},      {.name = "State", .width = 32},
+    {.name = "Reason", .width = 128},        {.name = "NodeList", .width = 4096},
+    {.name = "tres-per-job", .width = 256},  {.name = "tres-per-node", .width = 256},
+    {.name = "tres-per-task", .width = 256}, {.name = "NumNodes", .width = 16},
+    {.name = "NumTasks", .width = 16},       {.name = "PriorityLong", .width = 24},
+    {.name = "TimeUsed", .width = 32},       {.name = "PendingTime", .width = 32}};
 enum JobField {
   kArrayId,
   kId,

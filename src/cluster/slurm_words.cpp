@@ -77,7 +77,7 @@ std::optional<GpuCount> gpu_count(std::string_view item) {
   return found;
 }
 
-std::string trimmed(std::string_view text) {
+std::string without_padding(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(' ');
   if (begin == std::string_view::npos) return "";
   return std::string(text.substr(begin, text.find_last_not_of(' ') - begin + 1));
@@ -126,8 +126,9 @@ void expand_host(const std::string& before, std::string_view item, int levels, s
   }
   for (const std::string_view range : items_of(brackets->within)) {
     for (const std::string& number : numbers_of(range, most - hosts.size())) {
-      expand_host(before + std::string(brackets->before) + number, brackets->behind, levels - 1,
-                  most, hosts);
+      std::string name = before;
+      name.append(brackets->before).append(number);
+      expand_host(name, brackets->behind, levels - 1, most, hosts);
     }
     if (hosts.size() >= most) return;
   }
@@ -153,7 +154,7 @@ std::vector<std::vector<std::string>> cells_of_columns(std::string_view text,
     text.remove_prefix(std::min(end + 1, text.size()));
     std::vector<std::string> cells;
     for (const SlurmColumn& column : columns) {
-      cells.push_back(trimmed(line.substr(0, column.width)));
+      cells.push_back(without_padding(line.substr(0, column.width)));
       line.remove_prefix(std::min(line.size(), column.width));
     }
     rows.push_back(std::move(cells));

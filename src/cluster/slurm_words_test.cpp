@@ -7,7 +7,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-constexpr SlurmColumn kColumns[] = {{"A", 3}, {"B", 4}};
+constexpr SlurmColumn kColumns[] = {{.name = "A", .width = 3}, {.name = "B", .width = 4}};
 
 TEST(SlurmColumns, AreAskedForByNameAndWidth) {
   EXPECT_EQ(format_option(kColumns), "--Format=A:3,B:4");

@@ -29,7 +29,7 @@ struct Examination {
   LockPlace lock;
   Host host;
   /// Why Slurm gives gpu-gate no GPU of this machine, inside a job of Slurm's.
-  std::optional<Diagnosis> refused_by_slurm = {};
+  std::optional<Diagnosis> refused_by_slurm = std::nullopt;
 };
 
 /// What is wrong on this machine, faults first. Pure.
