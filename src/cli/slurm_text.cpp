@@ -118,25 +118,43 @@ WatchTable card_table(const SlurmBoard& board, std::int64_t now) {
   return table;
 }
 
+/// Requests of one user for the same.
+bool ask_alike(const SlurmRequest& a, const SlurmRequest& b) {
+  return a.job.user == b.job.user && a.wish.gpus == b.wish.gpus && a.wish.type == b.wish.type;
+}
+
+/// Of so many in a row, of which this is the first.
+WatchRow waiter_row(const SlurmRequest& waiter, std::size_t place, std::size_t count,
+                    std::int64_t now) {
+  const std::string last = count > 1 ? fmt::format("-{}", place + count - 1) : "";
+  WatchRow row;
+  row.cells = {fmt::format("  {}{}", place, last),
+               known_text(waiter.job.user),
+               slurm_wish_text(waiter.wish) + (count > 1 ? " each" : ""),
+               time_since(waiter.job.since, now),
+               printable(waiter.job.shown_id),
+               known_text(waiter.reason)};
+  row.command = printable(waiter.job.name);
+  if (count > 1) row.after = fmt::format(" (+{})", count - 1);
+  return row;
+}
+
 WatchTable waiter_table(const SlurmBoard& board, std::int64_t now) {
+  // Place, user, wish, time, job, reason.
   WatchTable table{.columns = {{.head = "", .right = true},
-                               {.head = "who", .most = kMostOfSlurmName},
-                               {.head = "wants", .most = kMostOfSlurmName},
-                               {.head = "waited", .right = true, .spared = 2},
-                               {.head = "job"},
-                               {.head = "why", .spared = 3, .most = kMostOfSlurmName}},
+                               {.head = "", .most = kMostOfSlurmName},
+                               {.head = "", .most = kMostOfSlurmName},
+                               {.head = "", .right = true, .spared = 2},
+                               {.head = ""},
+                               {.head = "", .spared = 3, .most = kMostOfSlurmName}},
                    .command_spared = 1,
                    .coloured = 0,
                    .remark_at = 0,
                    .blocks = {{}}};
-  int place = 0;
-  for (const SlurmRequest& waiter : board.waiters) {
-    WatchRow row;
-    row.cells = {"  " + std::to_string(++place), known_text(waiter.job.user),
-                 slurm_wish_text(waiter.wish),   time_since(waiter.job.since, now),
-                 printable(waiter.job.shown_id), known_text(waiter.reason)};
-    row.command = printable(waiter.job.name);
-    table.blocks.front().push_back(std::move(row));
+  const std::vector<SlurmRequest>& waiters = board.waiters;
+  for (std::size_t first = 0, end = 0; first < waiters.size(); first = end) {
+    while (end < waiters.size() && ask_alike(waiters[first], waiters[end])) ++end;
+    table.blocks.front().push_back(waiter_row(waiters[first], first + 1, end - first, now));
   }
   return table;
 }

@@ -56,8 +56,8 @@ TEST(SlurmText, ShowsWhoHoldsEachCardAndWhoWaits) {
             " n1      0  l40s  alice  2h13m   12  train\n"
             " n1      1  l40s  -\n"
             " waiting: 2\n"
-            "   1  bob    2 h100   2h13m  13   Resources  eval\n"
-            "   2  carol  1 GPU    2h13m  14   Priority   x\n");
+            "   1  bob    2 h100  2h13m  13  Resources  eval\n"
+            "   2  carol  1 GPU   2h13m  14  Priority   x\n");
 }
 
 /// What stands in the table behind the node's name, without its type and what follows.
@@ -83,6 +83,26 @@ TEST(SlurmText, SaysOfCardsInARowOnceWhatIsTheSame) {
   SlurmCard somewhere = card_of(0);
   somewhere.index.reset();
   EXPECT_EQ(indices_of({somewhere, somewhere}), "- - ");
+}
+
+TEST(SlurmText, SaysOfRequestsInARowOnceWhatIsTheSame) {
+  const auto waiter = [](std::int64_t id, const std::string& user, int gpus) {
+    return SlurmRequest{.job = job(id, user, "sweep"),
+                        .waits = true,
+                        .parts = {},
+                        .wish = {.gpus = gpus, .type = ""},
+                        .reason = "Priority"};
+  };
+  const std::string text = plain_text(cluster(
+      {node({card_of(0)})}, {waiter(1, "alice", 1), waiter(2, "alice", 1), waiter(3, "alice", 1),
+                             waiter(4, "bob", 1), waiter(5, "bob", 2), waiter(6, "alice", 1)}));
+  EXPECT_TRUE(has(text,
+                  " waiting: 6\n"
+                  "   1-3  alice  1 GPU each  2h13m  1  Priority  sweep (+2)\n"
+                  "     4  bob    1 GPU       2h13m  4  Priority  sweep\n"
+                  "     5  bob    2 GPUs      2h13m  5  Priority  sweep\n"
+                  "     6  alice  1 GPU       2h13m  6  Priority  sweep\n"))
+      << text;
 }
 
 TEST(SlurmText, SaysWhyACardIsNotToBeHad) {

@@ -91,10 +91,26 @@ Result<bool> read_both(OutputPipe& out, OutputPipe& err, ClientEnd& end, Clock::
   return true;
 }
 
+/// As long as it lives, children can be waited for, also where the program was started with SIGCHLD
+/// ignored: the kernel then drops what became of them.
+class ChildrenLast {
+ public:
+  ChildrenLast() {
+    struct sigaction usual{};
+    usual.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &usual, &before_);
+  }
+  ChildrenLast(const ChildrenLast&) = delete;
+  ChildrenLast& operator=(const ChildrenLast&) = delete;
+  ~ChildrenLast() { ::sigaction(SIGCHLD, &before_, nullptr); }
+
+ private:
+  struct sigaction before_{};
+};
+
 int code_of(pid_t pid) {
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return 0;  // SIGCHLD is ignored: nobody can tell
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -117,6 +133,7 @@ Result<ClientEnd> run_client(const std::vector<std::string>& words, std::chrono:
   Result<OutputPipe> err = output_pipe();
   if (!err) return fail(err.error());
   const Clock::time_point until = Clock::now() + limit;
+  const ChildrenLast children_last;
   const Result<pid_t> pid = spawn(words, out->write_end.get(), err->write_end.get());
   if (!pid) return fail(pid.error());
   out->write_end.reset();

@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "base/clock.h"
+#include "base/test_child.h"
 
 namespace gpu_gate {
 namespace {
@@ -44,6 +45,14 @@ TEST(RunClient, EndsACommandThatTakesTooLong) {
 TEST(RunClient, DoesNotWaitForWhatItLeavesBehind) {
   const Result<ClientEnd> end = shell("sleep 1000 & exit 0", std::chrono::seconds(1));
   EXPECT_FALSE(end);
+}
+
+TEST(RunClient, TellsTheCodeAlsoWhereChildrenAreNotWaitedFor) {
+  const ChildEnd end = in_child([] {
+    ::signal(SIGCHLD, SIG_IGN);
+    return std::to_string(shell("exit 7")->code);
+  });
+  EXPECT_EQ(end.said, "7");
 }
 
 TEST(RunClient, SaysWhereThereIsNone) {
