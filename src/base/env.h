@@ -12,6 +12,7 @@ constexpr const char* kLockDir = "GPU_GATE_LOCK_DIR";
 constexpr const char* kNvml = "GPU_GATE_NVML";
 constexpr const char* kVendor = "GPU_GATE_VENDOR";
 constexpr const char* kHistory = "GPU_GATE_HISTORY";
+constexpr const char* kSlurmTable = "GPU_GATE_SLURM";
 constexpr const char* kNoColor = "NO_COLOR";  // no-color.org: counts if it is not empty
 constexpr const char* kTerm = "TERM";
 constexpr const char* kPath = "PATH";
@@ -28,10 +29,12 @@ constexpr const char* kCudaDeviceOrder = "CUDA_DEVICE_ORDER";
 // The same for AMD: ROCm, and HIP on top of it.
 constexpr const char* kRocrVisibleDevices = "ROCR_VISIBLE_DEVICES";
 constexpr const char* kHipVisibleDevices = "HIP_VISIBLE_DEVICES";
-// Set by Slurm in each of its jobs (srun(1)), the second on their nodes alone; by podman and
-// systemd-nspawn in each container.
+// Set by Slurm in each of its jobs (srun(1)), the second on their nodes alone, the others in steps;
+// by podman and systemd-nspawn in each container.
 constexpr const char* kSlurmJob = "SLURM_JOB_ID";
 constexpr const char* kSlurmNode = "SLURMD_NODENAME";
+constexpr const char* kSlurmStep = "SLURM_STEP_ID";
+constexpr const char* kSlurmStepGpus = "SLURM_STEP_GPUS";
 constexpr const char* kContainer = "container";
 // nvml.h: with it NVML lists an MPS server's parts of the GPUs, under other UUIDs.
 constexpr const char* kMpsEnumeration = "NVML_MPS_DEVICE_ENUMERATION";

@@ -15,7 +15,7 @@
 namespace gpu_gate {
 namespace {
 
-constexpr std::chrono::milliseconds kMostBlocked{10};  // that a write blocks
+constexpr std::chrono::milliseconds kMostBlocked{10};  // that a call blocks
 
 /// Nobody reads what is written there, so nobody can delay it.
 bool is_regular_file(int fd) {
@@ -28,6 +28,16 @@ bool is_regular_file(int fd) {
 bool wait_for_room(int stream, int milliseconds) {
   struct pollfd room{.fd = stream, .events = POLLOUT, .revents = 0};
   return ::poll(&room, 1, milliseconds) > 0;
+}
+
+ssize_t read_promptly(int fd, char* bytes, std::size_t size) {
+  const SignalBlock not_stopped(set_of({SIGTTIN}));
+  std::optional<Interrupter> interrupter;
+  if (!is_regular_file(fd)) {
+    interrupter.emplace();
+    [[maybe_unused]] const Status started = interrupter->start(kMostBlocked, kMostBlocked);
+  }
+  return ::read(fd, bytes, size);
 }
 
 PromptWrite write_promptly(int fd, std::string_view text) {
@@ -49,6 +59,7 @@ PromptWrite write_promptly(int fd, std::string_view text) {
     }
     const int errnum = errno;
     done.full = errnum == EINTR || errnum == EAGAIN;
+    done.errnum = done.full ? 0 : errnum;
     signals.failed(errnum);
     break;
   }

@@ -33,12 +33,12 @@ sigset_t catchable_signals() {
   return set;
 }
 
-sigset_t ending_signals() {
+sigset_t heeded(std::initializer_list<int> signals) {
   sigset_t blocked;
   ::sigprocmask(SIG_BLOCK, nullptr, &blocked);
   sigset_t set;
   ::sigemptyset(&set);
-  for (int signal : {SIGHUP, SIGINT, SIGTERM}) {
+  for (const int signal : signals) {
     struct sigaction action{};
     ::sigaction(signal, nullptr, &action);
     if (action.sa_handler != SIG_IGN && ::sigismember(&blocked, signal) == 0) {
@@ -47,6 +47,8 @@ sigset_t ending_signals() {
   }
   return set;
 }
+
+sigset_t ending_signals() { return heeded({SIGHUP, SIGINT, SIGTERM}); }
 
 void die_of(int signal) {
   struct sigaction action{};

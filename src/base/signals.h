@@ -50,6 +50,9 @@ class WriteSignals {
 /// Every signal that can be caught: nothing may end or stop the process while it holds the mutex.
 sigset_t catchable_signals();
 
+/// Those of the signals that the process was started with neither as ignored (nohup) nor blocked.
+sigset_t heeded(std::initializer_list<int> signals);
+
 /// SIGHUP, SIGINT and SIGTERM, less those that the process was started with as ignored (nohup) or
 /// blocked: the signals that end a wait.
 sigset_t ending_signals();

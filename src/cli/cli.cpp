@@ -10,6 +10,7 @@
 #include "cli/console.h"
 #include "cli/eval_line.h"
 #include "cli/exit_code.h"
+#include "cli/on_slurm.h"
 #include "cli/version.h"
 
 namespace gpu_gate {
@@ -25,48 +26,53 @@ void occupy_standard_descriptors() {
   }
 }
 
-Status dispatch(const std::vector<std::string>& words) {
-  const Result<Options> options = parse_options(words);
-  if (!options) return fail(options.error());
-  if (options->on_slurm && options->verb != Verb::status) {
-    return fail(ErrorKind::usage, "--on slurm: not there yet");
-  }
-  switch (options->verb) {
+/// Does what the words say.
+Status obey(const Options& options) {
+  switch (options.verb) {
     case Verb::run:
-      return run_command(*options);
+      return run_command(options);
     case Verb::wait:
-      return wait_command(*options);
+      return options.on_slurm ? wait_on_slurm(options) : wait_command(options);
     case Verb::hold:
-      return hold_command(*options);
+      return hold_command(options);
     case Verb::status:
-      return status_command(*options);
+      return options.on_slurm ? slurm_status_command(options) : status_command(options);
     case Verb::queue:
-      return queue_command(*options);
+      return queue_command(options);
     case Verb::cancel:
-      return cancel_command(*options);
+      return cancel_command(options);
     case Verb::history:
-      return history_command(*options);
+      return history_command(options);
     case Verb::doctor:
-      return doctor_command(*options);
+      return doctor_command(options);
     case Verb::help:
-      return print(help_text(options->help_topic));
+      return print(help_text(options.help_topic));
     case Verb::version:
       return print(std::string("gpu-gate ") + kVersion + " (" + kBuild + ")\n");
   }
   return {};
 }
 
+/// The exit code of what was done: 0, or that of a command elsewhere.
+Result<int> dispatch(const std::vector<std::string>& words) {
+  const Result<Options> options = parse_options(words);
+  if (!options) return fail(options.error());
+  if (options->verb == Verb::run && options->on_slurm) return run_on_slurm(*options);
+  if (Status done = obey(*options); !done) return fail(done.error());
+  return 0;
+}
+
 }  // namespace
 
 int run_cli(const std::vector<std::string>& words) {
   occupy_standard_descriptors();
-  Status done;
+  Result<int> done = 0;
   try {
     done = dispatch(words);
   } catch (const std::exception& error) {  // out of memory, at the most
     done = fail(ErrorKind::system, std::string("gave up: ") + error.what());
   }
-  if (done) return 0;
+  if (done) return *done;
   say(done.error().text);
   const int code = exit_code(done.error().kind);
   if (asks_for_export(words)) {

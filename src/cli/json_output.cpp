@@ -275,4 +275,22 @@ std::string devices_json(const std::vector<Device>& devices, const std::string& 
   return text_of(json, -1);
 }
 
+std::string step_json(const StepStart& start) {
+  OrderedJson json{{"node", start.node},
+                   {"indices", OrderedJson::array()},
+                   {"uuids", OrderedJson::array()},
+                   {"cuda_visible_devices", start.visible}};
+  for (const auto& [key, list] : {std::pair("indices", &start.visible), {"uuids", &start.uuids}}) {
+    for (std::size_t at = 0; at < list->size();) {
+      const std::size_t end = std::min(list->find(',', at), list->size());
+      const std::string item = list->substr(at, end - at);
+      const bool is_number = !item.empty() && item.size() < 6 &&
+                             item.find_first_not_of("0123456789") == std::string::npos;
+      json[key].push_back(is_number ? OrderedJson(std::stoi(item)) : OrderedJson(item));
+      at = end + 1;
+    }
+  }
+  return text_of(json, -1);
+}
+
 }  // namespace gpu_gate

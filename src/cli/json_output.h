@@ -5,6 +5,7 @@
 
 #include "cli/history_text.h"
 #include "cluster/slurm_board.h"
+#include "cluster/step_script.h"
 #include "report/board.h"
 #include "report/doctor.h"
 
@@ -34,5 +35,8 @@ std::string doctor_json(const std::vector<Finding>& findings, const LockPlace& l
 /// ROCR_VISIBLE_DEVICES; `claim`: its ticket, 0 if nothing is held.
 std::string devices_json(const std::vector<Device>& devices, const std::string& visible,
                          Ticket claim, std::optional<std::int64_t> share_mib = {});
+
+/// The same with --on slurm.
+std::string step_json(const StepStart& start);
 
 }  // namespace gpu_gate

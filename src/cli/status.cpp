@@ -36,7 +36,6 @@ std::string text_of_board(const Options& options, const Board& board) {
 }  // namespace
 
 Status status_command(const Options& options) {
-  if (options.on_slurm) return slurm_status_command(options);
   const Result<std::unique_ptr<GpuSource>> chosen = gpu_source_for(options);
   if (!chosen) return fail(chosen.error());
   GpuSource& source = **chosen;

@@ -1,0 +1,492 @@
+#include "cluster/step.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/env.h"
+#include "base/printable.h"
+#include "base/prompt_write.h"
+#include "base/signals.h"
+#include "base/wait_set.h"
+#include "cluster/child.h"
+#include "cluster/flow.h"
+#include "cluster/slurm_client.h"
+#include "cluster/srun_report.h"
+
+namespace gpu_gate {
+namespace {
+
+// srun that gets no answer takes 9 s to say so, scontrol ping 3 ms. Where srun has said nothing for
+// so long, it is asked.
+constexpr std::chrono::milliseconds kUsualStart{200};
+constexpr std::chrono::seconds kPingTime{3};     // that an answer may take
+constexpr std::chrono::seconds kFirstReason{1};  // Slurm knows it by its next turn
+constexpr std::chrono::seconds kMostBetweenReasons{60};
+constexpr std::chrono::seconds kEndTime{5};  // that srun may take to take a request back
+constexpr std::chrono::seconds kShortEndTime{1};
+constexpr std::chrono::seconds kTerminalRetry{
+    1};                                // nothing tells that a terminal has come to the foreground
+constexpr std::size_t kChunk = 65536;  // a pipe's capacity (pipe(7))
+
+/// Reads what is there; false at the end.
+bool read_from(int fd, std::string& bytes) {
+  std::array<char, kChunk> chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const ssize_t got = ::read(fd, chunk.data(), chunk.size());
+  if (got > 0) bytes.append(chunk.data(), static_cast<std::size_t>(got));
+  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/// A short program of Slurm's that runs beside.
+struct Errand {
+  enum class For { ping, reason, signal };
+  For purpose = For::ping;
+  pid_t pid = 0;
+  UniqueFd output = UniqueFd();
+  std::optional<Clock::time_point> until = std::nullopt;
+  int signal = 0;  // that it passes on
+};
+
+class StepRun {
+ public:
+  StepRun(const StepOptions& options, SlurmClient client, const char* const* environment,
+          StepObserver& observer)
+      : options_(options),
+        client_(std::move(client)),
+        environment_(environment),
+        observer_(observer) {}
+
+  Result<StepEnd> run() {
+    if (Status begun = begin(); !begun) return fail(begun.error());
+    while (srun_ != 0) {
+      if (Status slept = sleep(); !slept) {
+        ::kill(srun_, SIGKILL);
+        return fail(slept.error());
+      }
+      carry();
+      hear_signals();
+      keep_time();
+    }
+    carry();
+    drain();
+    return end();
+  }
+
+ private:
+  Status begin();
+  Status sleep();
+  void carry();
+  void carry_errors();
+  void carry_input();
+  void read_input();
+  void drain();
+  void hear_signals();
+  void reap();
+  void keep_time();
+  void on_signal(int signal);
+  void pass_on(int signal);
+  void give_back(StepEnd::How how, int number);
+  void start_errand(Errand errand, const std::vector<std::string>& words);
+  void finish(const Errand& errand, int status);
+  void on_start();
+  void ask_reason();
+  bool waits() const { return !started_ && !taken_back_; }
+  Result<StepEnd> end();
+
+  const StepOptions& options_;
+  SlurmClient client_;
+  const char* const* environment_;
+  StepObserver& observer_;
+  std::vector<std::string> variables_;  // of srun
+  // Those that end a process by default, and may be meant for the command.
+  sigset_t heeded_ = heeded({SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2});
+  SignalBlock block_{set_of({SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD})};
+  UniqueFd signals_;
+  pid_t srun_ = 0;
+  int srun_status_ = 0;  // of waitpid(2)
+  std::vector<Errand> errands_;
+
+  // What comes of srun: the command's two streams, and its own words.
+  UniqueFd output_;
+  UniqueFd errors_;
+  UniqueFd words_;
+  Flow to_output_{STDOUT_FILENO};
+  Flow to_errors_{STDERR_FILENO};
+  StepErrors step_errors_;
+  SrunReport report_;
+  bool output_trouble_told_ = false;
+  bool broken_pipe_passed_ = false;
+
+  UniqueFd input_;  // of srun
+  std::optional<Flow> to_input_;
+  bool input_ended_ = false;
+  std::optional<Clock::time_point> input_pause_;
+
+  bool started_ = false;  // the command was told to start
+  bool waiting_told_ = false;
+  std::optional<StepEnd> taken_back_;  // the request, and how it then ends
+  std::optional<Error> failure_;       // for which it was taken back
+  std::string reason_;
+  std::vector<int> passed_on_;
+  Clock::time_point asked_ = Clock::now();
+  bool pinged_ = false;
+  Clock::time_point next_reason_;
+  std::chrono::nanoseconds between_reasons_{};
+  std::optional<Clock::time_point> last_straw_;  // then srun is killed
+  Clock::time_point next_tick_ = Clock::now();
+};
+
+Status StepRun::begin() {
+  struct sigaction usual{};
+  usual.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &usual, nullptr);  // an ignored one would take the statuses away
+  Result<Pipe> input = open_pipe(OwnEnd::write);
+  Result<Pipe> output = open_pipe(OwnEnd::read);
+  Result<Pipe> errors = open_pipe(OwnEnd::read);
+  Result<Pipe> words = open_pipe(OwnEnd::read);
+  for (const Result<Pipe>* pipe : {&input, &output, &errors, &words}) {
+    if (!*pipe) return fail(pipe->error());
+  }
+  sigset_t heard = heeded_;
+  ::sigaddset(&heard, SIGCHLD);
+  signals_ = UniqueFd(::signalfd(-1, &heard, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!signals_) return fail(system_error(ErrorKind::system, "signalfd", "", errno));
+
+  variables_ = srun_environment(environment_);
+  const int errors_end = errors->write_end.get();
+  std::vector<std::string> all{client_.srun};
+  for (std::string& word : srun_options(options_.request, errors_end))
+    all.push_back(std::move(word));
+  for (std::string& word : step_words(options_.directory, options_.command)) {
+    all.push_back(std::move(word));
+  }
+  const Result<pid_t> child = start_child(all, variables_,
+                                          {.in = input->read_end.get(),
+                                           .out = output->write_end.get(),
+                                           .err = words->write_end.get(),
+                                           .kept = {errors_end}});
+  if (!child) return fail(child.error());
+  srun_ = *child;
+  input_ = std::move(input->write_end);
+  to_input_.emplace(input_.get());
+  output_ = std::move(output->read_end);
+  errors_ = std::move(errors->read_end);
+  words_ = std::move(words->read_end);
+  return {};
+}
+
+Status StepRun::sleep() {
+  WaitSet set;
+  set.add(signals_.get(), POLLIN);
+  set.add(words_.get(), POLLIN);
+  if (to_errors_.is_empty()) set.add(errors_.get(), POLLIN);
+  if (to_output_.is_empty()) set.add(output_.get(), POLLIN);
+  to_errors_.add_to(set);
+  to_output_.add_to(set);
+  to_input_->add_to(set);
+  if (started_ && !input_ended_ && to_input_->is_empty()) {
+    if (input_pause_) set.until(*input_pause_);
+    if (!input_pause_) set.add(STDIN_FILENO, POLLIN);
+  }
+  for (const Errand& errand : errands_) {
+    if (errand.until) set.until(*errand.until);
+  }
+  if (last_straw_) set.until(*last_straw_);
+  if (waits()) {
+    if (options_.timeout && !options_.request.at_once) set.until(asked_ + *options_.timeout);
+    if (!pinged_ && !report_.waits()) set.until(asked_ + kUsualStart);
+    if (waiting_told_ && options_.ask_reason) set.until(next_reason_);
+    if (waiting_told_ && observer_.tick().count() > 0) set.until(next_tick_);
+  }
+  return set.sleep();
+}
+
+/// Whatever has come goes on its way.
+void StepRun::carry() {
+  std::string bytes;
+  if (words_ && !read_from(words_.get(), bytes)) words_.reset();
+  report_.take(bytes);
+  if (started_) {
+    for (const std::string& line : report_.news()) observer_.said(printable(line));
+  } else if (report_.waits() && waits() && !std::exchange(waiting_told_, true)) {
+    observer_.waiting(report_.job(), "");
+    next_reason_ = Clock::now() + kFirstReason;
+    between_reasons_ = options_.poll;
+  }
+  carry_errors();
+  to_output_.go_on();
+  bytes.clear();
+  if (to_output_.is_empty() && output_ && !read_from(output_.get(), bytes)) output_.reset();
+  to_output_.put(bytes);
+  if (to_output_.errnum() != 0 && !std::exchange(output_trouble_told_, true)) {
+    observer_.said(std::string("cannot write to standard output: ") +
+                   std::strerror(to_output_.errnum()));
+  }
+  if ((to_output_.lost_reader() || to_errors_.lost_reader()) && started_ &&
+      !std::exchange(broken_pipe_passed_, true)) {
+    pass_on(SIGPIPE);
+  }
+  carry_input();
+}
+
+void StepRun::carry_errors() {
+  std::string bytes;
+  to_errors_.go_on();
+  if (to_errors_.is_empty() && errors_ && !read_from(errors_.get(), bytes)) errors_.reset();
+  const bool known = step_errors_.start().has_value();
+  const std::string passed = step_errors_.take(bytes);
+  // The command is not told to start before its start is told.
+  if (!known && step_errors_.start() && waits()) on_start();
+  to_errors_.put(passed);
+  for (const std::string& line : step_errors_.said()) {
+    if (passed_on_.empty() || line.find("CANCELLED") == std::string::npos) {
+      observer_.said(printable(line));
+    }
+  }
+}
+
+void StepRun::on_start() {
+  started_ = true;
+  if (options_.command.empty()) {
+    input_ended_ = true;
+    input_.reset();  // which ends it
+    return;
+  }
+  observer_.started(*step_errors_.start());
+  to_input_->put("\n");
+}
+
+void StepRun::carry_input() {
+  if (!input_) return;
+  to_input_->go_on();
+  if (to_input_->lost_reader()) input_ended_ = true;
+  if (started_ && !input_ended_ && to_input_->is_empty()) read_input();
+  if (input_ended_ && to_input_->is_empty()) input_.reset();
+}
+
+void StepRun::read_input() {
+  if (input_pause_ && Clock::now() < *input_pause_) return;
+  input_pause_.reset();
+  struct pollfd ready{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  if (::poll(&ready, 1, 0) <= 0) return;
+  std::array<char, kChunk> chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const ssize_t got = read_promptly(STDIN_FILENO, chunk.data(), chunk.size());
+  const int errnum = errno;
+  if (got > 0) {
+    to_input_->put({chunk.data(), static_cast<std::size_t>(got)});
+  } else if (got < 0 && errnum == EIO && ::isatty(STDIN_FILENO) == 1) {
+    input_pause_ = Clock::now() + kTerminalRetry;  // in the background
+  } else if (got == 0 || (errnum != EINTR && errnum != EAGAIN)) {
+    input_ended_ = true;
+  }
+}
+
+/// After srun's end: the last of its output. Its reader may take as long as it likes, but a signal
+/// ends that.
+void StepRun::drain() {
+  for (;;) {
+    std::string bytes;
+    while (output_ && to_output_.is_empty() && bytes.empty()) {
+      const bool open = read_from(output_.get(), bytes);
+      if (!open || bytes.empty()) output_.reset();
+    }
+    to_output_.put(bytes);
+    bytes.clear();
+    while (errors_ && to_errors_.is_empty() && bytes.empty()) {
+      const bool open = read_from(errors_.get(), bytes);
+      if (!open || bytes.empty()) errors_.reset();
+    }
+    to_errors_.put(step_errors_.take(bytes));
+    if (!errors_) to_errors_.put(step_errors_.rest());
+    if (!output_ && !errors_ && to_output_.is_empty() && to_errors_.is_empty()) return;
+    WaitSet set;
+    const WaitSet::Id signal = set.add(signals_.get(), POLLIN);
+    to_output_.add_to(set);
+    to_errors_.add_to(set);
+    if (to_output_.is_empty() && to_errors_.is_empty()) continue;
+    if (!set.sleep()) return;
+    struct signalfd_siginfo info{};
+    if (set.fired(signal) && ::read(signals_.get(), &info, sizeof info) == sizeof info &&
+        info.ssi_signo != SIGCHLD) {
+      return;
+    }
+  }
+}
+
+void StepRun::hear_signals() {
+  struct signalfd_siginfo info{};
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGCHLD) {
+      reap();
+    } else {
+      on_signal(static_cast<int>(info.ssi_signo));
+    }
+  }
+}
+
+void StepRun::reap() {
+  if (::waitpid(srun_, &srun_status_, WNOHANG) == srun_) srun_ = 0;
+  for (auto each = errands_.begin(); each != errands_.end();) {
+    int status = 0;
+    if (::waitpid(each->pid, &status, WNOHANG) != each->pid) {
+      ++each;
+      continue;
+    }
+    const Errand done = std::move(*each);
+    each = errands_.erase(each);
+    finish(done, status);
+  }
+}
+
+void StepRun::on_signal(int signal) {
+  if (started_) {
+    if (!options_.command.empty()) pass_on(signal);
+    return;
+  }
+  if (taken_back_ && srun_ != 0) ::kill(srun_, SIGKILL);  // the second one
+  give_back(StepEnd::How::signalled, signal);
+}
+
+/// To every process of the step, as a terminal's Ctrl-C does.
+void StepRun::pass_on(int signal) {
+  passed_on_.push_back(signal);
+  const StepStart& start = *step_errors_.start();
+  start_errand({.purpose = Errand::For::signal, .signal = signal},
+               {client_.scancel, "--quiet", "--signal=" + std::to_string(signal),
+                start.job + "." + start.step});
+}
+
+/// The command does not start any more. srun takes the request back, and ends.
+void StepRun::give_back(StepEnd::How how, int number) {
+  if (taken_back_) return;
+  taken_back_ = StepEnd{.how = how, .number = number, .start = {}};
+  ::kill(srun_, SIGTERM);
+  // Of a controller that does not answer, nothing is to be hoped for.
+  last_straw_ = Clock::now() + (failure_ ? kShortEndTime : kEndTime);
+}
+
+void StepRun::start_errand(Errand errand, const std::vector<std::string>& words) {
+  Result<Pipe> output = open_pipe(OwnEnd::read);
+  if (!output) return;
+  const int end = output->write_end.get();
+  const Result<pid_t> child = start_child(words, variables_, {.out = end, .err = end});
+  if (!child) {
+    observer_.said(child.error().text);
+    return;
+  }
+  errand.pid = *child;
+  errand.output = std::move(output->read_end);
+  errands_.push_back(std::move(errand));
+}
+
+void StepRun::finish(const Errand& errand, int status) {
+  std::string text;
+  while (read_from(errand.output.get(), text) && errno != EAGAIN) errno = 0;
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  const bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  switch (errand.purpose) {
+    case Errand::For::ping:
+      if (report_.waits() || !waits() || text.find(" UP") != std::string::npos) return;
+      failure_ = slurm_unreachable(text.empty() ? "scontrol ping gets no answer"
+                                                : printable(text.substr(0, text.find('\n'))));
+      give_back(StepEnd::How::exited, 0);
+      return;
+    case Errand::For::reason:
+      if (!done || !waits() || text.empty() || text == "None" || text == reason_) return;
+      reason_ = text;
+      observer_.waiting(report_.job(), printable(reason_));
+      return;
+    case Errand::For::signal:
+      if (!done && srun_ != 0) {
+        observer_.said(std::string("could not pass ") + ::strsignal(errand.signal) +
+                       " on to the command, send it again: " + printable(text));
+      }
+      return;
+  }
+}
+
+void StepRun::ask_reason() {
+  next_reason_ = Clock::now() + between_reasons_;
+  between_reasons_ = std::min<std::chrono::nanoseconds>(
+      2 * between_reasons_, std::max<std::chrono::nanoseconds>(options_.poll, kMostBetweenReasons));
+  if (report_.job().empty()) return;
+  start_errand({.purpose = Errand::For::reason, .until = Clock::now() + kPingTime},
+               {client_.squeue, "--noheader", "--format=%r", "--jobs=" + report_.job()});
+}
+
+void StepRun::keep_time() {
+  const Clock::time_point now = Clock::now();
+  for (const Errand& errand : errands_) {
+    if (errand.until && now >= *errand.until) ::kill(errand.pid, SIGKILL);
+  }
+  if (last_straw_ && now >= *last_straw_ && srun_ != 0) ::kill(srun_, SIGKILL);
+  if (!waits() || srun_ == 0) return;
+  if (options_.timeout && !options_.request.at_once && now >= asked_ + *options_.timeout) {
+    give_back(StepEnd::How::late, 0);
+    return;
+  }
+  if (!report_.waits() && now >= asked_ + kUsualStart && !std::exchange(pinged_, true)) {
+    start_errand({.purpose = Errand::For::ping, .until = now + kPingTime},
+                 {client_.scontrol, "ping"});
+  }
+  if (waiting_told_ && options_.ask_reason && now >= next_reason_) ask_reason();
+  const std::chrono::milliseconds tick = observer_.tick();
+  if (waiting_told_ && tick.count() > 0 && now >= next_tick_) {
+    next_tick_ = now + tick;
+    observer_.ticked();
+  }
+}
+
+Result<StepEnd> StepRun::end() {
+  if (failure_) return fail(*failure_);
+  if (taken_back_) return *taken_back_;
+  const int status = WIFEXITED(srun_status_) ? WEXITSTATUS(srun_status_) : -1;
+  if (step_errors_.lacks_directory()) {
+    return fail(ErrorKind::not_executable,
+                "the node has no directory " + printable(options_.directory) +
+                    ", or it may not be entered; --slurm-args=--chdir=DIR starts in another one");
+  }
+  if (!started_) {
+    if (report_.was_cancelled()) {
+      observer_.said("job " + report_.job() + " was cancelled while it waited");
+      return StepEnd{.how = StepEnd::How::signalled, .number = SIGTERM, .start = {}};
+    }
+    Error refusal = report_.refusal(status);
+    if (refusal.kind == ErrorKind::timed_out)
+      return StepEnd{.how = StepEnd::How::late, .start = {}};
+    return fail(std::move(refusal));
+  }
+  const bool lost = !report_.told_end() && (status == kSrunFailed || report_.lost_node());
+  if (status < 0 || lost) {
+    return fail(ErrorKind::system,
+                status < 0 ? std::string("srun was killed: ") + ::strsignal(WTERMSIG(srun_status_))
+                           : "Slurm has lost the command");
+  }
+  const bool ours =
+      std::find(passed_on_.begin(), passed_on_.end(), status - 128) != passed_on_.end();
+  return StepEnd{.how = StepEnd::How::exited,
+                 .number = status,
+                 .start = step_errors_.start(),
+                 .by_our_signal = ours};
+}
+
+}  // namespace
+
+Result<StepEnd> run_step(const StepOptions& options, const char* const* environment,
+                         StepObserver& observer) {
+  Result<SlurmClient> client = find_slurm_client(environment);
+  if (!client) return fail(client.error());
+  return StepRun(options, *std::move(client), environment, observer).run();
+}
+
+}  // namespace gpu_gate
