@@ -137,8 +137,8 @@ bool comes_before(const SlurmRequest& a, const SlurmRequest& b) {
 
 }  // namespace
 
-std::vector<std::string> slurm_nodes_query() {
-  return {"sinfo", "--Node", "--noheader", format_option(kNodeColumns)};
+std::vector<std::string> sinfo_options() {
+  return {"--Node", "--noheader", format_option(kNodeColumns)};
 }
 
 SlurmBoard slurm_board(std::string_view nodes, std::vector<SlurmRequest> requests) {

@@ -33,7 +33,7 @@ struct SlurmBoard {
 
 /// Asks for the nodes, as text: sinfo's JSON has other members since 23.02, and no longer tells
 /// what is in use.
-std::vector<std::string> slurm_nodes_query();
+std::vector<std::string> sinfo_options();
 
 /// `nodes`: what that prints. What cannot be read is left out.
 SlurmBoard slurm_board(std::string_view nodes, std::vector<SlurmRequest> requests);

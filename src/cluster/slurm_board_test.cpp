@@ -225,7 +225,7 @@ TEST(SlurmBoard, AnArrayThatWaitsIsNamedByItsTasks) {
 
 /// As squeue pads it: with these cells, and what tells of nothing in the others.
 std::string job_line(const std::map<std::string, std::string>& cells) {
-  const std::string format = slurm_job_lines_query().back();
+  const std::string format = squeue_lines_options().back();
   std::string line;
   for (std::size_t at = format.find('=') + 1; at < format.size();) {
     const std::size_t colon = format.find(':', at);

@@ -236,7 +236,7 @@ ToldJob told_in_cells(std::vector<std::string> cells, std::int64_t now) {
 
 }  // namespace
 
-std::vector<std::string> slurm_jobs_query() { return {"squeue", "--json"}; }
+std::vector<std::string> squeue_json_options() { return {"--json"}; }
 
 std::optional<std::vector<SlurmRequest>> read_slurm_jobs(std::string_view json) {
   const SlurmJson parsed = SlurmJson::parse(json, is_wanted, false);
@@ -249,8 +249,8 @@ std::optional<std::vector<SlurmRequest>> read_slurm_jobs(std::string_view json) 
   return requests;
 }
 
-std::vector<std::string> slurm_job_lines_query() {
-  return {"squeue", "--noheader", format_option(kJobColumns)};
+std::vector<std::string> squeue_lines_options() {
+  return {"--noheader", format_option(kJobColumns)};
 }
 
 std::vector<SlurmRequest> read_slurm_job_lines(std::string_view text, std::int64_t now) {

@@ -45,7 +45,7 @@ struct SlurmRequest {
 
 /// Asks for all that is known of the jobs, as JSON: Slurm has that since 21.08, where it was built
 /// with it.
-std::vector<std::string> slurm_jobs_query();
+std::vector<std::string> squeue_json_options();
 
 /// Reads what that prints, of Slurm 21.08 to 25.05. What cannot be read is left out; nothing where
 /// it is no such JSON.
@@ -53,7 +53,7 @@ std::optional<std::vector<SlurmRequest>> read_slurm_jobs(std::string_view json);
 
 /// The same as text, which does not tell the indices of a job's GPUs, and leaves out its name: that
 /// may have line breaks, and so look like other jobs.
-std::vector<std::string> slurm_job_lines_query();
+std::vector<std::string> squeue_lines_options();
 
 /// `now`: seconds since 1970.
 std::vector<SlurmRequest> read_slurm_job_lines(std::string_view text, std::int64_t now);

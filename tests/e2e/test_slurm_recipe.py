@@ -1,4 +1,5 @@
-"""The script of docs/slurm.md that goes to the cluster where this machine is full, as it stands there."""
+"""The scripts of docs/slurm.md, as they stand there: the one that goes to the cluster where this machine is full, and
+the one that hands out the cards of an allocation."""
 
 import re
 
@@ -8,6 +9,7 @@ from harness import SOURCE
 
 PAGE = (SOURCE / "docs" / "slurm.md").read_text()
 RECIPE = re.search(r"^```sh\n(gpu-gate run --timeout .*?)^```", PAGE, re.M | re.S)[1]
+BATCH = re.search(r"^```sh\n(#!/bin/sh\n#SBATCH .*?)^```", PAGE, re.M | re.S)[1]
 
 
 @pytest.fixture
@@ -48,3 +50,26 @@ def test_an_error_is_no_reason_to_go_to_the_cluster(box, run):
     box.extra.append("init_error 18")
     box.write()
     assert run(0, 0) == (4, [])
+
+
+def test_a_batch_job_hands_out_its_cards_to_many_small_ones_and_none_twice(new_box, slurm):
+    box = new_box(cards=4)
+    folder = box.folder / "bin"
+    folder.mkdir()
+    (folder / "gpu-gate").symlink_to(box.gate)
+    # It has its card to itself as long as it works; else it does not say so. (No exec: the lock has to end before
+    # the process that the claim lasts as long as.)
+    (folder / "python").write_text(f"""#!/bin/sh
+flock --nonblock {box.folder}/card$CUDA_VISIBLE_DEVICES sh -c "sleep 0.01; echo $3 $CUDA_VISIBLE_DEVICES"
+""")
+    (folder / "python").chmod(0o755)
+    script = box.folder / "script"
+    script.write_text(BATCH)
+    out = box.folder / "out"
+    done = box.run_plain("sbatch", "-N1", f"--output={out}", script,
+                         env={**slurm.env, "PATH": f"{folder}:/usr/bin:/bin"}, cwd=box.folder)
+    assert done.status == 0, done
+    slurm.wait_until_idle(limit=120)
+    ran = [line.split() for line in out.read_text().splitlines()]
+    assert sorted(int(seed) for seed, _ in ran) == list(range(1, 101)), ran
+    assert {card for _, card in ran} == {"0", "1", "2", "3"}

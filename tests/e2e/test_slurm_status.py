@@ -122,7 +122,7 @@ def test_without_slurms_commands_it_says_so(box):
     folder = box.folder / "empty"
     folder.mkdir()
     began = time.monotonic()
-    refused(box.run("status", "--on", "slurm", env={"PATH": folder}), began, "scontrol", "module")
+    refused(box.run("status", "--on", "slurm", env={"PATH": folder}), began, "no srun here", "PATH")
 
 
 def test_a_missing_configuration_is_told_at_once(cluster):

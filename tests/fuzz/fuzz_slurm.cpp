@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view used = next_line(text);
   const std::string_view state = next_line(text);
   std::string nodes;
-  for (const char* name : {"n1", "n2"}) {  // in the columns of slurm_nodes_query
+  for (const char* name : {"n1", "n2"}) {  // in the columns of sinfo_options
     nodes += padded(name, 128) + padded(state, 32) + padded(gres, 1024) + padded(used, 1024) +
              padded(used, 256) + "\n";
   }

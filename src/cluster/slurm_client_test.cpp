@@ -1,4 +1,4 @@
-#include "cluster/client.h"
+#include "cluster/slurm_client.h"
 
 #include <gtest/gtest.h>
 
@@ -11,9 +11,10 @@ namespace gpu_gate {
 namespace {
 
 constexpr std::chrono::seconds kLong{60};
+const char* const kEnvironment[] = {"PATH=/usr/bin:/bin", "A=b", nullptr};
 
 Result<ClientEnd> shell(const std::string& script, std::chrono::seconds limit = kLong) {
-  return run_client({"sh", "-c", script}, limit);
+  return run_client({"/bin/sh", "-c", script}, kEnvironment, limit);
 }
 
 TEST(RunClient, TellsTheCodeAndBothStreamsApart) {
@@ -55,11 +56,10 @@ TEST(RunClient, TellsTheCodeAlsoWhereChildrenAreNotWaitedFor) {
   EXPECT_EQ(end.said, "7");
 }
 
-TEST(RunClient, SaysWhereThereIsNone) {
-  const Result<ClientEnd> end = run_client({"/nonexistent/squeue"}, kLong);
-  ASSERT_FALSE(end);
-  EXPECT_EQ(end.error().kind, ErrorKind::gpu_state);
-  EXPECT_NE(end.error().text.find("/nonexistent/squeue"), std::string::npos);
+TEST(RunClient, GivesItTheEnvironment) { EXPECT_EQ(shell("echo $A")->out, "b\n"); }
+
+TEST(RunClient, TellsOfOneThatCannotBeExecutedAsAShellDoes) {
+  EXPECT_EQ(run_client({"/nonexistent/squeue"}, kEnvironment, kLong)->code, 127);
 }
 
 TEST(RunClient, SaysWhyACommandFailedAsThatDoes) {
@@ -70,12 +70,12 @@ TEST(RunClient, SaysWhyACommandFailedAsThatDoes) {
   EXPECT_EQ(shell("exit 3")->complaint(), "exit status 3");
 }
 
-TEST(ReachSlurm, LooksForTheConfigurationThatIsNamed) {
-  const char* const environment[] = {"SLURM_CONF=/nonexistent/slurm.conf", nullptr};
-  const Status reached = reach_slurm(environment);
+TEST(ReachSlurm, SaysWhichCommandIsMissing) {
+  const char* const environment[] = {"PATH=/nonexistent", nullptr};
+  const Result<SlurmClient> reached = reach_slurm(environment);
   ASSERT_FALSE(reached);
   EXPECT_EQ(reached.error().kind, ErrorKind::gpu_state);
-  EXPECT_NE(reached.error().text.find("/nonexistent/slurm.conf"), std::string::npos);
+  EXPECT_NE(reached.error().text.find("there is no srun here"), std::string::npos);
 }
 
 }  // namespace
