@@ -201,7 +201,8 @@ std::string slurm_json(const SlurmBoard& board) {
         json["claim"] = {{"user", known_json(card.holder->user)},
                          {"job", known_json(card.holder->id)},
                          {"command", known_json(card.holder->name)},
-                         {"since", known_json(card.holder->since)}};
+                         {"since", known_json(card.holder->since)},
+                         {"note", known_json(card.holder->note)}};
       }
       list.push_back(std::move(json));
     }

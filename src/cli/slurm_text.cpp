@@ -19,6 +19,11 @@ constexpr std::size_t kMostOfSlurmName = 24;      // of a node, a type, a user
 
 std::string known_text(const std::string& text) { return text.empty() ? "-" : printable(text); }
 
+/// "alice", "alice (bert-large)".
+std::string user_text(const SlurmJob& job) {
+  return known_text(job.user) + note_text(printable(job.note));
+}
+
 std::string time_since(const std::optional<std::int64_t>& since, std::int64_t now) {
   if (!since) return "-";
   return human_duration(std::chrono::seconds(std::max<std::int64_t>(now - *since, 0)));
@@ -85,7 +90,7 @@ WatchRow card_row(const SlurmNode& node, const LikeCards& group, std::int64_t no
     row.remark = "in use; Slurm does not tell by whom";
     return row;
   }
-  row.cells[3] = known_text(card.holder->user);
+  row.cells[3] = user_text(*card.holder);
   row.cells[4] = time_since(card.holder->since, now);
   row.cells[5] = printable(card.holder->shown_id);
   row.command = printable(card.holder->name);
@@ -120,7 +125,8 @@ WatchTable card_table(const SlurmBoard& board, std::int64_t now) {
 
 /// Requests of one user for the same.
 bool ask_alike(const SlurmRequest& a, const SlurmRequest& b) {
-  return a.job.user == b.job.user && a.wish.gpus == b.wish.gpus && a.wish.type == b.wish.type;
+  return a.job.user == b.job.user && a.job.note == b.job.note && a.wish.gpus == b.wish.gpus &&
+         a.wish.type == b.wish.type;
 }
 
 /// Of so many in a row, of which this is the first.
@@ -129,7 +135,7 @@ WatchRow waiter_row(const SlurmRequest& waiter, std::size_t place, std::size_t c
   const std::string last = count > 1 ? fmt::format("-{}", place + count - 1) : "";
   WatchRow row;
   row.cells = {fmt::format("  {}{}", place, last),
-               known_text(waiter.job.user),
+               user_text(waiter.job),
                slurm_wish_text(waiter.wish) + (count > 1 ? " each" : ""),
                time_since(waiter.job.since, now),
                printable(waiter.job.shown_id),

@@ -12,8 +12,12 @@ namespace {
 constexpr std::int64_t kNow = 1'000'000;
 
 SlurmJob job(std::int64_t id, const std::string& user, const std::string& name) {
-  return {
-      .id = id, .shown_id = std::to_string(id), .user = user, .name = name, .since = kNow - 7980};
+  return {.id = id,
+          .shown_id = std::to_string(id),
+          .user = user,
+          .name = name,
+          .note = "",
+          .since = kNow - 7980};
 }
 
 SlurmCard card_of(int index, std::optional<SlurmJob> holder = {}) {
@@ -113,6 +117,14 @@ TEST(SlurmText, SaysWhyACardIsNotToBeHad) {
   EXPECT_TRUE(has(plain_text(cluster({drained({held})})), "train (drained: bad fan)\n"));
 }
 
+TEST(SlurmText, ShowsTheNoteBesideTheUser) {
+  SlurmJob mine = job(12, "alice", "train");
+  mine.note = "bert-large\x1b";
+  const SlurmBoard board = cluster({node({card_of(0, mine)})});
+  EXPECT_TRUE(has(plain_text(board), "  alice (bert-large\\x1b)  2h13m   12  train\n"));
+  EXPECT_TRUE(has(slurm_json(board), "\"note\": \"bert-large"));
+}
+
 TEST(SlurmText, SaysThatAJobIsHidden) {
   const std::string text = plain_text(cluster({node({card_of(0, SlurmJob{})})}));
   EXPECT_TRUE(has(text, "in use; Slurm does not tell by whom")) << text;
@@ -176,7 +188,8 @@ TEST(SlurmJson, HasAnObjectForEachCard) {
       "user": "alice",
       "job": 12,
       "command": "train",
-      "since": 992020
+      "since": 992020,
+      "note": null
     },
     "state": "drained",
     "reason": "bad fan"

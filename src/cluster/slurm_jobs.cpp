@@ -143,6 +143,7 @@ ToldJob told_in_json(const SlurmJson& json) {
     job.user = std::to_string(*uid);
   }
   job.name = text_in(json, "name");
+  job.note = text_in(json, "comment");
   if (job.id) job.shown_id = std::to_string(*job.id);
   const std::int64_t array = number_in(json, "array_job_id").value_or(0);
   const auto task = number_in(json, "array_task_id");
@@ -176,7 +177,8 @@ bool is_wanted(int depth, SlurmJson::parse_event_t event, SlurmJson& parsed) {
       "user_name",       "user_id",       "name",          "job_state",
       "state_reason",    "start_time",    "submit_time",   "priority",
       "nodes",           "gres_detail",   "tres_per_job",  "tres_per_node",
-      "tres_per_socket", "tres_per_task", "node_count",    "tasks"};
+      "tres_per_socket", "tres_per_task", "node_count",    "tasks",
+      "comment"};
   constexpr int kDepthOfJob = 3;  // {"jobs": [{
   if (event != SlurmJson::parse_event_t::key || depth != kDepthOfJob) return true;
   return std::find(kWanted.begin(), kWanted.end(), parsed.get_ref<const std::string&>()) !=

@@ -19,6 +19,7 @@ struct SlurmJob {
   std::string shown_id;  // with a job array's: "4711_3"
   std::string user;
   std::string name;
+  std::string note;                   // its comment: --note of run --on slurm
   std::optional<std::int64_t> since;  // it runs, or waits; seconds since 1970
 };
 

@@ -110,6 +110,15 @@ def test_on_a_terminal_no_line_is_wider_than_it(cluster, slurm, box, width):
         terminal.close()
 
 
+def test_a_job_of_gpu_gate_is_shown_with_its_program_and_note(cluster, slurm, box):
+    box.start("run", "--on", "slurm", "--note", "bert-large", "--", "sleep", 1000, user=ALICE, env=slurm.env, cwd="/tmp")
+    job = slurm.wait_for_job("RUNNING")
+    text = cluster.status().out
+    assert re.search(rf" {ALICE.name} \(bert-large\) +\d+s +{job}  sleep$", text, re.M), text
+    [claim] = [card["claim"] for card in cluster.cards() if card["claim"]]
+    assert (claim["command"], claim["note"]) == ("sleep", "bert-large")
+
+
 # Where Slurm cannot be asked.
 
 def refused(done, began, *words):
