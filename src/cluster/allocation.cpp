@@ -62,7 +62,7 @@ Status check_allocation(const char* const* environment, std::optional<Vendor> ve
   }
   if (std::any_of(lists.begin(), lists.end(), names_devices)) return {};
   std::string line = asking_line(remedy);
-  const std::string more = "where you start the job, ask for one: " + line +
+  const std::string more = "where you start the job, ask for GPUs: " + line +
                            "\n(a job that asked by --gpus-per-task=TYPE:N has its GPUs, but Slurm "
                            "does not tell it which: "
                            "write --gpus-per-node=TYPE:N)";
