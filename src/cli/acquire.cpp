@@ -135,7 +135,8 @@ SlurmRemedy slurm_remedy(const Options& options) {
 /// meet.
 class RequestMaker {
  public:
-  RequestMaker(const Options& options, Notices& notices) : options_(options), notices_(notices) {
+  RequestMaker(const Options& options, Notices& notices, SlurmRemedy remedy)
+      : options_(options), notices_(notices), remedy_(std::move(remedy)) {
     selection_.only = options.only;
     selection_.exclude = options.exclude;
   }
@@ -173,7 +174,7 @@ class RequestMaker {
   Result<Request> make_within_allocation(const Surroundings& around) {
     if (around.claim == nullptr) {
       const Vendor vendor = around.snapshot.vendor;
-      if (Status allowed = check_allocation(environ, vendor, slurm_remedy(options_)); !allowed) {
+      if (Status allowed = check_allocation(environ, vendor, remedy_); !allowed) {
         return fail(allowed.error());
       }
     }
@@ -197,7 +198,7 @@ class RequestMaker {
     if (possible < request.criteria.count) {
       std::string text = impossible_text(snapshot, barred, request, possible);
       if (std::find(barred.begin(), barred.end(), Barred::not_visible) != barred.end()) {
-        const std::string by_slurm = allocation_advice(environ, slurm_remedy(options_));
+        const std::string by_slurm = allocation_advice(environ, remedy_);
         text += (by_slurm.empty() ? visible_advice(selection_.inherited) : by_slurm) + "\n";
       }
       return fail(ErrorKind::impossible, std::move(text));
@@ -213,6 +214,7 @@ class RequestMaker {
 
   const Options& options_;
   Notices& notices_;
+  SlurmRemedy remedy_;
   Selection selection_;
   std::optional<Request> last_;
 };
@@ -261,9 +263,9 @@ Result<std::unique_ptr<GpuSource>> gpu_source_for(const Options& options) {
 Result<Granted> acquire(const Options& options, WaitOptions wait) {
   // Before the driver is asked, which the machine where a job was asked for may lack. What else is
   // to be had inside a claim turns out with that.
+  const SlurmRemedy remedy = slurm_remedy(options);
   if (!env_setting(environ, env::kClaim)) {
-    if (Status allowed = check_allocation(environ, options.vendor, slurm_remedy(options));
-        !allowed) {
+    if (Status allowed = check_allocation(environ, options.vendor, remedy); !allowed) {
       return fail(allowed.error());
     }
   }
@@ -277,8 +279,8 @@ Result<Granted> acquire(const Options& options, WaitOptions wait) {
   if (const auto mib = number_of<std::int64_t>(env::kShareMb); mib && *mib > 0) {
     wait.within_share_mib = mib;
   }
-  Result<WaitEnd> end =
-      wait_for_gpus(lock_dir_paths(), **source, RequestMaker(options, notices), wait, notices);
+  Result<WaitEnd> end = wait_for_gpus(lock_dir_paths(), **source,
+                                      RequestMaker(options, notices, remedy), wait, notices);
   notices.clear();
   if (!end) return fail(end.error());
   if (const auto* signalled = std::get_if<Signalled>(&*end)) {
