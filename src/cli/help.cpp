@@ -40,9 +40,9 @@ Environment:
                          /var/lib/gpu-gate)
   GPU_GATE_NVML          the NVIDIA driver's library (default:
                          libnvidia-ml.so.1)
-  GPU_GATE_SLURM         how much memory a Slurm cluster's types of GPU have
-                         (default: /etc/gpu-gate/slurm.toml)
   GPU_GATE_VENDOR        nvidia or amd, as --vendor
+  GPU_GATE_SLURM         the memory of a cluster's types of GPU, for --on slurm
+                         (default: /etc/gpu-gate/slurm.toml)
   NO_COLOR               no colours in status
 
 Exit status: that of the command; or 1 doctor has found faults, or cancel could
