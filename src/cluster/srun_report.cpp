@@ -45,8 +45,7 @@ std::string joined_lines(const std::vector<std::string>& lines) {
 // What srun says of the end of a step or a request, which gpu-gate tells itself.
 constexpr std::string_view kNoise[] = {
     "Force Terminated", "Job step aborted", "has been revoked", "Cancelled pending",
-    "has been allocated resources", "Step created", "still disabled", "Try \"srun --help\"",
-    "Terminating",
+    "still disabled", "Try \"srun --help\"", "Terminating",
     // of a request that waits nevertheless
     "Required node not available", "configuration not available now", "Partition in "};
 
@@ -81,6 +80,8 @@ void SrunReport::take_line(std::string_view line) {
     job_ = number.substr(0, number.find(' '));
   } else if (contains(text, "step creation temporarily disabled")) {
     waits_ = true;
+  } else if (contains(text, "has been allocated resources") || contains(text, "Step created")) {
+    granted_ = true;
   } else if (contains(text, "Job has been cancelled")) {
     cancelled_ = true;
   } else if (const auto reason = behind(text, "Unable to allocate resources: ")) {

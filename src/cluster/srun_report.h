@@ -17,6 +17,8 @@ class SrunReport {
   /// It has said that it waits. job(): of which job, "" where it waits as a step of one.
   bool waits() const { return waits_; }
   const std::string& job() const { return job_; }
+  /// It waited, and has been given what it wants: it is about to start the step.
+  bool was_granted() const { return granted_; }
   /// Somebody has cancelled the job while it waited.
   bool was_cancelled() const { return cancelled_; }
   /// It has told how the command ended. (It says nothing of one that ended with 0.)
@@ -37,6 +39,7 @@ class SrunReport {
   std::string kept_;  // of a line that has no end yet
   bool waits_ = false;
   std::string job_;
+  bool granted_ = false;
   bool cancelled_ = false;
   bool told_end_ = false;
   bool lost_node_ = false;

@@ -33,8 +33,8 @@ constexpr std::chrono::milliseconds kUsualStart{200};
 constexpr std::chrono::seconds kPingTime{3};     // that an answer may take
 constexpr std::chrono::seconds kFirstReason{1};  // Slurm knows it by its next turn
 constexpr std::chrono::seconds kMostBetweenReasons{60};
-constexpr std::chrono::seconds kEndTime{5};  // that srun may take to take a request back
-constexpr std::chrono::seconds kShortEndTime{1};
+constexpr std::chrono::milliseconds kEndTime{5000};  // that srun may take to take a request back
+constexpr std::chrono::milliseconds kShortEndTime{500};
 constexpr std::chrono::seconds kTerminalRetry{
     1};                                // nothing tells that a terminal has come to the foreground
 constexpr std::size_t kChunk = 65536;  // a pipe's capacity (pipe(7))
@@ -96,11 +96,13 @@ class StepRun {
   void on_signal(int signal);
   void pass_on(int signal);
   void give_back(StepEnd::How how, int number);
+  void push();
   void start_errand(Errand errand, const std::vector<std::string>& words);
   void finish(const Errand& errand, int status);
   void on_start();
   void ask_reason();
   bool waits() const { return !started_ && !taken_back_; }
+  bool is_queued() const { return report_.waits() && !report_.was_granted(); }
   Result<StepEnd> end();
 
   const StepOptions& options_;
@@ -142,7 +144,8 @@ class StepRun {
   bool pinged_ = false;
   Clock::time_point next_reason_;
   std::chrono::nanoseconds between_reasons_{};
-  std::optional<Clock::time_point> last_straw_;  // then srun is killed
+  std::optional<Clock::time_point> push_at_;  // srun, by a signal, where it does not end by itself
+  int push_by_ = SIGTERM;
   Clock::time_point next_tick_ = Clock::now();
 };
 
@@ -201,7 +204,7 @@ Status StepRun::sleep() {
   for (const Errand& errand : errands_) {
     if (errand.until) set.until(*errand.until);
   }
-  if (last_straw_) set.until(*last_straw_);
+  if (push_at_) set.until(*push_at_);
   if (waits()) {
     if (options_.timeout && !options_.request.at_once) set.until(asked_ + *options_.timeout);
     if (!pinged_ && !report_.waits()) set.until(asked_ + kUsualStart);
@@ -249,7 +252,8 @@ void StepRun::carry_errors() {
   if (!known && step_errors_.start() && waits()) on_start();
   to_errors_.put(passed);
   for (const std::string& line : step_errors_.said()) {
-    if (passed_on_.empty() || line.find("CANCELLED") == std::string::npos) {
+    const bool by_us = taken_back_ || !passed_on_.empty();
+    if (!by_us || line.find("CANCELLED") == std::string::npos) {
       observer_.said(printable(line));
     }
   }
@@ -353,7 +357,7 @@ void StepRun::on_signal(int signal) {
     if (!options_.command.empty()) pass_on(signal);
     return;
   }
-  if (taken_back_ && srun_ != 0) ::kill(srun_, SIGKILL);  // the second one
+  if (taken_back_) push();  // the second one
   give_back(StepEnd::How::signalled, signal);
 }
 
@@ -366,13 +370,25 @@ void StepRun::pass_on(int signal) {
                 start.job + "." + start.step});
 }
 
-/// The command does not start any more. srun takes the request back, and ends.
+/// The command does not start any more. A srun that waits takes the request back at a signal. One
+/// that starts the step must not get any: it would kill the step before there is one, and
+/// slurmstepd 22.05 then stays for ever, with the GPU. (Seen; its threads wait for each other.) The
+/// step ends by itself, since it reads the end of its input instead of the word that it waits for.
 void StepRun::give_back(StepEnd::How how, int number) {
   if (taken_back_) return;
   taken_back_ = StepEnd{.how = how, .number = number, .start = {}};
-  ::kill(srun_, SIGTERM);
+  input_.reset();
+  input_ended_ = true;
   // Of a controller that does not answer, nothing is to be hoped for.
-  last_straw_ = Clock::now() + (failure_ ? kShortEndTime : kEndTime);
+  push_at_ = Clock::now() + (failure_ ? kShortEndTime : kEndTime);
+  if (is_queued()) push();
+}
+
+/// Has srun end.
+void StepRun::push() {
+  if (srun_ != 0) ::kill(srun_, push_by_);
+  push_by_ = SIGKILL;
+  push_at_ = Clock::now() + (failure_ ? kShortEndTime : kEndTime);
 }
 
 void StepRun::start_errand(Errand errand, const std::vector<std::string>& words) {
@@ -429,7 +445,8 @@ void StepRun::keep_time() {
   for (const Errand& errand : errands_) {
     if (errand.until && now >= *errand.until) ::kill(errand.pid, SIGKILL);
   }
-  if (last_straw_ && now >= *last_straw_ && srun_ != 0) ::kill(srun_, SIGKILL);
+  const bool queued_since = taken_back_ && push_by_ == SIGTERM && is_queued();
+  if (queued_since || (push_at_ && now >= *push_at_)) push();
   if (!waits() || srun_ == 0) return;
   if (options_.timeout && !options_.request.at_once && now >= asked_ + *options_.timeout) {
     give_back(StepEnd::How::late, 0);
