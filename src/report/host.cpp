@@ -94,7 +94,8 @@ bool hides_processes(const HostPaths& paths) {
 bool runs_slurmd(const std::string& proc) {
   const std::vector<std::uint64_t> pids = numbers_in_folder(proc).numbers;
   return std::any_of(pids.begin(), pids.end(), [&](std::uint64_t pid) {
-    return process_name(static_cast<pid_t>(pid), proc) == "slurmd";
+    return process_name(static_cast<pid_t>(pid), proc) == "slurmd" &&
+           !has_ended(static_cast<pid_t>(pid), proc);
   });
 }
 

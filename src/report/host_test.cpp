@@ -75,6 +75,9 @@ TEST_F(HostTest, HasSlurmWhereItsDaemonRunsWhateverElseRuns) {
   folder_.write("proc/12/comm", "bash\n");
   folder_.write("proc/self/comm", "slurmd\n");
   EXPECT_FALSE(look().has_slurmd);
+  folder_.write("proc/11/comm", "slurmd\n");
+  folder_.write("proc/11/stat", "11 (slurmd) Z 1 11 11 0 -1 4194304 0\n");
+  EXPECT_FALSE(look().has_slurmd) << "it has ended, and nobody has waited for it";
   folder_.write("proc/13/comm", "slurmd\n");
   EXPECT_TRUE(look().has_slurmd);
 }
