@@ -1,7 +1,6 @@
 #include "cluster/child.h"
 
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -32,11 +31,9 @@ void use_default_signals() {
 
 /// In the child.
 [[noreturn]] void become(const std::vector<char*>& argv, const std::vector<char*>& envp,
-                         const ChildStreams& streams, pid_t parent) {
+                         const ChildStreams& streams) {
   ::setsid();
   use_default_signals();
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::_exit(127);  // it has ended before that
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   const std::array<int, 3> wanted{streams.in, streams.out, streams.err};
   for (int i = 0; i < 3; ++i) {
@@ -56,10 +53,9 @@ Result<pid_t> start_child(const std::vector<std::string>& words,
                           const ChildStreams& streams) {
   const std::vector<char*> argv = as_pointers(words);
   const std::vector<char*> envp = as_pointers(environment);
-  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) return fail(system_error(ErrorKind::system, "fork", "", errno));
-  if (child == 0) become(argv, envp, streams, parent);
+  if (child == 0) become(argv, envp, streams);
   return child;
 }
 

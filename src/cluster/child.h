@@ -20,9 +20,8 @@ struct ChildStreams {
 };
 
 /// Starts a program in a session of its own, where no key of the terminal reaches it, with every
-/// signal as by default. It gets SIGTERM when this process ends, however that ends. `words`: the
-/// first is its file. Returns its pid; that of one that cannot be executed ends with 127. Errors:
-/// system.
+/// signal as by default. `words`: the first is its file. Returns its pid; that of one that cannot
+/// be executed ends with 127. Errors: system.
 Result<pid_t> start_child(const std::vector<std::string>& words,
                           const std::vector<std::string>& environment, const ChildStreams& streams);
 

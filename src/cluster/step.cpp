@@ -21,6 +21,7 @@
 #include "base/wait_set.h"
 #include "cluster/child.h"
 #include "cluster/flow.h"
+#include "cluster/guard.h"
 #include "cluster/slurm_client.h"
 #include "cluster/srun_report.h"
 
@@ -35,6 +36,7 @@ constexpr std::chrono::seconds kFirstReason{1};  // Slurm knows it by its next t
 constexpr std::chrono::seconds kMostBetweenReasons{60};
 constexpr std::chrono::milliseconds kEndTime{5000};  // that srun may take to take a request back
 constexpr std::chrono::milliseconds kShortEndTime{500};
+constexpr std::chrono::milliseconds kPushTime{300};
 constexpr std::chrono::seconds kTerminalRetry{
     1};                                // nothing tells that a terminal has come to the foreground
 constexpr std::size_t kChunk = 65536;  // a pipe's capacity (pipe(7))
@@ -116,6 +118,7 @@ class StepRun {
   UniqueFd signals_;
   pid_t srun_ = 0;
   int srun_status_ = 0;  // of waitpid(2)
+  std::optional<Guard> guard_;
   std::vector<Errand> errands_;
 
   // What comes of srun: the command's two streams, and its own words.
@@ -144,8 +147,9 @@ class StepRun {
   bool pinged_ = false;
   Clock::time_point next_reason_;
   std::chrono::nanoseconds between_reasons_{};
-  std::optional<Clock::time_point> push_at_;  // srun, by a signal, where it does not end by itself
-  int push_by_ = SIGTERM;
+  // Where srun does not end by itself it gets a signal, at last SIGKILL.
+  std::optional<Clock::time_point> push_at_;
+  std::optional<Clock::time_point> kill_at_;
   Clock::time_point next_tick_ = Clock::now();
 };
 
@@ -180,6 +184,12 @@ Status StepRun::begin() {
                                            .kept = {errors_end}});
   if (!child) return fail(child.error());
   srun_ = *child;
+  Result<Guard> guard = Guard::over(srun_);
+  if (!guard) {
+    ::kill(srun_, SIGKILL);
+    return fail(guard.error());
+  }
+  guard_.emplace(*std::move(guard));
   input_ = std::move(input->write_end);
   to_input_.emplace(input_.get());
   output_ = std::move(output->read_end);
@@ -205,6 +215,7 @@ Status StepRun::sleep() {
     if (errand.until) set.until(*errand.until);
   }
   if (push_at_) set.until(*push_at_);
+  if (kill_at_) set.until(*kill_at_);
   if (waits()) {
     if (options_.timeout && !options_.request.at_once) set.until(asked_ + *options_.timeout);
     if (!pinged_ && !report_.waits()) set.until(asked_ + kUsualStart);
@@ -227,6 +238,7 @@ void StepRun::carry() {
     between_reasons_ = options_.poll;
   }
   carry_errors();
+  guard_->allow_signal(started_ || is_queued());
   to_output_.go_on();
   bytes.clear();
   if (to_output_.is_empty() && output_ && !read_from(output_.get(), bytes)) output_.reset();
@@ -386,9 +398,10 @@ void StepRun::give_back(StepEnd::How how, int number) {
 
 /// Has srun end.
 void StepRun::push() {
-  if (srun_ != 0) ::kill(srun_, push_by_);
-  push_by_ = SIGKILL;
-  push_at_ = Clock::now() + (failure_ ? kShortEndTime : kEndTime);
+  const Clock::time_point now = Clock::now();
+  if (!kill_at_) kill_at_ = now + (failure_ ? kShortEndTime : kEndTime);
+  if (srun_ != 0) ::kill(srun_, now < *kill_at_ ? SIGTERM : SIGKILL);
+  push_at_ = now + kPushTime;  // srun loses a signal now and then
 }
 
 void StepRun::start_errand(Errand errand, const std::vector<std::string>& words) {
@@ -445,7 +458,7 @@ void StepRun::keep_time() {
   for (const Errand& errand : errands_) {
     if (errand.until && now >= *errand.until) ::kill(errand.pid, SIGKILL);
   }
-  const bool queued_since = taken_back_ && push_by_ == SIGTERM && is_queued();
+  const bool queued_since = taken_back_ && !kill_at_ && is_queued();
   if (queued_since || (push_at_ && now >= *push_at_)) push();
   if (!waits() || srun_ == 0) return;
   if (options_.timeout && !options_.request.at_once && now >= asked_ + *options_.timeout) {

@@ -4,12 +4,11 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 
 import pytest
 
-from harness import ALICE, each, state_of, wait_until
+from harness import ALICE, children_of, each, state_of, wait_until
 from slurm import GPUS
 
 pytestmark = pytest.mark.usefixtures("slurm")
@@ -285,13 +284,13 @@ def test_in_the_background_it_leaves_the_terminal_alone(site):
 
     screen = terminal.Terminal(site.box, "bash", "--norc", "-i", env={**site.slurm.env, "PS1": "prompt> "})
     screen.wait_for("prompt>")
-    screen.press(f"{site.box.gate} run --on slurm -q -- sh -c 'echo up; sleep 1.5; echo job done' &\n")
-    screen.wait_for("^up")
-    screen.press("clear; echo ready; read x; echo read $x\n")
-    screen.wait_for("^ready")
+    screen.press(f"{site.box.gate} run --on slurm -q -- sh -c 'echo u''p; sleep 1.5; echo job do''ne' &\n")
+    screen.wait_for(r"\bup$")
+    screen.press("echo read''y; read x; echo read $x\n")
+    screen.wait_for("ready$")
     screen.press("mine\n")
-    screen.wait_for("^read mine")
-    screen.wait_for("job done")
+    screen.wait_for("read mine$")
+    screen.wait_for("job done$")
     screen.press("exit\n")
     screen.process.finish()
     screen.close()
@@ -319,10 +318,23 @@ def test_a_waiting_command_never_starts_after_gpu_gate_was_killed(full, box):
     assert not sign.exists()
 
 
+def test_a_gpu_gate_that_is_killed_at_the_very_start_leaves_nothing(site, box):
+    sign = box.folder / "started"
+    sign.touch()
+
+    def at(delay):
+        process = site.start("-q", "--", "sh", "-c", f"echo $$ >>{sign}; exec sleep 1000")
+        time.sleep(delay)
+        process.kill()
+
+    each([(0.003 * i,) for i in range(30)], at, at_once=4)
+    site.slurm.wait_until_idle(20)
+    assert not [pid for pid in sign.read_text().split() if state_of(pid)]
+
+
 def test_a_srun_that_is_killed_is_told(site):
     process = site.start_sh("exec sleep 1000", "-q")
-    [srun] = [int(pid) for pid in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()]
-    os.kill(srun, signal.SIGKILL)
+    os.kill(children_of(process.pid)[0], signal.SIGKILL)
     assert process.finish() == 125 and process.lines == ["gpu-gate: srun was killed: Killed"], process
     site.slurm.wait_until_idle(20)
 
