@@ -31,8 +31,8 @@ struct SlurmBoard {
   std::vector<SlurmRequest> waiters;  // by priority
 };
 
-/// Asks for the nodes, as text: sinfo's JSON has other members since 23.02, and no longer tells
-/// what is in use.
+/// Asks for the nodes, as text, which is the same in all versions: since 23.02 sinfo's JSON has
+/// other members, and a row for all nodes that are alike.
 std::vector<std::string> sinfo_options();
 
 /// `nodes`: what that prints. What cannot be read is left out.
