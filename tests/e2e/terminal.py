@@ -32,6 +32,7 @@ class Terminal:
         self.raw = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._changed = threading.Condition()
+        self._closed = False
         self.resize(*size)
         self.before = termios.tcgetattr(self.slave)
         slave = self.slave
@@ -47,9 +48,9 @@ class Terminal:
         self._thread.start()
 
     def _read(self):
-        while True:
+        while not self._closed:
             with contextlib.suppress(OSError):
-                if not select.select([self.master], [], [], 0.5)[0]:
+                if not select.select([self.master], [], [], 0.1)[0]:
                     continue
                 text = self._decode(os.read(self.master, 65536))
                 with self._changed:
@@ -102,6 +103,9 @@ class Terminal:
         return termios.tcgetattr(self.slave)
 
     def close(self):
+        # Its number may be that of another terminal at once, and what that shows would be read here.
+        self._closed = True
+        self._thread.join()
         for fd in (self.master, self.slave):
             with contextlib.suppress(OSError):
                 os.close(fd)
