@@ -1,5 +1,6 @@
 #include "cluster/guard.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "base/process.h"
 #include "base/signals.h"
 #include "cluster/child.h"
 
@@ -21,6 +23,7 @@ constexpr char kMayNot = 'n';
 constexpr char kMay = 'y';
 constexpr char kEnded = 'e';
 
+constexpr const char* kName = "srun-guard";
 constexpr std::chrono::milliseconds kStepTime{10000};  // that a step may take to end by itself
 constexpr std::chrono::milliseconds kLookTime{50};
 
@@ -57,6 +60,9 @@ Result<Guard> Guard::over(pid_t srun) {
   if (child < 0) return fail(system_error(ErrorKind::system, "fork", "", errno));
   if (child == 0) {
     ::setsid();
+    // Whoever kills all that is called gpu-gate (pkill -9 -f, killall -9) means no guard.
+    ::prctl(PR_SET_NAME, kName);
+    show_command(kName);
     const sigset_t all = catchable_signals();
     ::sigprocmask(SIG_BLOCK, &all, nullptr);
     close_others({pipe->read_end.get()});

@@ -11,7 +11,8 @@ namespace gpu_gate {
 
 /// A process beside this one that ends srun when this one has ended without doing so: by SIGKILL.
 /// (PR_SET_PDEATHSIG would send a signal also to a srun that is about to start a step; see
-/// give_back in cluster/step.) It has nothing open, and no signal that can be caught ends it.
+/// give_back in cluster/step.) It has nothing open, no signal that can be caught ends it, and
+/// it is not called gpu-gate.
 class Guard {
  public:
   /// Starts it. Errors: system.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import time
@@ -305,6 +306,20 @@ def test_a_running_command_ends_with_a_gpu_gate_that_is_killed(site, box):
     command = int(pid_file.read_text())
     process.kill()
     wait_until(lambda: not state_of(command), "the command has ended", 20)
+    site.slurm.wait_until_idle(20)
+
+
+def test_a_running_command_ends_when_all_that_is_called_gpu_gate_is_killed(site):
+    """As by `pkill -9 -f gpu-gate` and `killall -9 gpu-gate`."""
+    process = site.start_sh("exec sleep 1000", "-q")
+
+    def names(pid):
+        folder = pathlib.Path(f"/proc/{pid}")
+        return (folder / "comm").read_bytes() + (folder / "cmdline").read_bytes().split(b"\0")[0]
+
+    beside = [pid for pid in children_of(process.pid) if b"gpu-gate" in names(pid)]
+    for pid in [process.pid, *beside]:
+        os.kill(pid, signal.SIGKILL)
     site.slurm.wait_until_idle(20)
 
 
