@@ -16,7 +16,7 @@ struct ChildStreams {
   int in = -1;  // -1: /dev/null
   int out = -1;
   int err = -1;
-  std::vector<int> kept = {};
+  std::vector<int> kept;
 };
 
 /// Starts a program in a session of its own, where no key of the terminal reaches it, with every

@@ -15,7 +15,7 @@ namespace gpu_gate {
 namespace {
 
 constexpr const char* kDefaultFile = "/etc/gpu-gate/slurm.toml";
-constexpr std::size_t kMaxBytes = 65536;
+constexpr std::size_t kMaxTableBytes = 65536;
 constexpr std::string_view kSection = "memory_mb";
 constexpr std::string_view kPrefer = "prefer";
 
@@ -234,14 +234,14 @@ Result<SiteTable> parse_site_table(std::string_view text, const std::string& fil
 Result<std::optional<SiteTable>> read_site_table(const char* const* environment) {
   const std::optional<std::string> chosen = env_setting(environment, env::kSlurmTable);
   const std::string file = chosen.value_or(kDefaultFile);
-  const std::optional<std::string> text = read_small_file(file, kMaxBytes);
+  const std::optional<std::string> text = read_small_file(file, kMaxTableBytes);
   if (!text) {
     const int errnum = errno;
     if (!chosen && errnum == ENOENT) return std::optional<SiteTable>();
     return fail(ErrorKind::usage, printable(file) + ": " + std::strerror(errnum) +
                                       (chosen ? " (GPU_GATE_SLURM)" : ""));
   }
-  if (text->size() == kMaxBytes) {
+  if (text->size() == kMaxTableBytes) {
     return fail(ErrorKind::usage, printable(file) + ": it is larger than 64 KiB");
   }
   Result<SiteTable> table = parse_site_table(*text, file);

@@ -9,14 +9,14 @@ namespace gpu_gate {
 
 /// What is asked of Slurm.
 struct StepRequest {
-  int count = 1;                       // of GPUs, on one node
-  std::string type = "";               // of these; "" for any
-  std::string name = "";               // that squeue shows
-  std::string note = "";               // likewise, as a comment
-  bool nice = false;                   // behind the user's other jobs and those of others
-  bool at_once = false;                // or not at all
-  bool of_allocation = false;          // a step of the job that this process is in
-  std::vector<std::string> more = {};  // options that the user has written
+  int count = 1;                  // of GPUs, on one node
+  std::string type;               // of these; "" for any
+  std::string name;               // that squeue shows
+  std::string note;               // likewise, as a comment
+  bool nice = false;              // behind the user's other jobs and those of others
+  bool at_once = false;           // or not at all
+  bool of_allocation = false;     // a step of the job that this process is in
+  std::vector<std::string> more;  // options that the user has written
 };
 
 // How srun(1) ends where it has not started the command: SLURM_EXIT_ERROR, SLURM_EXIT_IMMEDIATE.

@@ -14,7 +14,7 @@ bool has_word(const Words& words, const std::string& word) {
 }
 
 TEST(SrunOptions, AskForOneTaskOnOneNode) {
-  EXPECT_EQ(srun_options({.count = 2, .name = "python"}, 9),
+  EXPECT_EQ(srun_options({.count = 2, .type = "", .name = "python", .note = "", .more = {}}, 9),
             (Words{"-N1", "-n1", "--gpus=2", "--unbuffered", "--chdir=/", "--error=/dev/fd/9",
                    "--job-name=python"}));
 }

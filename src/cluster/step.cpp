@@ -49,12 +49,21 @@ bool read_from(int fd, std::string& bytes) {
   return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+/// The same of a pipe in which there is nothing more to come; false, and closes it, when it is
+/// empty.
+bool read_last(UniqueFd& from, std::string& bytes) {
+  bytes.clear();
+  if (from) read_from(from.get(), bytes);
+  if (bytes.empty()) from.reset();
+  return !bytes.empty();
+}
+
 /// A short program of Slurm's that runs beside.
 struct Errand {
   enum class For { ping, reason, signal };
   For purpose = For::ping;
   pid_t pid = 0;
-  UniqueFd output = UniqueFd();
+  UniqueFd output;
   std::optional<Clock::time_point> until = std::nullopt;
   int signal = 0;  // that it passes on
 };
@@ -92,6 +101,8 @@ class StepRun {
   void carry_input();
   void read_input();
   void drain();
+  bool carry_last();
+  void add_times(WaitSet& set) const;
   void hear_signals();
   void reap();
   void keep_time();
@@ -211,18 +222,21 @@ Status StepRun::sleep() {
     if (input_pause_) set.until(*input_pause_);
     if (!input_pause_) set.add(STDIN_FILENO, POLLIN);
   }
+  add_times(set);
+  return set.sleep();
+}
+
+/// When something is to be done though nothing has come.
+void StepRun::add_times(WaitSet& set) const {
   for (const Errand& errand : errands_) {
     if (errand.until) set.until(*errand.until);
   }
   if (push_at_) set.until(*push_at_);
-  if (kill_at_) set.until(*kill_at_);
-  if (waits()) {
-    if (options_.timeout && !options_.request.at_once) set.until(asked_ + *options_.timeout);
-    if (!pinged_ && !report_.waits()) set.until(asked_ + kUsualStart);
-    if (waiting_told_ && options_.ask_reason) set.until(next_reason_);
-    if (waiting_told_ && observer_.tick().count() > 0) set.until(next_tick_);
-  }
-  return set.sleep();
+  if (!waits()) return;
+  if (options_.timeout && !options_.request.at_once) set.until(asked_ + *options_.timeout);
+  if (!pinged_ && !report_.waits()) set.until(asked_ + kUsualStart);
+  if (waiting_told_ && options_.ask_reason) set.until(next_reason_);
+  if (waiting_told_ && observer_.tick().count() > 0) set.until(next_tick_);
 }
 
 /// Whatever has come goes on its way.
@@ -310,33 +324,30 @@ void StepRun::read_input() {
 /// After srun's end: the last of its output. Its reader may take as long as it likes, but a signal
 /// ends that.
 void StepRun::drain() {
-  for (;;) {
-    std::string bytes;
-    while (output_ && to_output_.is_empty() && bytes.empty()) {
-      const bool open = read_from(output_.get(), bytes);
-      if (!open || bytes.empty()) output_.reset();
-    }
-    to_output_.put(bytes);
-    bytes.clear();
-    while (errors_ && to_errors_.is_empty() && bytes.empty()) {
-      const bool open = read_from(errors_.get(), bytes);
-      if (!open || bytes.empty()) errors_.reset();
-    }
-    to_errors_.put(step_errors_.take(bytes));
-    if (!errors_) to_errors_.put(step_errors_.rest());
-    if (!output_ && !errors_ && to_output_.is_empty() && to_errors_.is_empty()) return;
+  while (carry_last()) {
     WaitSet set;
     const WaitSet::Id signal = set.add(signals_.get(), POLLIN);
     to_output_.add_to(set);
     to_errors_.add_to(set);
-    if (to_output_.is_empty() && to_errors_.is_empty()) continue;
     if (!set.sleep()) return;
     struct signalfd_siginfo info{};
-    if (set.fired(signal) && ::read(signals_.get(), &info, sizeof info) == sizeof info &&
-        info.ssi_signo != SIGCHLD) {
-      return;
-    }
+    const bool heard =
+        set.fired(signal) && ::read(signals_.get(), &info, sizeof info) == sizeof info;
+    if (heard && info.ssi_signo != SIGCHLD) return;
   }
+}
+
+/// False when all of it is gone.
+bool StepRun::carry_last() {
+  std::string bytes;
+  to_output_.go_on();
+  while (to_output_.is_empty() && read_last(output_, bytes)) to_output_.put(bytes);
+  to_errors_.go_on();
+  while (to_errors_.is_empty() && read_last(errors_, bytes)) {
+    to_errors_.put(step_errors_.take(bytes));
+  }
+  if (!errors_) to_errors_.put(step_errors_.rest());
+  return !to_output_.is_empty() || !to_errors_.is_empty();
 }
 
 void StepRun::hear_signals() {
@@ -377,7 +388,7 @@ void StepRun::on_signal(int signal) {
 void StepRun::pass_on(int signal) {
   passed_on_.push_back(signal);
   const StepStart& start = *step_errors_.start();
-  start_errand({.purpose = Errand::For::signal, .signal = signal},
+  start_errand({.purpose = Errand::For::signal, .output = {}, .signal = signal},
                {client_.scancel, "--quiet", "--signal=" + std::to_string(signal),
                 start.job + "." + start.step});
 }
@@ -408,7 +419,7 @@ void StepRun::start_errand(Errand errand, const std::vector<std::string>& words)
   Result<Pipe> output = open_pipe(OwnEnd::read);
   if (!output) return;
   const int end = output->write_end.get();
-  const Result<pid_t> child = start_child(words, variables_, {.out = end, .err = end});
+  const Result<pid_t> child = start_child(words, variables_, {.out = end, .err = end, .kept = {}});
   if (!child) {
     observer_.said(child.error().text);
     return;
@@ -449,14 +460,16 @@ void StepRun::ask_reason() {
   between_reasons_ = std::min<std::chrono::nanoseconds>(
       2 * between_reasons_, std::max<std::chrono::nanoseconds>(options_.poll, kMostBetweenReasons));
   if (report_.job().empty()) return;
-  start_errand({.purpose = Errand::For::reason, .until = Clock::now() + kPingTime},
+  start_errand({.purpose = Errand::For::reason, .output = {}, .until = Clock::now() + kPingTime},
                {client_.squeue, "--noheader", "--format=%r", "--jobs=" + report_.job()});
 }
 
 void StepRun::keep_time() {
   const Clock::time_point now = Clock::now();
-  for (const Errand& errand : errands_) {
-    if (errand.until && now >= *errand.until) ::kill(errand.pid, SIGKILL);
+  for (Errand& errand : errands_) {
+    if (!errand.until || now < *errand.until) continue;
+    ::kill(errand.pid, SIGKILL);
+    errand.until.reset();
   }
   const bool queued_since = taken_back_ && !kill_at_ && is_queued();
   if (queued_since || (push_at_ && now >= *push_at_)) push();
@@ -466,7 +479,7 @@ void StepRun::keep_time() {
     return;
   }
   if (!report_.waits() && now >= asked_ + kUsualStart && !std::exchange(pinged_, true)) {
-    start_errand({.purpose = Errand::For::ping, .until = now + kPingTime},
+    start_errand({.purpose = Errand::For::ping, .output = {}, .until = now + kPingTime},
                  {client_.scontrol, "ping"});
   }
   if (waiting_told_ && options_.ask_reason && now >= next_reason_) ask_reason();
