@@ -9,7 +9,7 @@
 namespace gpu_gate {
 namespace {
 
-bool contains(std::string_view text, std::string_view part) {
+bool has_words(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
@@ -33,7 +33,7 @@ constexpr std::string_view kUnreachable[] = {"Unable to contact slurm controller
 
 bool tells_unreachable(std::string_view text) {
   return std::any_of(std::begin(kUnreachable), std::end(kUnreachable),
-                     [&](std::string_view words) { return contains(text, words); });
+                     [&](std::string_view words) { return has_words(text, words); });
 }
 
 std::string joined_lines(const std::vector<std::string>& lines) {
@@ -72,26 +72,26 @@ void SrunReport::take(std::string_view bytes) {
 void SrunReport::take_line(std::string_view line) {
   const std::string_view text = behind(line, "srun: ").value_or(line);
   const std::optional<std::string_view> error = behind(text, "error: ");
-  if (contains(text, ": task 0: ")) {
+  if (has_words(text, ": task 0: ")) {
     told_end_ = true;
-  } else if (contains(text, "queued and waiting for resources")) {
+  } else if (has_words(text, "queued and waiting for resources")) {
     waits_ = true;
     const auto number = behind(text, "job ").value_or("");
     job_ = number.substr(0, number.find(' '));
-  } else if (contains(text, "step creation temporarily disabled")) {
+  } else if (has_words(text, "step creation temporarily disabled")) {
     waits_ = true;
-  } else if (contains(text, "has been allocated resources") || contains(text, "Step created")) {
+  } else if (has_words(text, "has been allocated resources") || has_words(text, "Step created")) {
     granted_ = true;
-  } else if (contains(text, "Job has been cancelled")) {
+  } else if (has_words(text, "Job has been cancelled")) {
     cancelled_ = true;
   } else if (const auto reason = behind(text, "Unable to allocate resources: ")) {
     refused_ = *reason;
-  } else if (contains(text, "Unable to create step for job ")) {
+  } else if (has_words(text, "Unable to create step for job ")) {
     refused_ = behind(text.substr(text.find("for job ")), ": ").value_or(text);
   } else if (std::none_of(std::begin(kNoise), std::end(kNoise),
-                          [&](std::string_view noise) { return contains(text, noise); })) {
+                          [&](std::string_view noise) { return has_words(text, noise); })) {
     if (!text.empty()) errors_.emplace_back(error.value_or(text));
-    lost_node_ = lost_node_ || contains(text, "Node failure");
+    lost_node_ = lost_node_ || has_words(text, "Node failure");
     if (error && *error != last_news_) news_.emplace_back(last_news_ = *error);
   }
 }
