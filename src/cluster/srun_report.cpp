@@ -101,7 +101,9 @@ std::vector<std::string> SrunReport::news() { return std::exchange(news_, {}); }
 Error SrunReport::refusal(int status) const {
   const std::string all = printable(joined_lines(errors_));
   const std::string refused = printable(refused_);
-  if (status == kSrunWouldWait) return {.kind = ErrorKind::timed_out, .text = refused};
+  // A step of an allocation does not end with kSrunWouldWait.
+  if (status == kSrunWouldWait || has_words(refused, "nodes are busy"))
+    return {.kind = ErrorKind::timed_out, .text = refused};
   if (tells_unreachable(refused)) return slurm_unreachable(refused);
   if (!refused.empty()) {
     return {

@@ -96,6 +96,9 @@ TEST(SrunReport, KnowsThatItWouldHaveToWait) {
                        kSrunWouldWait)
                 .kind,
             ErrorKind::timed_out);
+  EXPECT_EQ(
+      refused_by("srun: error: Unable to create step for job 29: Requested nodes are busy\n").kind,
+      ErrorKind::timed_out);
 }
 
 TEST(SrunReport, SaysSoWhereItKnowsNothing) {

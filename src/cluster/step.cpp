@@ -97,6 +97,7 @@ class StepRun {
   Status begin();
   Status sleep();
   void carry();
+  void tell_wait();
   void carry_errors();
   void carry_input();
   void read_input();
@@ -115,7 +116,7 @@ class StepRun {
   void on_start();
   void ask_reason();
   bool waits() const { return !started_ && !taken_back_; }
-  bool is_queued() const { return report_.waits() && !report_.was_granted(); }
+  bool is_queued() const;
   Result<StepEnd> end();
 
   const StepOptions& options_;
@@ -155,6 +156,7 @@ class StepRun {
   std::string reason_;
   std::vector<int> passed_on_;
   Clock::time_point asked_ = Clock::now();
+  Clock::time_point last_word_ = asked_;  // of srun
   bool pinged_ = false;
   Clock::time_point next_reason_;
   std::chrono::nanoseconds between_reasons_{};
@@ -232,7 +234,9 @@ void StepRun::add_times(WaitSet& set) const {
     if (errand.until) set.until(*errand.until);
   }
   if (push_at_) set.until(*push_at_);
+  if (taken_back_ && !kill_at_ && !is_queued()) set.until(last_word_ + kUsualStart);
   if (!waits()) return;
+  if (!waiting_told_ && options_.request.of_allocation) set.until(asked_ + kFirstReason);
   if (options_.timeout && !options_.request.at_once) set.until(asked_ + *options_.timeout);
   if (!pinged_ && !report_.waits()) set.until(asked_ + kUsualStart);
   if (waiting_told_ && options_.ask_reason) set.until(next_reason_);
@@ -243,13 +247,12 @@ void StepRun::add_times(WaitSet& set) const {
 void StepRun::carry() {
   std::string bytes;
   if (words_ && !read_from(words_.get(), bytes)) words_.reset();
+  if (!bytes.empty()) last_word_ = Clock::now();
   report_.take(bytes);
   if (started_) {
     for (const std::string& line : report_.news()) observer_.said(printable(line));
-  } else if (report_.waits() && waits() && !std::exchange(waiting_told_, true)) {
-    observer_.waiting(report_.job(), "");
-    next_reason_ = Clock::now() + kFirstReason;
-    between_reasons_ = options_.poll;
+  } else if (report_.waits() && waits() && !waiting_told_) {
+    tell_wait();
   }
   carry_errors();
   guard_->allow_signal(started_ || is_queued());
@@ -266,6 +269,13 @@ void StepRun::carry() {
     pass_on(SIGPIPE);
   }
   carry_input();
+}
+
+void StepRun::tell_wait() {
+  waiting_told_ = true;
+  observer_.waiting(report_.job(), "");
+  next_reason_ = Clock::now() + kFirstReason;
+  between_reasons_ = options_.poll;
 }
 
 void StepRun::carry_errors() {
@@ -407,6 +417,15 @@ void StepRun::give_back(StepEnd::How how, int number) {
   if (is_queued()) push();
 }
 
+/// Does srun wait for GPUs, and do nothing else? Of a job it says so. Of a step of an allocation it
+/// says so when it tries again, and that is when it gets it: then a signal would leave a step that
+/// nobody ends. It is in order while it is silent, for longer than a start takes.
+bool StepRun::is_queued() const {
+  if (report_.was_granted() || started_) return false;
+  if (!options_.request.of_allocation) return report_.waits();
+  return Clock::now() >= last_word_ + kUsualStart;
+}
+
 /// Has srun end.
 void StepRun::push() {
   const Clock::time_point now = Clock::now();
@@ -482,6 +501,7 @@ void StepRun::keep_time() {
     start_errand({.purpose = Errand::For::ping, .output = {}, .until = now + kPingTime},
                  {client_.scontrol, "ping"});
   }
+  if (!waiting_told_ && options_.request.of_allocation && now >= asked_ + kFirstReason) tell_wait();
   if (waiting_told_ && options_.ask_reason && now >= next_reason_) ask_reason();
   const std::chrono::milliseconds tick = observer_.tick();
   if (waiting_told_ && tick.count() > 0 && now >= next_tick_) {

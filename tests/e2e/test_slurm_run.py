@@ -580,6 +580,16 @@ def test_steps_of_an_allocation_share_its_gpus_out(site):
         (held.add if sign == "+" else held.remove)(gpu)
 
 
+def test_a_step_of_an_allocation_that_is_given_up_leaves_nothing(site):
+    script = """"$0" run --on slurm -q -- sleep 1000 & holder=$!; sleep 0.5
+        "$0" run --on slurm --timeout 0 -- true; echo $?
+        "$0" run --on slurm --timeout 0.4 -- true; echo $?
+        for delay in 0.02 0.5 1; do "$0" run --on slurm -- true & sleep $delay; kill -TERM $!; wait $!; echo $?; done
+        squeue -h -s -o %j; kill $holder; "$0" wait --on slurm"""
+    done = inside(site, script, "--gpus=1")
+    assert done.out == "124\n124\n143\n143\n143\nsleep\nn1:0\n", done
+
+
 def test_inside_a_step_that_has_the_gpus_it_is_3_and_no_deadlock(site):
     done = inside(site, '"$0" run --on slurm -- true; echo $?', "--gpus=1", how="step")
     assert done.out == "3\n" and "leave out --on slurm" in done.err, done
