@@ -21,7 +21,6 @@ constexpr std::string_view kNoDirectoryWord = "no-directory";
 /// error away.
 constexpr const char* kScript = R"sh(
 gpu_gate_uuids() {
-  case $CUDA_VISIBLE_DEVICES in *-*) echo "$CUDA_VISIBLE_DEVICES"; return ;; esac
   all= n=0
   for file in "$1"/*/information; do
     uuid= minor=
@@ -47,7 +46,11 @@ if [ "$PWD" = / ] && ! cd "$1" 2>/dev/null; then
   exit 126
 fi
 export CUDA_DEVICE_ORDER=PCI_BUS_ID GPU_GATE_INDICES="${CUDA_VISIBLE_DEVICES-}"
-export GPU_GATE_UUIDS="$(gpu_gate_uuids "$2" "$3" 2>/dev/null)"
+case $GPU_GATE_INDICES in
+  *-*) GPU_GATE_UUIDS=$GPU_GATE_INDICES ;;
+  *) GPU_GATE_UUIDS=; [ ! -d "$2" ] || GPU_GATE_UUIDS=$(gpu_gate_uuids "$2" "$3" 2>/dev/null) ;;
+esac
+export GPU_GATE_UUIDS
 unset GPU_GATE_CLAIM GPU_GATE_SHARE_MB GPU_GATE_SHARE_FRACTION SLURM_EXIT_ERROR SLURM_EXIT_IMMEDIATE
 shift 3
 exec 3>&2 2>/dev/null
