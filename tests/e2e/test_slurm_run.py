@@ -178,6 +178,16 @@ def test_input_is_not_read_before_the_command_starts(full, box):
     assert done.out == "one\ntwo\nthree\n", done
 
 
+def test_output_of_a_command_that_is_killed_is_kept(site):
+    cases = [(f"seq {count}; kill -9 $$", count) for count in (1, 30, 3000)]
+
+    def kept(script, count):
+        done = site.sh(script, "-q")
+        assert done.status == 137 and done.out.split() == [str(n + 1) for n in range(count)]
+
+    each(cases, kept)
+
+
 def test_a_slow_reader_loses_nothing(site, box):
     line = f"{box.gate} run --on slurm -q -- seq 300000 | (sleep 0.5; md5sum)"
     want = box.run_plain("sh", "-c", "seq 300000 | md5sum").out
