@@ -23,7 +23,7 @@ constexpr char kMayNot = 'n';
 constexpr char kMay = 'y';
 constexpr char kEnded = 'e';
 
-constexpr const char* kName = "srun-guard";
+constexpr const char* kGuardName = "srun-guard";
 constexpr std::chrono::milliseconds kStepTime{10000};  // that a step may take to end by itself
 constexpr std::chrono::milliseconds kLookTime{50};
 
@@ -61,8 +61,8 @@ Result<Guard> Guard::over(pid_t srun) {
   if (child == 0) {
     ::setsid();
     // Whoever kills all that is called gpu-gate (pkill -9 -f, killall -9) means no guard.
-    ::prctl(PR_SET_NAME, kName);
-    show_command(kName);
+    ::prctl(PR_SET_NAME, kGuardName);
+    show_command(kGuardName);
     const sigset_t all = catchable_signals();
     ::sigprocmask(SIG_BLOCK, &all, nullptr);
     close_others({pipe->read_end.get()});

@@ -125,8 +125,8 @@ Result<ClientEnd> run_client(const std::vector<std::string>& words, const char* 
     variables.emplace_back(*each);
   const Clock::time_point until = Clock::now() + limit;
   const ChildrenLast children_last;
-  const Result<pid_t> pid =
-      start_child(words, variables, {.out = out->write_end.get(), .err = err->write_end.get()});
+  const Result<pid_t> pid = start_child(
+      words, variables, {.out = out->write_end.get(), .err = err->write_end.get(), .kept = {}});
   if (!pid) return fail(pid.error());
   out->write_end.reset();
   err->write_end.reset();
