@@ -15,6 +15,7 @@ import arena
 import chaos
 import fairness
 import handoff
+import on_slurm
 import outsider
 import packing
 import start
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "outsider": outsider,
     "fairness": fairness,
     "packing": packing,
+    "slurm": on_slurm,
     "chaos": chaos,
 }
 

@@ -126,8 +126,7 @@ Amount least_amount(const Criteria& criteria, const Snapshot& snapshot,
 SlurmRemedy slurm_remedy(const Options& options) {
   std::vector<std::string> words{"gpu-gate"};
   words.insert(words.end(), options.words.begin(), options.words.end());
-  const std::string line =
-      options.pid ? "--pty bash" : shell_line(words).value_or("gpu-gate " + options.words.front());
+  const std::string line = options.pid ? "--pty bash" : shell_line(words).value_or("gpu-gate ...");
   return {.line = line, .gpus = options.criteria.count};
 }
 
