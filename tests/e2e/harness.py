@@ -404,6 +404,33 @@ class Box:
         """Of the waiters in line, in their order."""
         return sorted((self.lock / "queue").glob("*.bell"), key=lambda bell: int(bell.stem))
 
+    def bell_of(self, process):
+        """That of a waiter."""
+        (record,) = [r for r in (self.lock / "queue").glob("*.json") if f'"pid":{process.pid},' in r.read_text()]
+        return record.with_suffix(".bell")
+
+    def mutex_is_free(self):
+        with open(self.lock / "mutex") as mutex:
+            try:
+                fcntl.flock(mutex, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def stop_between_looks(self, waiter):
+        """In the driver it would have 30 s to answer, which the x in the bell's mode tells; and who is stopped with the
+        mutex makes everybody wait."""
+        bell = self.bell_of(waiter)
+
+        def stopped_between():
+            waiter.stop()
+            if not bell.stat().st_mode & 0o111 and self.mutex_is_free():
+                return True
+            waiter.signal(signal.SIGCONT)
+            return False
+
+        wait_until(stopped_between, "it is stopped outside the driver and without the mutex")
+
     @staticmethod
     def answered(bell):
         """Has the waiter with this bell read it, or left the line?"""

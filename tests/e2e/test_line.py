@@ -1,6 +1,5 @@
 """The line: first come, first served among users that hold equally much (test_turns.py has the rest)."""
 
-import fcntl
 import os
 import random
 import signal
@@ -159,7 +158,7 @@ def counts_again_after(make_box, unusable, seen):
     box.log_calls()
     box.ring(0)
     wait_until(lambda: box.looks(first.pid) and box.looks(modest.pid), "the first has looked and told the other to, who did")
-    first.stop()
+    box.stop_between_looks(first)
     box.set(0, **unusable)
     box.ring(1)
     modest.wait_for(seen)
@@ -258,40 +257,11 @@ def passed_over_after_five_seconds(process, began, slack=2.0):
     assert time.monotonic() - began >= ANSWER - 0.3, "it was passed over too soon"
 
 
-def bell_of(box, process):
-    (record,) = [r for r in (box.lock / "queue").glob("*.json") if f'"pid":{process.pid},' in r.read_text()]
-    return record.with_suffix(".bell")
-
-
 def goes_on(box, process):
     """A stopped waiter runs again, and has answered its bell: only then it is not passed over any more."""
-    bell = bell_of(box, process)
+    bell = box.bell_of(process)
     process.signal(signal.SIGCONT)
     wait_until(lambda: box.answered(bell), "it answers its bell")
-
-
-def mutex_is_free(box):
-    with open(box.lock / "mutex") as mutex:
-        try:
-            fcntl.flock(mutex, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
-def stop_between_looks(box, process):
-    """In the driver it would have 30 s to answer, which the x in the bell's mode tells; and who is stopped with the
-    mutex makes everybody wait."""
-    bell = bell_of(box, process)
-
-    def stopped_between():
-        process.stop()
-        if not bell.stat().st_mode & 0o111 and mutex_is_free(box):
-            return True
-        process.signal(signal.SIGCONT)
-        return False
-
-    wait_until(stopped_between, "it is stopped outside the driver and without the mutex")
 
 
 NOTICE = 5.0  # where nobody was about to look: as long again until somebody asks whether the first does
@@ -306,7 +276,7 @@ def test_the_first_stopped_before_the_release_is_passed_over_and_served_again(ma
     second = box.wait_in_line(*NEVER, user=BOB, command=order.signs_and_stays("second"))
     third = box.wait_in_line(*NEVER, user=BOB, command=order.signs("third"))
     began = time.monotonic()
-    first.stop()
+    box.stop_between_looks(first)
     holder.kill()
     wait_until(order.names, "the second runs", ANSWER + 2)
     assert time.monotonic() - began >= ANSWER - 0.3
@@ -326,7 +296,7 @@ def test_the_first_stopped_after_the_release_is_passed_over(make_box):
     holder.kill()
     began = time.monotonic()
     first.wait_for("in use by no visible process")  # it has looked; the memory is not free yet
-    stop_between_looks(box, first)
+    box.stop_between_looks(first)
     passed_over_after_five_seconds(second, began, slack=NOTICE + 3.5)  # 1.5 s of it the memory's
     first.signal(signal.SIGCONT)
     assert first.finish(5) == 0
@@ -340,7 +310,7 @@ def test_the_first_stopped_while_an_outsider_has_the_card_is_passed_over(make_bo
     first = box.wait_in_line("--poll", 0.2, user=ALICE)
     second = box.wait_in_line("--poll", 0.2, user=BOB)
     began = time.monotonic()
-    stop_between_looks(box, first)
+    box.stop_between_looks(first)
     outsider.kill()
     passed_over_after_five_seconds(second, began, slack=NOTICE + 2)
     first.signal(signal.SIGCONT)
@@ -355,7 +325,7 @@ def test_the_second_stopped_is_passed_over_when_its_turn_comes(make_box):
     first = box.wait_in_line(*NEVER, user=ALICE, command=order.signs("first"))
     second = box.wait_in_line(*NEVER, user=ALICE, command=order.signs("second"))
     third = box.wait_in_line(*NEVER, user=BOB, command=order.signs("third"))
-    second.stop()
+    box.stop_between_looks(second)
     began = time.monotonic()
     holder.kill()
     assert first.finish(3) == 0
@@ -373,7 +343,7 @@ def test_one_stopped_in_the_middle_is_passed_over_when_a_long_job_ahead_ends(mak
     first = box.wait_in_line(*NEVER, user=ALICE, command=order.signs_and_stays("first"))
     middle = box.wait_in_line(*NEVER, user=ALICE, command=order.signs("middle"))
     last = [box.wait_in_line(*NEVER, user=BOB, command=order.signs("last")) for _ in range(2)]
-    middle.stop()
+    box.stop_between_looks(middle)
     holder.kill()
     wait_until(order.names, "the first runs")
     time.sleep(ANSWER + 0.5)  # so long the job runs
@@ -393,7 +363,7 @@ def test_the_first_two_stopped_are_passed_over(make_box):
     third = box.wait_in_line(*NEVER, user=BOB)
     began = time.monotonic()
     for process in stopped:
-        process.stop()
+        box.stop_between_looks(process)
     holder.kill()
     passed_over_after_five_seconds(third, began, slack=ANSWER + NOTICE + 2)
     for process in stopped:
@@ -408,7 +378,7 @@ def test_a_stopped_waiter_keeps_a_newcomer_off_for_five_seconds_only(make_box):
     holder = box.hold()
     first = box.wait_in_line(*NEVER, user=ALICE)
     began = time.monotonic()
-    first.stop()
+    box.stop_between_looks(first)
     holder.kill()
     newcomer = box.start("run", *NEVER, "--", "true", user=BOB)
     passed_over_after_five_seconds(newcomer, began)
@@ -422,7 +392,7 @@ def test_a_waiter_killed_while_stopped_leaves_the_line_at_once(make_box):
     holder = box.hold()
     first = box.wait_in_line(*NEVER, user=ALICE)
     second = box.wait_in_line(*NEVER, user=BOB)
-    first.stop()
+    box.stop_between_looks(first)
     first.kill()
     holder.kill()
     assert second.finish(3) == 0
@@ -628,7 +598,7 @@ def test_a_lost_card_that_returns_is_not_taken_for_one_that_a_waiter_ahead_may_h
     first = box.wait_in_line("--only", 1, *NEVER)
     second = box.start("run", *NEVER, "--", "printenv", "GPU_GATE_INDICES")
     second.wait_for("2nd in line")
-    first.stop()
+    box.stop_between_looks(first)
     box.set(0, lost=None)
     began = time.monotonic()
     box.ring(1)

@@ -104,7 +104,7 @@ def stopped_ahead(make_box, count):
     stopped = [box.wait_in_line(*NEVER, user=ALICE, command=order.signs(i)) for i in range(count)]
     behind = box.wait_in_line(*NEVER, user=BOB, command=order.signs_and_stays("behind"))
     for process in reversed(stopped):
-        process.stop()
+        box.stop_between_looks(process)
     holder.kill()
     began = time.monotonic()
     wait_until(order.names, "the one behind runs", limit=20 * (count + 1))
@@ -136,7 +136,7 @@ def test_ten_who_are_stopped_behind_one_who_is_awake_are_passed_over_together(ma
         stopped = [box.wait_in_line(*NEVER, user=ALICE) for _ in range(count)]
         behind = box.wait_in_line(*NEVER, user=BOB)
         for process in stopped:
-            process.stop()
+            box.stop_between_looks(process)
         holder.kill()
         began = time.monotonic()
         assert behind.finish(20 * count) == 0
