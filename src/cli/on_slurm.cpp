@@ -17,6 +17,7 @@
 #include "cli/console.h"
 #include "cli/json_output.h"
 #include "cli/text.h"
+#include "cluster/allocation.h"
 #include "cluster/site_table.h"
 #include "cluster/step.h"
 

@@ -1,6 +1,8 @@
 #include "cluster/allocation.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <vector>
 
 #include "base/env.h"
@@ -9,6 +11,9 @@
 
 namespace gpu_gate {
 namespace {
+
+// slurm.h: SLURM_MAX_NORMAL_STEP_ID. Above are the batch script and salloc's shell on the node.
+constexpr std::uint32_t kFirstSpecialStep = 0xfffffff0;
 
 /// "Slurm job 4711"; nothing outside of one.
 std::optional<std::string> slurm_job(const char* const* environment) {
@@ -76,6 +81,16 @@ std::string allocation_advice(const char* const* environment, const SlurmRemedy&
   if (!job) return "";
   return *job +
          " has no other GPU here; where you start a job, ask for more: " + asking_line(remedy);
+}
+
+bool is_in_step_with_gpus(const char* const* environment) {
+  const std::string step = env_setting(environment, env::kSlurmStep).value_or("");
+  std::uint32_t number = 0;
+  const auto [end, problem] = std::from_chars(step.data(), step.data() + step.size(), number);
+  const bool is_number =
+      !step.empty() && problem == std::errc{} && end == step.data() + step.size();
+  return is_number && number < kFirstSpecialStep &&
+         env_setting(environment, env::kSlurmStepGpus).has_value();
 }
 
 }  // namespace gpu_gate

@@ -27,4 +27,8 @@ Status check_allocation(const char* const* environment, std::optional<Vendor> ve
 /// How to get other GPUs than those of the job, a line; "" outside of Slurm jobs.
 std::string allocation_advice(const char* const* environment, const SlurmRemedy& remedy);
 
+/// Is this process in a step that has the GPUs of its job itself? A step inside would wait for its
+/// end, and that is when this process ends. (A batch script, and the shell of salloc, have none.)
+bool is_in_step_with_gpus(const char* const* environment);
+
 }  // namespace gpu_gate

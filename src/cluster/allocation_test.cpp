@@ -84,5 +84,19 @@ TEST(Allocation, MoreGpusAreAskedForOnOneNode) {
                   ": srun -N1 --gpus=2 gpu-gate wait -n 2"));
 }
 
+TEST(IsInStepWithGpus, ButNotInABatchScriptOrOnALoginNode) {
+  const auto told = [](const char* step, const char* gpus) {
+    const char* const environment[] = {step, gpus, nullptr};
+    return is_in_step_with_gpus(environment);
+  };
+  EXPECT_TRUE(told("SLURM_STEP_ID=0", "SLURM_STEP_GPUS=0,1"));
+  EXPECT_FALSE(told("SLURM_STEP_ID=0", "SLURM_STEP_GPUS="));
+  EXPECT_FALSE(told("SLURM_STEP_ID=4294967290", "SLURM_STEP_GPUS=0"))
+      << "salloc's shell on the node";
+  EXPECT_FALSE(told("SLURM_STEP_ID=4294967291", "SLURM_STEP_GPUS=0")) << "a batch script";
+  EXPECT_FALSE(told("SLURM_STEP_ID=", "SLURM_STEP_GPUS=0"));
+  EXPECT_FALSE(told("A=1", "SLURM_JOB_GPUS=0"));
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -9,17 +9,10 @@
 
 #include "base/descriptors.h"
 #include "base/signals.h"
+#include "job/command.h"
 
 namespace gpu_gate {
 namespace {
-
-std::vector<char*> as_pointers(const std::vector<std::string>& words) {
-  std::vector<char*> list;
-  list.reserve(words.size() + 1);
-  for (const std::string& word : words) list.push_back(const_cast<char*>(word.c_str()));
-  list.push_back(nullptr);
-  return list;
-}
 
 void use_default_signals() {
   struct sigaction usual{};
@@ -51,8 +44,8 @@ void use_default_signals() {
 Result<pid_t> start_child(const std::vector<std::string>& words,
                           const std::vector<std::string>& environment,
                           const ChildStreams& streams) {
-  const std::vector<char*> argv = as_pointers(words);
-  const std::vector<char*> envp = as_pointers(environment);
+  const std::vector<char*> argv = argument_list(words);
+  const std::vector<char*> envp = argument_list(environment);
   const pid_t child = ::fork();
   if (child < 0) return fail(system_error(ErrorKind::system, "fork", "", errno));
   if (child == 0) become(argv, envp, streams);
@@ -68,5 +61,21 @@ Result<Pipe> open_pipe(OwnEnd own) {
   ::fcntl(own == OwnEnd::read ? ends[0] : ends[1], F_SETFL, O_NONBLOCK);
   return pipe;
 }
+
+bool read_from(int fd, std::string& bytes) {
+  constexpr std::size_t kChunk = 65536;  // a pipe's capacity (pipe(7))
+  std::array<char, kChunk> chunk;        // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const ssize_t got = ::read(fd, chunk.data(), chunk.size());
+  if (got > 0) bytes.append(chunk.data(), static_cast<std::size_t>(got));
+  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+ChildStatuses::ChildStatuses() {
+  struct sigaction usual{};
+  usual.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &usual, &before_);
+}
+
+ChildStatuses::~ChildStatuses() { ::sigaction(SIGCHLD, &before_, nullptr); }
 
 }  // namespace gpu_gate

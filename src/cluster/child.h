@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -33,5 +34,21 @@ struct Pipe {
 /// Closed on exec; `own`, the end that stays in this process, never blocks. Errors: system.
 enum class OwnEnd { read, write };
 Result<Pipe> open_pipe(OwnEnd own);
+
+/// Adds what is there; false at the end of it, or where it cannot be read.
+bool read_from(int fd, std::string& bytes);
+
+/// As long as it lives, children can be waited for, also where the program was started with SIGCHLD
+/// ignored: the kernel then drops what became of them.
+class ChildStatuses {
+ public:
+  ChildStatuses();
+  ChildStatuses(const ChildStatuses&) = delete;
+  ChildStatuses& operator=(const ChildStatuses&) = delete;
+  ~ChildStatuses();
+
+ private:
+  struct sigaction before_{};
+};
 
 }  // namespace gpu_gate

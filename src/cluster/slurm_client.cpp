@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -26,14 +25,6 @@ namespace {
 constexpr std::chrono::seconds kPingLimit{4};
 constexpr std::size_t kMostOutput = std::size_t{512} << 20;
 
-/// Reads what is there; at the end of the file the descriptor is closed.
-void read_part(UniqueFd& fd, std::string& text) {
-  std::array<char, 65536> part{};
-  const ssize_t got = ::read(fd.get(), part.data(), part.size());
-  if (got > 0) text.append(part.data(), static_cast<std::size_t>(got));
-  if (got == 0 || (got < 0 && errno != EINTR)) fd.reset();
-}
-
 /// Until both streams have ended. False where that takes too long, or too much comes.
 Result<bool> read_both(UniqueFd out, UniqueFd err, ClientEnd& end, Clock::time_point until) {
   while (out || err) {
@@ -44,28 +35,11 @@ Result<bool> read_both(UniqueFd out, UniqueFd err, ClientEnd& end, Clock::time_p
     const WaitSet::Id from_err = set.add(err.get(), POLLIN);
     set.until(until);
     if (Status slept = set.sleep(); !slept) return fail(slept.error());
-    if (set.fired(from_out)) read_part(out, end.out);
-    if (set.fired(from_err)) read_part(err, end.err);
+    if (set.fired(from_out) && !read_from(out.get(), end.out)) out.reset();
+    if (set.fired(from_err) && !read_from(err.get(), end.err)) err.reset();
   }
   return true;
 }
-
-/// As long as it lives, children can be waited for, also where the program was started with SIGCHLD
-/// ignored: the kernel then drops what became of them.
-class ChildrenLast {
- public:
-  ChildrenLast() {
-    struct sigaction usual{};
-    usual.sa_handler = SIG_DFL;
-    ::sigaction(SIGCHLD, &usual, &before_);
-  }
-  ChildrenLast(const ChildrenLast&) = delete;
-  ChildrenLast& operator=(const ChildrenLast&) = delete;
-  ~ChildrenLast() { ::sigaction(SIGCHLD, &before_, nullptr); }
-
- private:
-  struct sigaction before_{};
-};
 
 int code_of(pid_t pid) {
   int status = 0;
@@ -124,7 +98,7 @@ Result<ClientEnd> run_client(const std::vector<std::string>& words, const char* 
   for (const char* const* each = environment; *each != nullptr; ++each)
     variables.emplace_back(*each);
   const Clock::time_point until = Clock::now() + limit;
-  const ChildrenLast children_last;
+  const ChildStatuses statuses;
   const Result<pid_t> pid = start_child(
       words, variables, {.out = out->write_end.get(), .err = err->write_end.get(), .kept = {}});
   if (!pid) return fail(pid.error());

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/printable.h"
-#include "cluster/srun_words.h"
+#include "cluster/srun_options.h"
 
 namespace gpu_gate {
 namespace {
@@ -27,7 +27,6 @@ constexpr std::string_view kUnreachable[] = {"Unable to contact slurm controller
                                              "Zero Bytes were transmitted",
                                              "Could not establish a configuration source",
                                              "Communication connection failure",
-                                             "Invalid authentication",
                                              "munge",
                                              "Munge"};
 

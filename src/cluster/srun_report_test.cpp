@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cluster/srun_words.h"
+#include "cluster/srun_options.h"
 
 namespace gpu_gate {
 namespace {

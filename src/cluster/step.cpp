@@ -41,16 +41,7 @@ constexpr std::chrono::seconds kTerminalRetry{
     1};                                // nothing tells that a terminal has come to the foreground
 constexpr std::size_t kChunk = 65536;  // a pipe's capacity (pipe(7))
 
-/// Reads what is there; false at the end.
-bool read_from(int fd, std::string& bytes) {
-  std::array<char, kChunk> chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  const ssize_t got = ::read(fd, chunk.data(), chunk.size());
-  if (got > 0) bytes.append(chunk.data(), static_cast<std::size_t>(got));
-  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
-}
-
-/// The same of a pipe in which there is nothing more to come; false, and closes it, when it is
-/// empty.
+/// Reads a pipe in which there is nothing more to come; false, and closes it, when it is empty.
 bool read_last(UniqueFd& from, std::string& bytes) {
   bytes.clear();
   if (from) read_from(from.get(), bytes);
@@ -74,8 +65,8 @@ class StepRun {
           StepObserver& observer)
       : options_(options),
         client_(std::move(client)),
-        environment_(environment),
-        observer_(observer) {}
+        observer_(observer),
+        variables_(srun_environment(environment)) {}
 
   Result<StepEnd> run() {
     if (Status begun = begin(); !begun) return fail(begun.error());
@@ -121,12 +112,12 @@ class StepRun {
 
   const StepOptions& options_;
   SlurmClient client_;
-  const char* const* environment_;
   StepObserver& observer_;
   std::vector<std::string> variables_;  // of srun
   // Those that end a process by default, and may be meant for the command.
   sigset_t heeded_ = heeded({SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2});
   SignalBlock block_{set_of({SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD})};
+  const ChildStatuses statuses_;
   UniqueFd signals_;
   pid_t srun_ = 0;
   int srun_status_ = 0;  // of waitpid(2)
@@ -167,9 +158,6 @@ class StepRun {
 };
 
 Status StepRun::begin() {
-  struct sigaction usual{};
-  usual.sa_handler = SIG_DFL;
-  ::sigaction(SIGCHLD, &usual, nullptr);  // an ignored one would take the statuses away
   Result<Pipe> input = open_pipe(OwnEnd::write);
   Result<Pipe> output = open_pipe(OwnEnd::read);
   Result<Pipe> errors = open_pipe(OwnEnd::read);
@@ -182,7 +170,6 @@ Status StepRun::begin() {
   signals_ = UniqueFd(::signalfd(-1, &heard, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!signals_) return fail(system_error(ErrorKind::system, "signalfd", "", errno));
 
-  variables_ = srun_environment(environment_);
   const int errors_end = errors->write_end.get();
   std::vector<std::string> all{client_.srun};
   for (std::string& word : srun_options(options_.request, errors_end))
@@ -436,7 +423,10 @@ void StepRun::push() {
 
 void StepRun::start_errand(Errand errand, const std::vector<std::string>& words) {
   Result<Pipe> output = open_pipe(OwnEnd::read);
-  if (!output) return;
+  if (!output) {
+    observer_.said(output.error().text);
+    return;
+  }
   const int end = output->write_end.get();
   const Result<pid_t> child = start_child(words, variables_, {.out = end, .err = end, .kept = {}});
   if (!child) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "cluster/srun_words.h"
+#include "cluster/srun_options.h"
 #include "cluster/step_script.h"
 
 namespace gpu_gate {

@@ -39,14 +39,6 @@ Error cannot_run(const std::string& name, int errnum) {
                .errnum = errnum};
 }
 
-std::vector<char*> pointers(const std::vector<std::string>& words) {
-  std::vector<char*> list;
-  list.reserve(words.size() + 1);
-  for (const std::string& word : words) list.push_back(const_cast<char*>(word.c_str()));
-  list.push_back(nullptr);
-  return list;
-}
-
 }  // namespace
 
 Result<std::string> find_command(const std::string& name, const char* path) {
@@ -96,15 +88,23 @@ Status hand_over(std::vector<UniqueFd>& held) {
   return {};
 }
 
+std::vector<char*> argument_list(const std::vector<std::string>& words) {
+  std::vector<char*> list;
+  list.reserve(words.size() + 1);
+  for (const std::string& word : words) list.push_back(const_cast<char*>(word.c_str()));
+  list.push_back(nullptr);
+  return list;
+}
+
 Error exec_command(const std::string& file, const std::vector<std::string>& words,
                    const std::vector<std::string>& environment) {
-  const std::vector<char*> argv = pointers(words);
-  const std::vector<char*> envp = pointers(environment);
+  const std::vector<char*> argv = argument_list(words);
+  const std::vector<char*> envp = argument_list(environment);
   ::execve(file.c_str(), argv.data(), envp.data());
   if (errno == ENOEXEC) {
     std::vector<std::string> shell{"/bin/sh", file};
     shell.insert(shell.end(), words.begin() + 1, words.end());
-    const std::vector<char*> shell_argv = pointers(shell);
+    const std::vector<char*> shell_argv = argument_list(shell);
     ::execve("/bin/sh", shell_argv.data(), envp.data());
   }
   const int errnum = errno;

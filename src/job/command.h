@@ -23,6 +23,9 @@ void reserve_descriptors(std::size_t count);
 /// leaves none.
 Status hand_over(std::vector<UniqueFd>& held);
 
+/// The words as execve(2) takes them, which must outlive it.
+std::vector<char*> argument_list(const std::vector<std::string>& words);
+
 /// Becomes the command: returns only on failure (not_executable, not_found). `file` is what
 /// find_command found. A script without an interpreter line is given to /bin/sh, as execvp(3) does.
 Error exec_command(const std::string& file, const std::vector<std::string>& words,

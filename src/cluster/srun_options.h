@@ -36,8 +36,4 @@ Status check_srun_options(const std::vector<std::string>& words);
 /// streams.
 std::vector<std::string> srun_environment(const char* const* environment);
 
-/// Is this process in a step that has the GPUs of its job itself? A step inside would wait for its
-/// end, and that is when this process ends. (A batch script, and the shell of salloc, have none.)
-bool is_in_step_with_gpus(const char* const* environment);
-
 }  // namespace gpu_gate

@@ -1,11 +1,8 @@
-#include "cluster/srun_words.h"
+#include "cluster/srun_options.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdint>
 #include <string_view>
 
-#include "base/env.h"
 #include "base/printable.h"
 
 namespace gpu_gate {
@@ -38,9 +35,6 @@ bool is_option(std::string_view word, const RefusedOption& option) {
   if (word.starts_with("--")) return word.substr(0, word.find('=')) == option.name;
   return option.letter != '\0' && word.size() > 1 && word[0] == '-' && word[1] == option.letter;
 }
-
-// slurm.h: SLURM_MAX_NORMAL_STEP_ID. Above are the batch script and salloc's shell on the node.
-constexpr std::uint32_t kFirstSpecialStep = 0xfffffff0;
 
 // They would change the streams (srun(1), "INPUT ENVIRONMENT VARIABLES").
 constexpr const char* kUnset[] = {"SLURM_LABELIO",    "SLURM_STDINMODE",  "SLURM_STDOUTMODE",
@@ -89,16 +83,6 @@ std::vector<std::string> srun_environment(const char* const* environment) {
   variables.push_back("SLURM_EXIT_ERROR=" + std::to_string(kSrunFailed));
   variables.push_back("SLURM_EXIT_IMMEDIATE=" + std::to_string(kSrunWouldWait));
   return variables;
-}
-
-bool is_in_step_with_gpus(const char* const* environment) {
-  const std::string step = env_setting(environment, env::kSlurmStep).value_or("");
-  std::uint32_t number = 0;
-  const auto [end, problem] = std::from_chars(step.data(), step.data() + step.size(), number);
-  const bool is_number =
-      !step.empty() && problem == std::errc{} && end == step.data() + step.size();
-  return is_number && number < kFirstSpecialStep &&
-         env_setting(environment, env::kSlurmStepGpus).has_value();
 }
 
 }  // namespace gpu_gate

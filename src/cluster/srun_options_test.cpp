@@ -1,4 +1,4 @@
-#include "cluster/srun_words.h"
+#include "cluster/srun_options.h"
 
 #include <gtest/gtest.h>
 
@@ -62,20 +62,6 @@ TEST(SrunEnvironment, HasNothingThatChangesTheStreams) {
   EXPECT_EQ(
       srun_environment(environment),
       (Words{"A=1", "SLURM_PARTITION=gpu", "SLURM_EXIT_ERROR=251", "SLURM_EXIT_IMMEDIATE=252"}));
-}
-
-TEST(IsInStepWithGpus, ButNotInABatchScriptOrOnALoginNode) {
-  const auto told = [](const char* step, const char* gpus) {
-    const char* const environment[] = {step, gpus, nullptr};
-    return is_in_step_with_gpus(environment);
-  };
-  EXPECT_TRUE(told("SLURM_STEP_ID=0", "SLURM_STEP_GPUS=0,1"));
-  EXPECT_FALSE(told("SLURM_STEP_ID=0", "SLURM_STEP_GPUS="));
-  EXPECT_FALSE(told("SLURM_STEP_ID=4294967290", "SLURM_STEP_GPUS=0"))
-      << "salloc's shell on the node";
-  EXPECT_FALSE(told("SLURM_STEP_ID=4294967291", "SLURM_STEP_GPUS=0")) << "a batch script";
-  EXPECT_FALSE(told("SLURM_STEP_ID=", "SLURM_STEP_GPUS=0"));
-  EXPECT_FALSE(told("A=1", "SLURM_JOB_GPUS=0"));
 }
 
 }  // namespace
