@@ -4,12 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <csignal>
 #include <ctime>
 
 #include "base/process.h"
-#include "base/signals.h"
-#include "cli/console.h"
 #include "cli/text.h"
 #include "gate/timing.h"
 
@@ -21,14 +18,6 @@ std::string ordinal(std::size_t n) {
   const bool teen = n / 10 % 10 == 1;
   const char* ending = teen ? "th" : last == 1 ? "st" : last == 2 ? "nd" : last == 3 ? "rd" : "th";
   return std::to_string(n) + ending;
-}
-
-bool is_member(const sigset_t& set, int signal) { return ::sigismember(&set, signal) == 1; }
-
-/// "a free GPU", "2 free GPUs", "8000 MiB of a GPU".
-std::string awaited_text(const Criteria& criteria) {
-  if (criteria.share_mib) return wish_text(criteria);
-  return criteria.count == 1 ? "a free GPU" : fmt::format("{} free GPUs", criteria.count);
 }
 
 /// What tells a device from the others also in a later snapshot, which may have more of them.
@@ -116,13 +105,7 @@ std::string lock_dir_notice(const LockDir& dir) {
 }
 
 Notices::Notices(bool quiet, bool one_try, const Criteria& criteria)
-    : quiet_(quiet),
-      one_try_(one_try),
-      terminal_(!quiet && stderr_is_terminal()),
-      interruptible_(is_member(ending_signals(), SIGINT)),
-      criteria_(criteria) {}
-
-Notices::~Notices() { clear(); }
+    : quiet_(quiet), one_try_(one_try), criteria_(criteria), line_(quiet) {}
 
 void Notices::set_barred(const std::vector<Barred>& barred, const Snapshot& snapshot) {
   barred_.clear();
@@ -134,7 +117,7 @@ void Notices::opened(const LockDir& dir) {
   const std::string line = lock_dir_notice(dir);
   if (line.empty()) return;
   dir_told_ = true;
-  tell(line);
+  line_.tell(line);
 }
 
 void Notices::looked(const WaitReport& report) {
@@ -161,58 +144,43 @@ void Notices::looked(const WaitReport& report) {
   }
   lines += remark_lines(remarks);
   began_ = true;
-  if (!lines.empty()) tell(lines);
+  if (!lines.empty()) line_.tell(lines);
 }
 
 void Notices::positioned(const Standing& standing) {
   position_ = standing.position;
   standing_ = standing_text(standing);
-  if (rewrites()) {
-    if (!line_.empty()) ticked();  // the rewritten line has it
+  if (line_.rewrites()) {
+    if (line_.is_shown()) ticked();  // the rewritten line has it
     return;
   }
   if (standing_ == told_standing_) return;
   told_standing_ = standing_;
-  tell(standing_ + "\n");
+  line_.tell(standing_ + "\n");
 }
 
 std::chrono::milliseconds Notices::tick() const {
   using std::chrono::milliseconds;
   constexpr std::chrono::minutes kMinute{1};
-  if (!terminal_) return milliseconds(0);
-  const auto waited = Clock::now() - since_;
+  if (!line_.on_terminal()) return milliseconds(0);
+  const Clock::duration waited = line_.waited();
   const milliseconds often = timing::tick_interval(position_);
   if (waited < kMinute || often < 2 * timing::tick_interval(1)) return often;
   // Far back only what changes the text counts: human_duration has no seconds any more.
   return std::chrono::duration_cast<milliseconds>(kMinute - waited % kMinute) + milliseconds(10);
 }
 
-/// Asked each time: Ctrl-Z, `bg` and `fg` change it.
-bool Notices::rewrites() const { return terminal_ && stderr_in_foreground(); }
-
-void Notices::ticked() {
-  if (!rewrites()) {
-    line_.clear();
-    return;
-  }
-  const auto waited = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - since_);
-  const std::string standing = standing_.empty() ? "" : ", " + standing_;
-  const char* way_out = interruptible_ && stderr_has_ctrl_c() ? " (Ctrl-C gives up)" : "";
-  std::string line = fmt::format("waited {}{}{}", human_duration(waited), standing, way_out);
-  if (line == line_) return;
-  show_line(line);
-  line_ = std::move(line);
-}
+void Notices::ticked() { line_.show(standing_.empty() ? "" : ", " + standing_); }
 
 void Notices::driver_failed(const Error& error) {
   driver_failing_ = true;
   if (!quiet_)
-    tell("the GPUs cannot be read; keeping the place and trying again: " + error.text + "\n");
+    line_.tell("the GPUs cannot be read; keeping the place and trying again: " + error.text + "\n");
 }
 
 void Notices::driver_returned() {
   driver_failing_ = false;
-  if (!quiet_) tell("the GPUs can be read again\n");
+  if (!quiet_) line_.tell("the GPUs can be read again\n");
 }
 
 void Notices::mutex_delayed(std::optional<pid_t> holder) {
@@ -226,8 +194,8 @@ void Notices::mutex_delayed(std::optional<pid_t> holder) {
                                 printable(process_command(*holder, kMaxCommandBytes)), *holder);
     }
   }
-  tell("everybody waits for " + holder_text +
-       ", which holds the lock directory's mutex and makes no progress\n");
+  line_.tell("everybody waits for " + holder_text +
+             ", which holds the lock directory's mutex and makes no progress\n");
 }
 
 void Notices::granted(const Granted& granted) {
@@ -238,20 +206,11 @@ void Notices::granted(const Granted& granted) {
   const std::string within = ", within the inherited " + lists_text(visible_);
   const auto& devices = granted.devices;
   const bool several = devices.size() > 1 && devices.front().instance;
-  tell(using_text(granted) + (narrowed ? within : "") + "\n" +
-       (several ? "CUDA shows a process only the first of several instances: start one process for "
-                  "each, with CUDA_VISIBLE_DEVICES set to its own\n"
-                : ""));
-}
-
-void Notices::tell(const std::string& lines) {
-  clear();
-  unfinished_ = notify(unfinished_, lines);
-}
-
-void Notices::clear() {
-  if (!line_.empty() && rewrites()) show_line("");
-  line_.clear();
+  line_.tell(
+      using_text(granted) + (narrowed ? within : "") + "\n" +
+      (several ? "CUDA shows a process only the first of several instances: start one process for "
+                 "each, with CUDA_VISIBLE_DEVICES set to its own\n"
+               : ""));
 }
 
 }  // namespace gpu_gate

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
+#include "cli/wait_line.h"
 #include "gate/waiter.h"
 #include "policy/barred.h"
 
@@ -36,7 +36,6 @@ std::string holding_text(const Granted& granted, const Holding& holding);
 class Notices final : public WaitObserver {
  public:
   Notices(bool quiet, bool one_try, const Criteria& criteria);
-  ~Notices() override;
 
   void opened(const LockDir& dir) override;
   void looked(const WaitReport& report) override;
@@ -58,16 +57,11 @@ class Notices final : public WaitObserver {
   void granted(const Granted& granted);
 
   /// Takes the rewritten line off the terminal, if it is still there: other text follows.
-  void clear();
+  void clear() { line_.clear(); }
 
  private:
-  void tell(const std::string& lines);
-  bool rewrites() const;
-
   bool quiet_;
   bool one_try_;  // it does not wait: only the reasons are told
-  bool terminal_;
-  bool interruptible_;  // SIGINT ends the wait
   Criteria criteria_;
   std::map<std::string, Barred> barred_;  // by name_of(device)
   std::vector<VisibleList> visible_;
@@ -76,12 +70,10 @@ class Notices final : public WaitObserver {
   std::string told_standing_;
   std::size_t position_ = 0;  // in line
   bool began_ = false;
-  std::string line_;        // that is shown and can be rewritten, "" for none
-  std::string unfinished_;  // of a line of which only a part could be written
   bool delay_told_ = false;
   bool dir_told_ = false;
   bool driver_failing_ = false;
-  Clock::time_point since_ = Clock::now();
+  WaitLine line_;
 };
 
 }  // namespace gpu_gate

@@ -10,13 +10,13 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "base/clock.h"
 #include "base/env.h"
 #include "base/printable.h"
 #include "base/signals.h"
 #include "cli/console.h"
 #include "cli/json_output.h"
 #include "cli/text.h"
+#include "cli/wait_line.h"
 #include "cluster/allocation.h"
 #include "cluster/site_table.h"
 #include "cluster/step.h"
@@ -53,11 +53,7 @@ constexpr NotThere kNotThere[] = {
 class SlurmNotices final : public StepObserver {
  public:
   explicit SlurmNotices(const Options& options)
-      : quiet_(options.quiet),
-        wish_(options.criteria.count == 1 ? "a free GPU"
-                                          : fmt::format("{} free GPUs", options.criteria.count)),
-        rewrites_(!options.quiet && stderr_is_terminal()) {}
-  ~SlurmNotices() override { clear(); }
+      : quiet_(options.quiet), wish_(awaited_text(options.criteria)), line_(options.quiet) {}
 
   void waiting(const std::string& job, const std::string& reason) override {
     waited_ = true;
@@ -70,49 +66,29 @@ class SlurmNotices final : public StepObserver {
     const bool one = start.visible.find(',') == std::string::npos;
     std::string text = fmt::format("using GPU{} {} of {}", one ? "" : "s", printable(start.visible),
                                    printable(start.node));
-    if (waited_) text += " after " + waited_text();
+    if (waited_) text += " after " + line_.waited_text();
     tell(text + "\n");
   }
 
-  void said(const std::string& line) override {
-    clear();
-    unfinished_ = notify(unfinished_, line + "\n");
-  }
+  void said(const std::string& line) override { line_.tell(line + "\n"); }
 
   std::chrono::milliseconds tick() const override {
-    return std::chrono::milliseconds(rewrites_ ? 1000 : 0);
+    return std::chrono::milliseconds(line_.on_terminal() ? 1000 : 0);
   }
 
-  void ticked() override {
-    if (!stderr_in_foreground()) {
-      line_.clear();
-      return;
-    }
-    line_ = "waited " + waited_text() + (stderr_has_ctrl_c() ? " (Ctrl-C gives up)" : "");
-    show_line(line_);
-  }
+  void ticked() override { line_.show(""); }
 
-  void clear() {
-    if (!line_.empty() && stderr_in_foreground()) show_line("");
-    line_.clear();
-  }
+  void clear() { line_.clear(); }
 
   void tell(const std::string& lines) {
-    if (!quiet_) said(lines.substr(0, lines.size() - 1));
+    if (!quiet_) line_.tell(lines);
   }
 
  private:
-  std::string waited_text() const {
-    return human_duration(std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - since_));
-  }
-
   bool quiet_;
   std::string wish_;
-  bool rewrites_;
   bool waited_ = false;
-  std::string line_;
-  std::string unfinished_;
-  Clock::time_point since_ = Clock::now();
+  WaitLine line_;
 };
 
 /// $PWD where that is the directory of this process, as a shell writes it; else the directory.

@@ -65,6 +65,11 @@ std::string wish_text(const Criteria& criteria) {
   return fmt::format("{} MiB {}", *criteria.share_mib, of);
 }
 
+std::string awaited_text(const Criteria& criteria) {
+  if (criteria.share_mib) return wish_text(criteria);
+  return criteria.count == 1 ? "a free GPU" : fmt::format("{} free GPUs", criteria.count);
+}
+
 std::string remark_lines(const std::vector<Remark>& remarks) {
   std::vector<std::string> texts;
   for (const Remark& remark : remarks) {

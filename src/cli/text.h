@@ -23,6 +23,9 @@ std::string gpus(int count);
 /// "2 GPUs", "8000 MiB of a GPU", "8000 MiB on each of 2 GPUs".
 std::string wish_text(const Criteria& criteria);
 
+/// "a free GPU", "2 free GPUs", "8000 MiB of a GPU".
+std::string awaited_text(const Criteria& criteria);
+
 /// Something to say of a GPU.
 struct Remark {
   const Device& device;
