@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "cli/columns.h"
+#include "cli/fitted_table.h"
 #include "cli/text.h"
-#include "cli/watch_table.h"
 
 namespace gpu_gate {
 namespace {
@@ -71,9 +71,9 @@ std::string indices_text(const SlurmCard& first, const SlurmCard& last) {
   return first.index == last.index ? begin : begin + "-" + std::to_string(*last.index);
 }
 
-WatchRow card_row(const SlurmNode& node, const LikeCards& group, std::int64_t now) {
+FittedRow card_row(const SlurmNode& node, const LikeCards& group, std::int64_t now) {
   const SlurmCard& card = node.cards[group.first];
-  WatchRow row;
+  FittedRow row;
   row.cells = {printable(node.name),
                indices_text(card, node.cards[group.last]),
                known_text(card.type.value_or("")),
@@ -102,19 +102,19 @@ WatchRow card_row(const SlurmNode& node, const LikeCards& group, std::int64_t no
   return row;
 }
 
-WatchTable card_table(const SlurmBoard& board, std::int64_t now) {
-  WatchTable table{.columns = {{.head = "node", .most = kMostOfSlurmName},
-                               {.head = "idx", .right = true},
-                               {.head = "type", .spared = 2, .most = kMostOfSlurmName},
-                               {.head = "who", .most = kMostOfSlurmName},
-                               {.head = "since", .right = true, .spared = 3},
-                               {.head = "job", .right = true}},
-                   .command_spared = 1,
-                   .coloured = 1,
-                   .remark_at = 3,
-                   .blocks = {}};
+FittedTable card_table(const SlurmBoard& board, std::int64_t now) {
+  FittedTable table{.columns = {{.head = "node", .most = kMostOfSlurmName},
+                                {.head = "idx", .right = true},
+                                {.head = "type", .spared = 2, .most = kMostOfSlurmName},
+                                {.head = "who", .most = kMostOfSlurmName},
+                                {.head = "since", .right = true, .spared = 3},
+                                {.head = "job", .right = true}},
+                    .command_spared = 1,
+                    .coloured = 1,
+                    .remark_at = 3,
+                    .blocks = {}};
   for (const SlurmNode& node : board.nodes) {
-    WatchBlock block;
+    FittedBlock block;
     for (const LikeCards& group : like_cards(node.cards)) {
       block.push_back(card_row(node, group, now));
     }
@@ -130,10 +130,10 @@ bool ask_alike(const SlurmRequest& a, const SlurmRequest& b) {
 }
 
 /// Of so many in a row, of which this is the first.
-WatchRow waiter_row(const SlurmRequest& waiter, std::size_t place, std::size_t count,
-                    std::int64_t now) {
+FittedRow waiter_row(const SlurmRequest& waiter, std::size_t place, std::size_t count,
+                     std::int64_t now) {
   const std::string last = count > 1 ? fmt::format("-{}", place + count - 1) : "";
-  WatchRow row;
+  FittedRow row;
   row.cells = {fmt::format("  {}{}", place, last),
                user_text(waiter.job),
                slurm_wish_text(waiter.wish) + (count > 1 ? " each" : ""),
@@ -145,18 +145,18 @@ WatchRow waiter_row(const SlurmRequest& waiter, std::size_t place, std::size_t c
   return row;
 }
 
-WatchTable waiter_table(const SlurmBoard& board, std::int64_t now) {
+FittedTable waiter_table(const SlurmBoard& board, std::int64_t now) {
   // Place, user, wish, time, job, reason.
-  WatchTable table{.columns = {{.head = "", .right = true},
-                               {.head = "", .most = kMostOfSlurmName},
-                               {.head = "", .most = kMostOfSlurmName},
-                               {.head = "", .right = true, .spared = 2},
-                               {.head = ""},
-                               {.head = "", .spared = 3, .most = kMostOfSlurmName}},
-                   .command_spared = 1,
-                   .coloured = 0,
-                   .remark_at = 0,
-                   .blocks = {{}}};
+  FittedTable table{.columns = {{.head = "", .right = true},
+                                {.head = "", .most = kMostOfSlurmName},
+                                {.head = "", .most = kMostOfSlurmName},
+                                {.head = "", .right = true, .spared = 2},
+                                {.head = ""},
+                                {.head = "", .spared = 3, .most = kMostOfSlurmName}},
+                    .command_spared = 1,
+                    .coloured = 0,
+                    .remark_at = 0,
+                    .blocks = {{}}};
   const std::vector<SlurmRequest>& waiters = board.waiters;
   for (std::size_t first = 0, end = 0; first < waiters.size(); first = end) {
     while (end < waiters.size() && ask_alike(waiters[first], waiters[end])) ++end;
@@ -165,13 +165,13 @@ WatchTable waiter_table(const SlurmBoard& board, std::int64_t now) {
   return table;
 }
 
-std::string table_text(const WatchTable& table, const BoardStyle& style, bool heads) {
+std::string table_text(const FittedTable& table, const BoardStyle& style, bool heads) {
   constexpr std::size_t kAnyWidth = 100'000;
-  const WatchStyle taken{
+  const FittedStyle taken{
       .colour = style.colour, .utf8 = style.utf8, .width = style.width.value_or(kAnyWidth)};
   const std::vector<std::size_t> widths = column_widths(table, taken.width);
   std::string text = heads ? head_line(table, widths, taken) + "\n" : "";
-  for (const WatchBlock& block : table.blocks) {
+  for (const FittedBlock& block : table.blocks) {
     for (const std::string& line : block_lines(table, block, widths, false, taken)) {
       text += line + "\n";
     }

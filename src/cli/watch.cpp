@@ -128,7 +128,7 @@ class Watch {
   std::chrono::nanoseconds interval_;
   Trends trends_;
   std::string host_;
-  WatchStyle style_;
+  FittedStyle style_;
   WatchChoice choice_;
   std::string typed_;
   std::int64_t now_ = 0;

@@ -22,7 +22,7 @@ using Lines = std::vector<std::string>;
 // The first line.
 
 /// "4 x NVIDIA L40S 45 GiB, 2 x ...".
-std::string models(const Board& board, const WatchStyle& style) {
+std::string models(const Board& board, const FittedStyle& style) {
   std::vector<std::pair<std::string, int>> kinds;
   for (const BoardRow& row : board.rows) {
     std::string kind = row.device.name.empty() ? "unknown" : shown_text(row.device.name, style);
@@ -52,7 +52,7 @@ std::string spaced(const Lines& parts) {
 
 std::string title(const WatchView& view) {
   const Board& board = view.scene.board;
-  const WatchStyle& style = view.scene.style;
+  const FittedStyle& style = view.scene.style;
   const auto free = std::count_if(board.rows.begin(), board.rows.end(),
                                   [](const BoardRow& row) { return state_of(row) == State::free; });
   const std::string counts = fmt::format("{} free   {} waiting", free, board.waiters.size()) +
@@ -76,7 +76,7 @@ std::string title(const WatchView& view) {
 Lines trouble_lines(const std::string& trouble, const WatchView& view) {
   constexpr std::size_t kSmall = 16;
   constexpr std::size_t kMost = 3;
-  const WatchStyle& style = view.scene.style;
+  const FittedStyle& style = view.scene.style;
   const std::string text = shown_text(trouble, style);
   Lines lines{text};
   if (view.height >= kSmall && style.width > kSmall) lines = wrapped(text, style.width - 2);
@@ -91,7 +91,7 @@ Lines trouble_lines(const std::string& trouble, const WatchView& view) {
 // The last line.
 
 std::string keys_line(const WatchView& view) {
-  const WatchStyle& style = view.scene.style;
+  const FittedStyle& style = view.scene.style;
   const std::vector<std::pair<int, std::string>> hints{
       // the least worthy go first
       {6, "q quit"},
@@ -152,7 +152,7 @@ std::size_t most_hidden(const Part& part) {
 }
 
 /// The lines of a part from one block on, and of those that are not shown how many they are.
-Lines part_lines(const Part& part, std::size_t from, const WatchStyle& style) {
+Lines part_lines(const Part& part, std::size_t from, const FittedStyle& style) {
   Lines lines;
   if (part.blocks.empty() || part.room == 0) return lines;
   lines.push_back(part.head);
@@ -177,11 +177,11 @@ Lines part_lines(const Part& part, std::size_t from, const WatchStyle& style) {
   return lines;
 }
 
-Part part_of(const WatchTable& table, bool whole, const WatchStyle& style) {
+Part part_of(const FittedTable& table, bool whole, const FittedStyle& style) {
   Part part;
   const std::vector<std::size_t> widths = column_widths(table, style.width);
   part.head = head_line(table, widths, style);
-  for (const WatchBlock& block : table.blocks) {
+  for (const FittedBlock& block : table.blocks) {
     part.blocks.push_back(block_lines(table, block, widths, whole, style));
   }
   return part;
@@ -235,7 +235,7 @@ Body body_of(const WatchView& view, std::size_t room, bool roomy) {
 
 // The legend.
 
-Lines legend(const WatchStyle& style) {
+Lines legend(const FittedStyle& style) {
   const std::string range = style.utf8 ? "3…9" : "3..9";
   return {"free    a plain request would get it",
           "kept    for one who waits",
@@ -252,7 +252,7 @@ Lines legend(const WatchStyle& style) {
 
 /// Between title and keys.
 Body middle_of(const WatchView& view, std::size_t room, bool roomy) {
-  const WatchStyle& style = view.scene.style;
+  const FittedStyle& style = view.scene.style;
   Body body;
   if (view.choice.legend) {
     for (const std::string& text : legend(style)) {

@@ -65,7 +65,7 @@ const char* watch_colour(State state) {
 bool is_told(const Device& device) { return device.health != Health::unreadable; }
 
 std::string graph(const std::vector<TrendStep>& steps, std::optional<int> TrendStep::* percent,
-                  const WatchStyle& style) {
+                  const FittedStyle& style) {
   constexpr std::array<const char*, 8> kBlocks{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   constexpr std::array<const char*, 8> kAscii{"_", ".", "-", ":", "=", "+", "*", "#"};
   std::string text;
@@ -107,7 +107,7 @@ Use use_of_claim(const BoardClaim& claim, const Device& device, const WatchScene
   return use;
 }
 
-Use use_of_process(const BoardProcess& entry, const Board& board, const WatchStyle& style) {
+Use use_of_process(const BoardProcess& entry, const Board& board, const FittedStyle& style) {
   const DeviceProcess& process = entry.described;
   Use use;
   use.who = process.uid ? shown_text(process.user, style) : "?";
@@ -119,7 +119,7 @@ Use use_of_process(const BoardProcess& entry, const Board& board, const WatchSty
 
 /// What is to be said of it besides who uses it.
 std::vector<std::string> remarks_on(const BoardRow& row, const Board& board,
-                                    const WatchStyle& style) {
+                                    const FittedStyle& style) {
   const Device& device = row.device;
   std::vector<std::string> remarks;
   if (!device.accessible) remarks.emplace_back("closed to you");
@@ -194,9 +194,9 @@ std::string used_text(const Device& device, bool uniform) {
   return uniform ? used : used + "/" + gib(device.memory_total_mib);
 }
 
-WatchRow row_of(const BoardRow& row, const Use& use, bool first, bool uniform,
-                const WatchStyle& style) {
-  WatchRow line;
+FittedRow row_of(const BoardRow& row, const Use& use, bool first, bool uniform,
+                 const FittedStyle& style) {
+  FittedRow line;
   line.cells.resize(kPid + 1);
   line.cells[kSince] = use.since;
   line.cells[kWho] = use.who;
@@ -218,21 +218,21 @@ WatchRow row_of(const BoardRow& row, const Use& use, bool first, bool uniform,
   return line;
 }
 
-WatchBlock block_of(const BoardRow& row, std::vector<Use> uses, bool brief, bool uniform,
-                    const WatchStyle& style) {
+FittedBlock block_of(const BoardRow& row, std::vector<Use> uses, bool brief, bool uniform,
+                     const FittedStyle& style) {
   if (uses.empty()) uses.emplace_back();
   if (brief && uses.size() > 1) {
     uses.front().after = fmt::format(" (+{})", uses.size() - 1);
     uses.resize(1);
   }
-  WatchBlock block;
+  FittedBlock block;
   for (const Use& use : uses) {
     block.push_back(row_of(row, use, block.empty(), uniform, style));
   }
   return block;
 }
 
-std::vector<WatchColumn> gpu_columns(bool names, const WatchStyle& style) {
+std::vector<FittedColumn> gpu_columns(bool names, const FittedStyle& style) {
   constexpr std::size_t kMostOfName = 24;
   const std::size_t who = style.width < 100 ? kWhoNarrow : kWhoWide;
   return {{.head = "GPU", .right = true},
@@ -248,14 +248,14 @@ std::vector<WatchColumn> gpu_columns(bool names, const WatchStyle& style) {
           {.head = "pid", .right = true, .spared = 5}};
 }
 
-void set_graph(WatchTable& table, Cell column, const std::string& head, std::size_t cells) {
+void set_graph(FittedTable& table, Cell column, const std::string& head, std::size_t cells) {
   table.columns[column].head = head;
   table.columns[column].most = cells;
 }
 
 }  // namespace
 
-std::string shown_text(const std::string& text, const WatchStyle& style) {
+std::string shown_text(const std::string& text, const FittedStyle& style) {
   return style.utf8 ? printable(text) : in_ascii(printable(text));
 }
 
@@ -265,17 +265,17 @@ std::string gib(std::int64_t mib) {
                                            : fmt::format("{}.{}", tenths / 10, tenths % 10);
 }
 
-WatchTable gpu_table(const WatchScene& scene, bool brief) {
+FittedTable gpu_table(const WatchScene& scene, bool brief) {
   std::set<std::string> names;
   for (const BoardRow& row : scene.board.rows) {
     if (!row.device.name.empty()) names.insert(row.device.name);
   }
   const bool uniform = is_uniform(scene.board);
-  WatchTable table{.columns = gpu_columns(names.size() > 1, scene.style),
-                   .command_spared = 4,
-                   .coloured = kState,
-                   .remark_at = kWho,
-                   .blocks = {}};
+  FittedTable table{.columns = gpu_columns(names.size() > 1, scene.style),
+                    .command_spared = 4,
+                    .coloured = kState,
+                    .remark_at = kWho,
+                    .blocks = {}};
   std::map<std::pair<uid_t, Ticket>, std::string> shown_on;
   for (const BoardRow& row : scene.board.rows) {
     if (scene.mine && is_of_others(row, scene)) continue;
@@ -285,8 +285,8 @@ WatchTable gpu_table(const WatchScene& scene, bool brief) {
   return table;
 }
 
-WatchTable gpu_table_with_graphs(const WatchScene& scene, bool brief) {
-  WatchTable table = gpu_table(scene, brief);
+FittedTable gpu_table_with_graphs(const WatchScene& scene, bool brief) {
+  FittedTable table = gpu_table(scene, brief);
   const std::size_t natural = natural_width(table, kCommandBeforeGraph);
   const bool in_minutes =
       scene.trends != nullptr && scene.trends->step() <= std::chrono::minutes(1);
@@ -301,7 +301,7 @@ WatchTable gpu_table_with_graphs(const WatchScene& scene, bool brief) {
   std::size_t at = 0;
   for (const BoardRow& row : scene.board.rows) {
     if (scene.mine && is_of_others(row, scene)) continue;
-    WatchRow& line = table.blocks[at++].front();
+    FittedRow& line = table.blocks[at++].front();
     const std::vector<TrendStep> steps = scene.trends->last(row.device.uuid, cells);
     line.cells[kLoad] = graph(steps, &TrendStep::busy_pct, scene.style);
     if (both) line.cells[kFill] = graph(steps, &TrendStep::used_pct, scene.style);

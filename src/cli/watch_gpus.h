@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cli/watch_table.h"
+#include "cli/fitted_table.h"
 #include "report/board.h"
 #include "report/trend.h"
 
@@ -18,19 +18,19 @@ struct WatchScene {
   std::int64_t now = 0;            // seconds since 1970
   uid_t me = 0;
   bool mine = false;  // nothing of others
-  WatchStyle style;
+  FittedStyle style;
 };
 
 /// Text of others as the terminal takes it.
-std::string shown_text(const std::string& text, const WatchStyle& style);
+std::string shown_text(const std::string& text, const FittedStyle& style);
 
 /// "24", "7.5".
 std::string gib(std::int64_t mib);
 
 /// The GPUs, a block each. `brief`: one line each, with the number of all others on it, "(+2)".
-WatchTable gpu_table(const WatchScene& scene, bool brief);
+FittedTable gpu_table(const WatchScene& scene, bool brief);
 
 /// The same, with graphs of the last minutes where there is room for them.
-WatchTable gpu_table_with_graphs(const WatchScene& scene, bool brief);
+FittedTable gpu_table_with_graphs(const WatchScene& scene, bool brief);
 
 }  // namespace gpu_gate

@@ -63,7 +63,7 @@ std::vector<EqualRequests> groups_of(const WatchScene& scene) {
 }
 
 /// "3", "3-7", or where others stand between them "3…97".
-std::string places_text(const std::vector<std::size_t>& places, const WatchStyle& style) {
+std::string places_text(const std::vector<std::size_t>& places, const FittedStyle& style) {
   if (places.front() == 0) return "-";
   std::string first = std::to_string(places.front());
   if (places.size() == 1) return first;
@@ -106,7 +106,7 @@ WatchLine line_table(const WatchScene& scene) {
                  .requests = {}};
   for (const EqualRequests& group : groups_of(scene)) {
     const Owner& owner = group.first->record.owner;
-    WatchRow row;
+    FittedRow row;
     row.cells = {places_text(group.places, scene.style), shown_text(group.first->user, scene.style),
                  wants(group, scene.board),
                  human_duration(std::chrono::seconds(scene.now - owner.since)),

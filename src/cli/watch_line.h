@@ -1,13 +1,13 @@
 #pragma once
 
+#include "cli/fitted_table.h"
 #include "cli/watch_gpus.h"
-#include "cli/watch_table.h"
 
 namespace gpu_gate {
 
 /// The line as a table, with what its blocks stand for.
 struct WatchLine {
-  WatchTable table;
+  FittedTable table;
   std::vector<std::size_t> requests;  // of each block
 };
 

@@ -1,4 +1,4 @@
-#include "cli/watch_table.h"
+#include "cli/fitted_table.h"
 
 #include <algorithm>
 #include <string_view>
@@ -13,30 +13,30 @@ constexpr std::size_t kGap = 2;          // between two
 constexpr std::size_t kLeastOfCommand = 8;
 constexpr std::size_t kCommandIndent = 6;  // of a whole command
 
-std::string_view dots(const WatchStyle& style) { return style.utf8 ? "…" : "..."; }
+std::string_view dots(const FittedStyle& style) { return style.utf8 ? "…" : "..."; }
 
 std::string cell_of(const std::string& text, std::size_t width, bool right,
-                    const WatchStyle& style) {
+                    const FittedStyle& style) {
   std::string shown = cut(text, width, dots(style));
   const std::string space(width - std::min(width, columns(shown)), ' ');
   return right ? space + shown : shown + space;
 }
 
 /// As wide as all its cells need.
-std::vector<std::size_t> needed_widths(const WatchTable& table) {
+std::vector<std::size_t> needed_widths(const FittedTable& table) {
   std::vector<std::size_t> widths(table.columns.size() + 1, 0);
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     widths[i] = columns(table.columns[i].head);
-    for (const WatchBlock& block : table.blocks) {
-      for (const WatchRow& row : block) {
+    for (const FittedBlock& block : table.blocks) {
+      for (const FittedRow& row : block) {
         const bool has_cell = row.remark.empty() || i < table.remark_at;
         if (has_cell) widths[i] = std::max(widths[i], columns(row.cells[i]));
       }
     }
     widths[i] = std::min(widths[i], table.columns[i].most);
   }
-  for (const WatchBlock& block : table.blocks) {
-    for (const WatchRow& row : block) {
+  for (const FittedBlock& block : table.blocks) {
+    for (const FittedRow& row : block) {
       if (!row.remark.empty()) continue;
       widths.back() = std::max(widths.back(), columns(row.command) + columns(row.after));
     }
@@ -55,7 +55,7 @@ std::size_t sum_of(const std::vector<std::size_t>& widths) {
 
 /// "torchrun --standalo… (+4)" in so many columns.
 std::string text_with_end(const std::string& text, const std::string& end, std::size_t width,
-                          const WatchStyle& style) {
+                          const FittedStyle& style) {
   const std::size_t after = columns(end);
   if (after >= width) return cut(text + end, width, dots(style));
   return cut(text, width - after, dots(style)) + end;
@@ -67,9 +67,9 @@ std::string without_end_spaces(std::string text) {
 }
 
 /// A line of cells with the colour of one of them, from the first to the `end`-th.
-std::string cells_text(const WatchTable& table, const WatchRow& row,
+std::string cells_text(const FittedTable& table, const FittedRow& row,
                        const std::vector<std::size_t>& widths, std::size_t end,
-                       const WatchStyle& style) {
+                       const FittedStyle& style) {
   std::string text(kTableMargin, ' ');
   for (std::size_t i = 0; i < end; ++i) {
     if (widths[i] == 0) continue;
@@ -89,7 +89,7 @@ std::size_t width_up_to(const std::vector<std::size_t>& widths, std::size_t end)
   return sum;
 }
 
-std::vector<std::string> wrapped_text(const std::string& text, const WatchStyle& style) {
+std::vector<std::string> wrapped_text(const std::string& text, const FittedStyle& style) {
   const std::size_t room = style.width > kCommandIndent + 1 ? style.width - kCommandIndent : 1;
   std::vector<std::string> lines;
   std::string rest = text;
@@ -104,7 +104,7 @@ std::vector<std::string> wrapped_text(const std::string& text, const WatchStyle&
 
 }  // namespace
 
-std::vector<std::size_t> column_widths(const WatchTable& table, std::size_t width) {
+std::vector<std::size_t> column_widths(const FittedTable& table, std::size_t width) {
   std::vector<std::size_t> widths = needed_widths(table);
   const std::size_t wanted = std::min(widths.back(), kLeastOfCommand);
   bool with_command = widths.back() > 0;
@@ -128,25 +128,25 @@ std::vector<std::size_t> column_widths(const WatchTable& table, std::size_t widt
   return widths;
 }
 
-std::size_t natural_width(const WatchTable& table, std::size_t command) {
+std::size_t natural_width(const FittedTable& table, std::size_t command) {
   const std::vector<std::size_t> widths = needed_widths(table);
   return sum_of(widths) + std::min(widths.back(), command);
 }
 
-std::string head_line(const WatchTable& table, const std::vector<std::size_t>& widths,
-                      const WatchStyle& style) {
-  WatchRow heads;
-  for (const WatchColumn& column : table.columns) heads.cells.push_back(column.head);
+std::string head_line(const FittedTable& table, const std::vector<std::size_t>& widths,
+                      const FittedStyle& style) {
+  FittedRow heads;
+  for (const FittedColumn& column : table.columns) heads.cells.push_back(column.head);
   std::string text = cells_text(table, heads, widths, table.columns.size(), style);
   if (widths.back() > 0) text += cut("command", widths.back(), dots(style));
   return cut(without_end_spaces(std::move(text)), style.width, dots(style));
 }
 
-std::vector<std::string> block_lines(const WatchTable& table, const WatchBlock& block,
+std::vector<std::string> block_lines(const FittedTable& table, const FittedBlock& block,
                                      const std::vector<std::size_t>& widths, bool whole,
-                                     const WatchStyle& style) {
+                                     const FittedStyle& style) {
   std::vector<std::string> lines;
-  for (const WatchRow& row : block) {
+  for (const FittedRow& row : block) {
     const bool remarked = !row.remark.empty();
     const std::size_t end = remarked ? table.remark_at : table.columns.size();
     const std::size_t used = width_up_to(widths, end);
@@ -164,7 +164,7 @@ std::vector<std::string> block_lines(const WatchTable& table, const WatchBlock& 
     }
     // Where not even what is never left out fits, nothing is coloured: a cut would cut the colour.
     const bool fits = used <= style.width + kGap;
-    WatchStyle taken = style;
+    FittedStyle taken = style;
     taken.colour = style.colour && fits;
     std::string line = without_end_spaces(cells_text(table, row, widths, end, taken) + tail);
     lines.push_back(fits ? std::move(line) : cut(line, style.width, dots(style)));
