@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import terminal
 from harness import ALICE, children_of, each, state_of, wait_until
 from slurm import GPUS
 
@@ -263,36 +264,41 @@ def test_a_signal_while_it_waits_takes_the_request_back(full):
         assert waiter.job not in full.slurm.jobs()
 
 
-def test_ctrl_c_on_a_terminal(site):
-    import terminal
+@pytest.fixture
+def on_terminal(site):
+    """on_terminal(script): gpu-gate run --on slurm in the foreground of a terminal."""
+    screens = []
 
-    screen = terminal.Terminal(site.box, site.box.gate, "run", "--on", "slurm", "--", "sh", "-c",
-                               'trap "echo one more; trap - INT" INT; echo up; while :; do sleep 0.05; done', env=site.slurm.env)
+    def run(script):
+        words = ("run", "--on", "slurm", "--", "sh", "-c", script)
+        screens.append(terminal.Terminal(site.box, site.box.gate, *words, env=site.slurm.env))
+        return screens[-1]
+
+    yield run
+    for screen in screens:
+        screen.close()
+
+
+def test_ctrl_c_on_a_terminal(on_terminal):
+    screen = on_terminal('trap "echo one more; trap - INT" INT; echo up; while :; do sleep 0.05; done')
     screen.wait_for("up")
     screen.press("\x03")
     screen.wait_for("one more")
     screen.press("\x03")
     assert screen.process.finish() == -signal.SIGINT
-    screen.close()
 
 
-def test_what_is_typed_reaches_the_command(site):
-    import terminal
-
-    screen = terminal.Terminal(site.box, site.box.gate, "run", "--on", "slurm", "--", "sh", "-c",
-                               'read a; echo "got $a"; cat; echo over', env=site.slurm.env)
+def test_what_is_typed_reaches_the_command(on_terminal):
+    screen = on_terminal('read a; echo "got $a"; cat; echo over')
     screen.wait_for("using GPU")
     screen.press("hello\n")
     screen.wait_for("got hello")
     screen.press("\x04")
     screen.wait_for("over")
     assert screen.process.finish() == 0
-    screen.close()
 
 
 def test_in_the_background_it_leaves_the_terminal_alone(site):
-    import terminal
-
     screen = terminal.Terminal(site.box, "bash", "--norc", "-i", env={**site.slurm.env, "PS1": "prompt> "})
     screen.wait_for("prompt>")
     screen.press(f"{site.box.gate} run --on slurm -q -- sh -c 'echo u''p; sleep 1.5; echo job do''ne' &\n")
