@@ -1,6 +1,7 @@
 #include "base/process.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -170,17 +172,23 @@ bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc) {
   return ancestor > 1 && std::find(line.begin(), line.end(), ancestor) != line.end();
 }
 
-std::vector<std::string> written_descriptors(pid_t pid, const std::string& proc) {
+std::vector<FileId> files_written_by(pid_t pid,
+                                     const std::function<bool(std::string_view name)>& is_wanted,
+                                     const std::string& proc) {
   const std::string folder = folder_of(pid, proc) + "/fd/";
-  std::vector<std::string> paths;
-  for (const std::string& name : names_in_folder(folder).names) {
-    struct stat link{};
-    std::string path = folder + name;
-    if (::lstat(path.c_str(), &link) == 0 && (link.st_mode & S_IWUSR) != 0) {
-      paths.push_back(std::move(path));
-    }
+  std::vector<FileId> files;
+  for (const std::string& descriptor : names_in_folder(folder).names) {
+    const std::string link = folder + descriptor;
+    struct stat file{};
+    if (::lstat(link.c_str(), &file) != 0 || (file.st_mode & S_IWUSR) == 0) continue;
+    std::array<char, PATH_MAX> target{};
+    const ssize_t size = ::readlink(link.c_str(), target.data(), target.size());
+    const std::string_view path(target.data(),
+                                static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    if (!is_wanted(path.substr(path.rfind('/') + 1)) || ::stat(link.c_str(), &file) != 0) continue;
+    files.emplace_back(file.st_dev, file.st_ino);
   }
-  return paths;
+  return files;
 }
 
 std::string process_name(pid_t pid, const std::string& proc) {

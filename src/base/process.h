@@ -3,9 +3,11 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -62,9 +64,15 @@ std::vector<pid_t> with_ancestors(pid_t pid, const std::string& proc = "/proc");
 /// Is it this process, or one that comes of it? (All come of init, which is not asked for.)
 bool descends_from(pid_t pid, pid_t ancestor, const std::string& proc = "/proc");
 
-/// The paths in /proc of the descriptors that a process has open for writing, as far as this user
-/// may see them (proc(5), "/proc/pid/fd": the modes of a link are those of the open file).
-std::vector<std::string> written_descriptors(pid_t pid, const std::string& proc = "/proc");
+/// Which file a name or a descriptor leads to: st_dev and st_ino of stat(2).
+using FileId = std::pair<dev_t, ino_t>;
+
+/// The files that a process has open for writing (proc(5), "/proc/pid/fd": the modes of a link are
+/// those of the open file), of those whose name, the last part of the path, is a wanted one, as far
+/// as this user may see them. No other file is looked at: its file system might not answer.
+std::vector<FileId> files_written_by(pid_t pid,
+                                     const std::function<bool(std::string_view name)>& is_wanted,
+                                     const std::string& proc = "/proc");
 
 /// The name of a process's program, of at most 15 bytes, which may be anything; "" where it is gone
 /// or hidden.

@@ -313,7 +313,7 @@ TEST(SlurmBoard, TakesAnythingInPlaceOfAnything) {
   const Names keys{"job_id",        "user_name",  "user_id",      "name",
                    "job_state",     "start_time", "nodes",        "gres_detail",
                    "tres_per_node", "node_count", "array_job_id", "array_task_id"};
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 300 * GPU_GATE_SEEDS_IN_TEN; ++i) {
     std::string job =
         R"json({"job_state": "RUNNING", "nodes": "n", "gres_detail": ["gpu:1(IDX:0)"])json";
     for (const std::string& key : keys) {
@@ -326,7 +326,7 @@ TEST(SlurmBoard, TakesAnythingInPlaceOfAnything) {
 
 TEST(SlurmBoard, TakesAnyBytes) {
   std::mt19937 random(7);
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 200 * GPU_GATE_SEEDS_IN_TEN; ++i) {
     std::string nodes = nodes_of_2205();
     std::string jobs = kJobsOf2205;
     for (std::string* text : {&nodes, &jobs}) {

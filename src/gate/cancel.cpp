@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <limits>
+#include <string_view>
 #include <utility>
 
 #include "base/folder.h"
@@ -15,9 +17,6 @@
 
 namespace gpu_gate {
 namespace {
-
-/// Which file a descriptor or a name leads to.
-using FileId = std::pair<dev_t, ino_t>;
 
 /// The FIFO of a place; nothing where it is gone.
 std::optional<FileId> fifo_of(const LockDir& dir, const Place& place) {
@@ -29,21 +28,17 @@ std::optional<FileId> fifo_of(const LockDir& dir, const Place& place) {
   return FileId(info.st_dev, info.st_ino);
 }
 
-/// The FIFOs that a process has open for writing, as far as this user may see its descriptors.
-std::vector<FileId> fifos_written_by(pid_t pid, const std::string& proc) {
-  std::vector<FileId> fifos;
-  for (const std::string& descriptor : written_descriptors(pid, proc)) {
-    struct stat file{};
-    if (::stat(descriptor.c_str(), &file) == 0 && S_ISFIFO(file.st_mode)) {
-      fifos.emplace_back(file.st_dev, file.st_ino);
-    }
-  }
-  return fifos;
+/// The files named as places are that a process has open for writing.
+std::vector<FileId> places_written_by(pid_t pid, const std::string& proc) {
+  const auto is_place = [](std::string_view name) {
+    return parse_place_name(name, std::numeric_limits<Ticket>::max()).has_value();
+  };
+  return files_written_by(pid, is_place, proc);
 }
 
 bool stands_at(pid_t pid, const FileId& fifo, const std::string& proc) {
-  const std::vector<FileId> fifos = fifos_written_by(pid, proc);
-  return std::find(fifos.begin(), fifos.end(), fifo) != fifos.end();
+  const std::vector<FileId> places = places_written_by(pid, proc);
+  return std::find(places.begin(), places.end(), fifo) != places.end();
 }
 
 /// The process, if it stands at the place.
@@ -94,7 +89,7 @@ std::vector<StandIn> stand_ins(const LockDir& dir, const std::vector<LiveRequest
   }
   for (const std::uint64_t number : numbers_in_folder(proc).numbers) {
     const auto pid = static_cast<pid_t>(number);
-    for (const FileId& open : fifos_written_by(pid, proc)) {
+    for (const FileId& open : places_written_by(pid, proc)) {
       const auto at = std::find(fifos.begin(), fifos.end(), std::optional(open));
       if (at == fifos.end()) continue;
       found[static_cast<std::size_t>(at - fifos.begin())] = if_it_stands_at(pid, open, proc);

@@ -190,12 +190,12 @@ std::optional<ClaimRecord> Claims::record(const Claim& claim) const {
   return read_record(folder->fd, claim.ticket, claim.uid);
 }
 
-bool Claims::is_fifo_of(const Claim& claim, const struct stat& file) const {
+bool Claims::is_fifo_of(const Claim& claim, const FileId& file) const {
   struct stat info{};
   const std::string name = claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
   const Result<Folder> folder = folder_of(claim);
   return folder && ::fstatat(folder->fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-         info.st_ino == file.st_ino && info.st_dev == file.st_dev;
+         file == FileId(info.st_dev, info.st_ino);
 }
 
 Result<std::optional<ClaimWatch>> Claims::watch(const Claim& claim) const {

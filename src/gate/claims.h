@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/stat.h>
-
 #include <map>
 #include <optional>
 #include <set>
@@ -9,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/process.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "gate/lock_dir.h"
@@ -65,8 +64,8 @@ class Claims {
   /// wrote it.
   std::optional<ClaimRecord> record(const Claim& claim) const;
 
-  /// Is the file with this status the FIFO of the claim?
-  bool is_fifo_of(const Claim& claim, const struct stat& file) const;
+  /// Is the file the FIFO of the claim?
+  bool is_fifo_of(const Claim& claim, const FileId& file) const;
 
   /// A watch on a claim; nothing if it has ended meanwhile.
   Result<std::optional<ClaimWatch>> watch(const Claim& claim) const;

@@ -15,11 +15,13 @@ namespace {
 bool is_mine(const Claim& claim) { return ::geteuid() == 0 || claim.uid == ::geteuid(); }
 
 /// The FIFOs that this process has open.
-std::vector<struct stat> open_fifos() {
-  std::vector<struct stat> fifos;
+std::vector<FileId> open_fifos() {
+  std::vector<FileId> fifos;
   for (const int fd : open_descriptors()) {
     struct stat info{};
-    if (::fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode)) fifos.push_back(info);
+    if (::fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode)) {
+      fifos.emplace_back(info.st_dev, info.st_ino);
+    }
   }
   return fifos;
 }
@@ -46,14 +48,14 @@ bool comes_from(const std::vector<pid_t>& ancestors, const ClaimRecord& job) {
 
 Ticket find_outer_claim(const Claims& claims, const std::vector<Claim>& live) {
   if (std::none_of(live.begin(), live.end(), is_mine)) return 0;
-  const std::vector<struct stat> open = open_fifos();
+  const std::vector<FileId> open = open_fifos();
   const std::vector<pid_t> came_from = ancestors();
   Ticket newest = 0;
   for (const Claim& claim : live) {
     if (!is_mine(claim)) continue;
     const std::optional<ClaimRecord> record = claims.record(claim);
     const bool by_ancestor = record && comes_from(came_from, *record);
-    const bool by_descriptor = std::any_of(open.begin(), open.end(), [&](const struct stat& fifo) {
+    const bool by_descriptor = std::any_of(open.begin(), open.end(), [&](const FileId& fifo) {
       return claims.is_fifo_of(claim, fifo);
     });
     if (by_ancestor || by_descriptor) newest = std::max(newest, claim.ticket);

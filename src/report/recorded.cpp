@@ -1,10 +1,8 @@
 #include "report/recorded.h"
 
-#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -31,17 +29,6 @@ std::vector<std::string> words_of(pid_t pid, const std::string& proc) {
   return words;
 }
 
-/// Has this process the file open for writing? Those that only watch a claim have it for reading.
-bool holds(pid_t pid, std::string_view file, const std::string& proc) {
-  const std::vector<std::string> descriptors = written_descriptors(pid, proc);
-  return std::any_of(descriptors.begin(), descriptors.end(), [&](const std::string& descriptor) {
-    std::array<char, PATH_MAX> target{};
-    const ssize_t size = ::readlink(descriptor.c_str(), target.data(), target.size());
-    return std::string_view(target.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)))
-        .ends_with(file);
-  });
-}
-
 /// The last part of a path.
 std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
@@ -66,10 +53,15 @@ std::string command_of(const Owner& owner, const std::string& proc) {
   return text.empty() ? owner.command : text.substr(0, kMaxCommandBytes);
 }
 
-std::optional<pid_t> holder_of(const Claim& claim, const std::string& proc) {
-  const std::string file = "/" + claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
-  for (const std::uint64_t pid : numbers_in_folder(proc).numbers) {
-    if (holds(static_cast<pid_t>(pid), file, proc)) return static_cast<pid_t>(pid);
+std::optional<pid_t> holder_of(const Claims& claims, const Claim& claim, const std::string& proc) {
+  const std::string fifo = claim_name({.uuid = claim.uuid, .ticket = claim.ticket});
+  const auto is_fifo = [&](std::string_view name) { return name == fifo; };
+  for (const std::uint64_t number : numbers_in_folder(proc).numbers) {
+    const auto pid = static_cast<pid_t>(number);
+    // Those that only watch a claim have it open for reading.
+    for (const FileId& file : files_written_by(pid, is_fifo, proc)) {
+      if (claims.is_fifo_of(claim, file)) return pid;
+    }
   }
   return std::nullopt;
 }

@@ -19,6 +19,7 @@ Seen recorded_process(const Owner& owner, const std::string& proc = "/proc");
 std::string command_of(const Owner& owner, const std::string& proc = "/proc");
 
 /// A process that holds the claim, as far as this user may see the descriptors of others.
-std::optional<pid_t> holder_of(const Claim& claim, const std::string& proc = "/proc");
+std::optional<pid_t> holder_of(const Claims& claims, const Claim& claim,
+                               const std::string& proc = "/proc");
 
 }  // namespace gpu_gate

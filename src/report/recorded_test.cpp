@@ -100,15 +100,29 @@ TEST(CommandOf, AGpuGateThatWaitsIsTheCommandThatItWaitsFor) {
   EXPECT_EQ(command("x\0"s + std::string(1000, 'y')).size(), kMaxCommandBytes);
 }
 
-TEST(HolderOf, IsTheProcessThatHasTheFifoOpenForWriting) {
+class HolderOf : public testing::Test {
+ protected:
+  std::optional<pid_t> holder() const { return holder_of(shared.claims(), claim); }
+
   SharedDir shared;
   NewClaim held = shared.claim({"GPU-0"}, this_process({"x"}));
-  const Claim claim = shared.live().at(0);
-  EXPECT_EQ(holder_of(claim), ::getpid());
-  const std::string fifo = shared.dir().path() + "/claims/GPU-0@" + std::to_string(held.ticket);
-  const UniqueFd watched(::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  Claim claim = shared.live().at(0);
+};
+
+TEST_F(HolderOf, IsTheProcessThatHasTheFifoOpenForWriting) {
+  EXPECT_EQ(holder(), ::getpid());
+  const UniqueFd watched(
+      ::open(shared.claim_path("GPU-0", held.ticket).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   held.held.clear();
-  EXPECT_EQ(holder_of(claim), std::nullopt) << "who watches it does not hold it";
+  EXPECT_EQ(holder(), std::nullopt) << "who watches it does not hold it";
+}
+
+TEST_F(HolderOf, IsNoneThatHoldsTheSameNameOfAnotherDirectory) {
+  SharedDir other;
+  const NewClaim there = other.claim({"GPU-0"}, this_process({"x"}));
+  ASSERT_EQ(there.ticket, held.ticket);
+  held.held.clear();
+  EXPECT_EQ(holder(), std::nullopt);
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ Claimant claimant_of(const Claims& claims, const Claim& claim) {
   job.command = command_of(job);
   // To look for who holds it takes milliseconds where there are a thousand processes.
   if (has_left_it(claims, claim, job)) {
-    const std::optional<pid_t> holder = holder_of(claim);
+    const std::optional<pid_t> holder = holder_of(claims, claim);
     job.pid = holder.value_or(0);
     if (holder) job.command = process_command(*holder, kMaxCommandBytes);
   }
