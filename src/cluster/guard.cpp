@@ -25,7 +25,9 @@ constexpr char kEnded = 'e';
 
 constexpr const char* kGuardName = "srun-guard";
 constexpr std::chrono::milliseconds kStepTime{10000};  // that a step may take to end by itself
-constexpr std::chrono::milliseconds kLookTime{50};
+constexpr std::chrono::milliseconds kLookInterval{50};
+constexpr std::chrono::milliseconds kSignalInterval{300};  // srun loses a signal now and then
+constexpr std::chrono::milliseconds kSignalsFor{60000};    // then a node or the controller is away
 
 /// Blocks until the other end of the pipe is closed; returns the last that was written.
 char last_word(int pipe) {
@@ -38,16 +40,23 @@ char last_word(int pipe) {
   }
 }
 
+/// Sends srun that signal (0: none) every `interval` until it has ended, or for `time`. True: it
+/// has.
+bool end_within(pid_t srun, int signal, std::chrono::milliseconds time,
+                std::chrono::milliseconds interval) {
+  for (auto waited = std::chrono::milliseconds(0); waited < time; waited += interval) {
+    if (::kill(srun, signal) != 0) return true;
+    pause_for(interval);
+  }
+  return ::kill(srun, 0) != 0;
+}
+
 /// In the child.
 [[noreturn]] void guard(int pipe, pid_t srun) {
   const char word = last_word(pipe);
-  if (word == kEnded) ::_exit(0);
-  for (auto waited = std::chrono::milliseconds(0); word == kMayNot && waited < kStepTime;
-       waited += kLookTime) {
-    if (::kill(srun, 0) != 0) ::_exit(0);
-    pause_for(kLookTime);
-  }
-  ::kill(srun, SIGTERM);
+  const bool ended =
+      word == kEnded || (word == kMayNot && end_within(srun, 0, kStepTime, kLookInterval));
+  if (!ended) end_within(srun, SIGTERM, kSignalsFor, kSignalInterval);
   ::_exit(0);
 }
 
