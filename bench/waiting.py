@@ -15,6 +15,7 @@ WAITERS = 64
 WINDOW_S, QUICK_WINDOW_S = 20, 5
 CPU_LIMIT_S = 0.1  # in 20 s
 ON_TERMINALS = 1000
+JOINED_S = 5  # until the last to come have counted those ahead of them
 TERMINALS_LIMIT = 0.02  # of a core
 
 
@@ -75,11 +76,11 @@ def measure_on_terminals(arena, options):
     readers = select.poll()
     for main, _ in pairs:
         readers.register(main, select.POLLIN)
-    end, before = time.monotonic() + window_s + 1, None
+    end, before = time.monotonic() + window_s + JOINED_S, None
     while (left := end - time.monotonic()) > 0:
         for main, _ in readers.poll(1000 * min(left, 0.5)):
             os.read(main, 65536)
-        if before is None and left <= window_s:  # the last to arrive have finished joining
+        if before is None and left <= window_s:
             before = cpu_s(gates)
     cpu = (cpu_s(gates) - before) / window_s
     if not all(child.running() for child in gates):

@@ -41,6 +41,10 @@ constexpr milliseconds kHeadStart{2};
 /// A follower tells its user where it stands now so much later than the line has changed: to count
 /// those ahead takes a millisecond of CPU time, just when a job is about to start.
 constexpr milliseconds kTellPosition{5};
+/// Behind so many it tells it so much later than it has come: of a thousand that come at once, each
+/// would count those ahead while the others try to get in line.
+constexpr std::size_t kFarBack = 64;
+constexpr seconds kTellPositionFarBack{3};
 /// A look because devices have settled comes no sooner than this after the last look.
 constexpr milliseconds kBetweenSettleLooks{100};
 

@@ -541,7 +541,11 @@ class Waiter {
                       .occupancy = look.occupancy,
                       .claims = look.claims,
                       .records = claims_});
-    report_position();
+    if (length_ahead_ < timing::kFarBack || follower() == nullptr) {
+      report_position();
+    } else if (observer_.wants_position()) {
+      position_due_ = Clock::now() + timing::kTellPositionFarBack;
+    }
   }
 
   void report_position() {

@@ -503,6 +503,14 @@ def test_the_place_is_told_again_also_far_back_in_line(make_box):
     third.wait_for("2nd in line")  # everybody looks at the line now and then
 
 
+def test_the_place_behind_many_is_told_when_they_are_in_line(make_box):
+    box = make_box(cards=1)
+    box.hold()
+    for _ in range(65):
+        box.wait_in_line("-q")
+    box.wait_in_line().wait_for("66th in line")
+
+
 def test_later_a_line_comes_when_something_changed_and_not_with_each_look(box):
     box.set(0, used=45256)
     waiter = box.wait_in_line("--min-free-mb", "8000", "--poll", "0.05")
