@@ -117,10 +117,11 @@ TEST_F(HolderOf, IsTheProcessThatHasTheFifoOpenForWriting) {
   EXPECT_EQ(holder(), std::nullopt) << "who watches it does not hold it";
 }
 
-TEST_F(HolderOf, IsNoneThatHoldsTheSameNameOfAnotherDirectory) {
+TEST_F(HolderOf, IsNoneThatHoldsTheSameNameElsewhere) {
   SharedDir other;
-  const NewClaim there = other.claim({"GPU-0"}, this_process({"x"}));
-  ASSERT_EQ(there.ticket, held.ticket);
+  const std::string same_name = other.claim_path("GPU-0", held.ticket);
+  ASSERT_EQ(::mkfifo(same_name.c_str(), 0644), 0);
+  const UniqueFd there(::open(same_name.c_str(), O_RDWR | O_CLOEXEC));
   held.held.clear();
   EXPECT_EQ(holder(), std::nullopt);
 }
