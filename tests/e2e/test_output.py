@@ -507,7 +507,7 @@ def test_the_place_behind_many_is_told_when_they_are_in_line(make_box):
     box = make_box(cards=1)
     box.hold()
     for _ in range(65):
-        box.wait_in_line("-q")
+        box.wait_in_line()
     box.wait_in_line().wait_for("66th in line")
 
 
