@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/json_bounds.h"
 #include "base/printable.h"
 #include "base/process.h"
 
@@ -63,7 +64,9 @@ std::optional<std::vector<std::string>> uuids(const Json& json, const char* key)
 
 /// The parsed object, or a discarded value. Takes no part of a text that is too long.
 Json parse(std::string_view text) {
-  if (text.size() > kMaxRecordBytes) return Json(Json::value_t::discarded);
+  if (text.size() > kMaxRecordBytes || !is_modest_json(text)) {
+    return Json(Json::value_t::discarded);
+  }
   Json json = Json::parse(text, nullptr, false);
   if (!json.is_object() ||
       !integer(json, "version", kRecordVersion, std::numeric_limits<int>::max())) {

@@ -4,6 +4,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/json_bounds.h"
+
 namespace gpu_gate {
 namespace {
 
@@ -147,7 +149,7 @@ std::string with_end(const std::string& begin_line, std::int64_t end_ms) {
 }
 
 std::optional<HistoryEntry> parse_line(std::string_view text, uid_t owner) {
-  if (text.size() > kMaxLineBytes) return std::nullopt;
+  if (text.size() > kMaxLineBytes || !is_modest_json(text)) return std::nullopt;
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return std::nullopt;
   LineReader line(json);

@@ -29,6 +29,7 @@ KINDS = {
     "huge file": "open(path, 'w').truncate(1 << 40)",
     "garbage": "path.write_bytes(os.urandom(4096))",
     "deep nesting": "path.write_text('[' * 60000)",
+    "many values": "path.write_text('[' + '1,' * 30000 + '1]')",
     "wrong types": "path.write_text(json.dumps(record(pid='1', count=[], barred={}, devices=7)))",
 }
 
