@@ -1,6 +1,6 @@
 #!/bin/sh
 # The end-to-end tests with gpu-gate under valgrind: check_valgrind.sh PYTHON [SAMPLE [FILE ...]]. With SAMPLE
-# 50, every fiftieth of them, and of the cases in each; all take an hour or more. Valgrind follows
+# 100, every hundredth of them, and of the cases in each; all take an hour or more. Valgrind follows
 # gpu-gate up to the exec, not into the command. At an exec it has no exit status to set, so what it finds is
 # logged, and only the logs count here: some tests see valgrind instead of gpu-gate (its descriptors, limits
 # and variables; that it takes its time), and all are judged without it elsewhere.
