@@ -89,5 +89,19 @@ TEST(InheritedLists, OfAmdAreRocmsAndTheFirstOfHipsThatIsNotEmpty) {
   EXPECT_EQ(inherited_lists(all, Vendor::nvidia), (Lists{{"CUDA_VISIBLE_DEVICES", "3"}}));
 }
 
+TEST(InheritedLists, WhatSlurmWritesIntoAllVariablesIsOneListOfAmds) {
+  using Lists = std::vector<VisibleList>;
+  const auto lists = [](const char* cuda, const char* job) {
+    const char* environment[] = {"ROCR_VISIBLE_DEVICES=1,3", cuda, job, nullptr};
+    return inherited_lists(environment, Vendor::amd);
+  };
+  const Lists one{{"ROCR_VISIBLE_DEVICES", "1,3"}};
+  EXPECT_EQ(lists("CUDA_VISIBLE_DEVICES=1,3", "SLURM_JOB_ID=7"), one);
+  const Lists two{{"ROCR_VISIBLE_DEVICES", "1,3"}, {"CUDA_VISIBLE_DEVICES", "1,3"}};
+  EXPECT_EQ(lists("CUDA_VISIBLE_DEVICES=1,3", "SLURM_JOB_ID="), two) << "not of Slurm";
+  const Lists within{{"ROCR_VISIBLE_DEVICES", "1,3"}, {"CUDA_VISIBLE_DEVICES", "1"}};
+  EXPECT_EQ(lists("CUDA_VISIBLE_DEVICES=1", "SLURM_JOB_ID=7"), within) << "of the user's";
+}
+
 }  // namespace
 }  // namespace gpu_gate

@@ -84,7 +84,9 @@ std::vector<VisibleList> inherited_lists(const char* const* environment, Vendor 
   for (const char* name : variables.within) {
     auto value = name != nullptr ? env_setting(environment, name) : std::nullopt;
     if (!value) continue;
-    lists.push_back({.variable = name, .value = std::move(*value)});
+    const bool of_slurm =
+        env_setting(environment, env::kSlurmJob) && !lists.empty() && lists.front().value == *value;
+    if (!of_slurm) lists.push_back({.variable = name, .value = std::move(*value)});
     break;
   }
   return lists;

@@ -29,6 +29,8 @@ struct VisibleList {
 };
 
 /// Those that an environment (environ(7)) has for a vendor's devices, in the order in which they
+/// limit. Slurm writes one list into the variables of all vendors where it is not told which they
+/// are (gres.conf(5), "Flags"): in a job of its the same list in a second variable is no further
 /// limit.
 std::vector<VisibleList> inherited_lists(const char* const* environment, Vendor vendor);
 

@@ -135,6 +135,14 @@ def test_of_amd_cards_their_own_list_counts():
         assert done.status == IMPOSSIBLE and "was given no GPU" in done.err
 
 
+def test_the_list_that_slurm_writes_for_all_vendors_counts_once_on_amds_cards():
+    with AmdBox(cards=4) as box:
+        env = job("1,3", ROCR_VISIBLE_DEVICES="1,3")
+        assert json.loads(box.run("wait", "-n", "2", "--json", env=env).out)["indices"] == [1, 3]
+        script = 'echo "$GPU_GATE_INDICES ${CUDA_VISIBLE_DEVICES-none}"'
+        assert box.run("run", "-q", "-n", "2", "--", "sh", "-c", script, env=env).out == "1,3 none\n"
+
+
 def test_a_list_of_another_vendor_does_not_open_all_cards(node):
     done = node.run("wait", env={**job(None), "ROCR_VISIBLE_DEVICES": "1"})
     assert done.status == IMPOSSIBLE and "CUDA_VISIBLE_DEVICES is not set" in done.err
@@ -165,6 +173,11 @@ def test_a_step_of_srun_chooses_among_the_cards_that_slurm_gave_it(node, slurm):
     assert step.out == "2\n2,3\n", step
     more = submit(node, slurm, "srun", "--input=none", "-N1", "-n1", "--gpus=2", node.gate, "wait", "-n", 3)
     assert more.status == IMPOSSIBLE and "has no other GPU here" in more.err, more
+
+
+def test_slurm_writes_one_list_for_all_vendors_where_it_is_not_told_which_they_are(node, slurm):
+    words = ("printenv", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+    assert submit(node, slurm, "srun", "--input=none", "-N1", "-n1", "--gpus=h100:2", *words).out == "2,3\n2,3\n"
 
 
 def test_parts_of_one_allocation_have_different_cards(node, slurm):
