@@ -76,7 +76,9 @@ def nothing_left(box, what):
 
 
 # A card whose state could not be read for once is looked at again at the next poll.
-JOB = ["--", "sh", "-c", 'test -n "$GPU_GATE_CLAIM" && echo ran $CUDA_VISIBLE_DEVICES']
+# Where gpu-gate makes one call less than when it was traced, one of the command's own fails.
+ITS_OWN = 77
+JOB = ["--", "sh", "-c", f'test -n "$GPU_GATE_CLAIM" || exit 1; echo ran $CUDA_VISIBLE_DEVICES || exit {ITS_OWN}']
 COMMAND = ["run", "--poll", "0.05", *JOB]
 
 
@@ -95,7 +97,7 @@ def check_outcome(box, done, what):
         assert done.out == "ran 0\n", (what, done)
     else:
         assert done.out == "", (what, done)
-        assert done.status in (3, 4, 5, 125, 126, 127), (what, done)
+        assert done.status in (3, 4, 5, 125, 126, 127, ITS_OWN), (what, done)
         # A failed write to stderr cannot be told on stderr.
         own = [line for line in done.lines if not line.startswith("nvml-sim: ")]
         if "write" not in what:
@@ -221,7 +223,7 @@ def test_every_call_of_a_waiter_that_fails_is_survived(make_box):
                 if status == 0:
                     assert wait.process.out == "ran 0\n", (what, wait.process)
                 else:
-                    assert status in (4, 5, 125, 126, 127), (what, wait.process)
+                    assert status in (4, 5, 125, 126, 127, ITS_OWN), (what, wait.process)
                     assert wait.process.out == "", (what, wait.process)
                 nothing_left(box, what)
                 met.append(injected(box))
