@@ -521,6 +521,18 @@ def test_a_controller_that_is_restarted_while_the_command_runs(site, box):
     assert process.finish(60) == 8 and process.out == "up\nbye\n"
 
 
+def test_a_slurmd_that_is_killed_under_a_command_does_not_end_it(site, box):
+    go = box.folder / "go"
+    process = site.start_sh(f"while [ ! -e {go} ]; do sleep 0.05; done; echo bye; exit 8")
+    site.slurm.stop("n1", signal.SIGKILL)
+    process.signal(signal.SIGUSR1)  # which it cannot be sent now
+    process.wait_for("could not pass User defined signal 1 on to the command, send it again: ")
+    site.slurm.start("n1")
+    go.touch()
+    assert process.finish(60) == 8 and process.out == "up\nbye\n"
+    site.slurm.wait_until_idle(60)
+
+
 def test_a_node_that_goes_down_under_a_command(site):
     process = site.start_sh("exec sleep 1000")
     site.slurm.run("scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=test")
