@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -16,14 +15,15 @@
 #include "base/clock.h"
 #include "base/env.h"
 #include "base/printable.h"
-#include "base/prompt_write.h"
 #include "base/signals.h"
 #include "base/wait_set.h"
 #include "cluster/child.h"
+#include "cluster/errands.h"
 #include "cluster/flow.h"
 #include "cluster/guard.h"
 #include "cluster/slurm_client.h"
 #include "cluster/srun_report.h"
+#include "cluster/step_input.h"
 
 namespace gpu_gate {
 namespace {
@@ -37,9 +37,6 @@ constexpr std::chrono::seconds kMostBetweenReasons{60};
 constexpr std::chrono::milliseconds kEndTime{5000};  // that srun may take to take a request back
 constexpr std::chrono::milliseconds kShortEndTime{500};
 constexpr std::chrono::milliseconds kPushTime{300};
-constexpr std::chrono::seconds kTerminalRetry{
-    1};                                // nothing tells that a terminal has come to the foreground
-constexpr std::size_t kChunk = 65536;  // a pipe's capacity (pipe(7))
 
 /// Reads a pipe in which there is nothing more to come; false, and closes it, when it is empty.
 bool read_last(UniqueFd& from, std::string& bytes) {
@@ -48,16 +45,6 @@ bool read_last(UniqueFd& from, std::string& bytes) {
   if (bytes.empty()) from.reset();
   return !bytes.empty();
 }
-
-/// A short program of Slurm's that runs beside.
-struct Errand {
-  enum class For { ping, reason, signal };
-  For purpose = For::ping;
-  pid_t pid = 0;
-  UniqueFd output;
-  std::optional<Clock::time_point> until = std::nullopt;
-  int signal = 0;  // that it passes on
-};
 
 class StepRun {
  public:
@@ -90,8 +77,6 @@ class StepRun {
   void carry();
   void tell_wait();
   void carry_errors();
-  void carry_input();
-  void read_input();
   void drain();
   bool carry_last();
   void add_times(WaitSet& set) const;
@@ -102,8 +87,8 @@ class StepRun {
   void pass_on(int signal);
   void give_back(StepEnd::How how, int number);
   void push();
-  void start_errand(Errand errand, const std::vector<std::string>& words);
-  void finish(const Errand& errand, int status);
+  void start_errand(const Errand& errand, const std::vector<std::string>& words);
+  void finish(const ErrandDone& done);
   void on_start();
   void ask_reason();
   bool waits() const { return !started_ && !taken_back_; }
@@ -122,7 +107,7 @@ class StepRun {
   pid_t srun_ = 0;
   int srun_status_ = 0;  // of waitpid(2)
   std::optional<Guard> guard_;
-  std::vector<Errand> errands_;
+  Errands errands_{variables_};
 
   // What comes of srun: the command's two streams, and its own words.
   UniqueFd output_;
@@ -135,10 +120,7 @@ class StepRun {
   bool output_trouble_told_ = false;
   bool broken_pipe_passed_ = false;
 
-  UniqueFd input_;  // of srun
-  std::optional<Flow> to_input_;
-  bool input_ended_ = false;
-  std::optional<Clock::time_point> input_pause_;
+  StepInput input_;
 
   bool started_ = false;  // the command was told to start
   bool waiting_told_ = false;
@@ -190,8 +172,7 @@ Status StepRun::begin() {
     return fail(guard.error());
   }
   guard_.emplace(*std::move(guard));
-  input_ = std::move(input->write_end);
-  to_input_.emplace(input_.get());
+  input_.open(std::move(input->write_end));
   output_ = std::move(output->read_end);
   errors_ = std::move(errors->read_end);
   words_ = std::move(words->read_end);
@@ -206,20 +187,14 @@ Status StepRun::sleep() {
   if (to_output_.is_empty()) set.add(output_.get(), POLLIN);
   to_errors_.add_to(set);
   to_output_.add_to(set);
-  to_input_->add_to(set);
-  if (started_ && !input_ended_ && to_input_->is_empty()) {
-    if (input_pause_) set.until(*input_pause_);
-    if (!input_pause_) set.add(STDIN_FILENO, POLLIN);
-  }
+  input_.add_to(set);
   add_times(set);
   return set.sleep();
 }
 
 /// When something is to be done though nothing has come.
 void StepRun::add_times(WaitSet& set) const {
-  for (const Errand& errand : errands_) {
-    if (errand.until) set.until(*errand.until);
-  }
+  errands_.add_to(set);
   if (push_at_) set.until(*push_at_);
   if (taken_back_ && !kill_at_ && !is_queued()) set.until(last_word_ + kUsualStart);
   if (!waits()) return;
@@ -255,7 +230,7 @@ void StepRun::carry() {
       !std::exchange(broken_pipe_passed_, true)) {
     pass_on(SIGPIPE);
   }
-  carry_input();
+  input_.carry();
 }
 
 void StepRun::tell_wait() {
@@ -285,37 +260,11 @@ void StepRun::carry_errors() {
 void StepRun::on_start() {
   started_ = true;
   if (options_.command.empty()) {
-    input_ended_ = true;
-    input_.reset();  // which ends it
+    input_.end();  // which ends it
     return;
   }
   observer_.started(*step_errors_.start());
-  to_input_->put("\n");
-}
-
-void StepRun::carry_input() {
-  if (!input_) return;
-  to_input_->go_on();
-  if (to_input_->lost_reader()) input_ended_ = true;
-  if (started_ && !input_ended_ && to_input_->is_empty()) read_input();
-  if (input_ended_ && to_input_->is_empty()) input_.reset();
-}
-
-void StepRun::read_input() {
-  if (input_pause_ && Clock::now() < *input_pause_) return;
-  input_pause_.reset();
-  struct pollfd ready{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-  if (::poll(&ready, 1, 0) <= 0) return;
-  std::array<char, kChunk> chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  const ssize_t got = read_promptly(STDIN_FILENO, chunk.data(), chunk.size());
-  const int errnum = errno;
-  if (got > 0) {
-    to_input_->put({chunk.data(), static_cast<std::size_t>(got)});
-  } else if (got < 0 && errnum == EIO && ::isatty(STDIN_FILENO) == 1) {
-    input_pause_ = Clock::now() + kTerminalRetry;  // in the background
-  } else if (got == 0 || (errnum != EINTR && errnum != EAGAIN)) {
-    input_ended_ = true;
-  }
+  input_.start();
 }
 
 /// After srun's end: the last of its output. Its reader may take as long as it likes, but a signal
@@ -360,16 +309,7 @@ void StepRun::hear_signals() {
 
 void StepRun::reap() {
   if (::waitpid(srun_, &srun_status_, WNOHANG) == srun_) srun_ = 0;
-  for (auto each = errands_.begin(); each != errands_.end();) {
-    int status = 0;
-    if (::waitpid(each->pid, &status, WNOHANG) != each->pid) {
-      ++each;
-      continue;
-    }
-    const Errand done = std::move(*each);
-    each = errands_.erase(each);
-    finish(done, status);
-  }
+  for (const ErrandDone& done : errands_.reap()) finish(done);
 }
 
 void StepRun::on_signal(int signal) {
@@ -385,7 +325,7 @@ void StepRun::on_signal(int signal) {
 void StepRun::pass_on(int signal) {
   passed_on_.push_back(signal);
   const StepStart& start = *step_errors_.start();
-  start_errand({.purpose = Errand::For::signal, .output = {}, .signal = signal},
+  start_errand({.purpose = Errand::For::signal, .signal = signal},
                {client_.scancel, "--quiet", "--signal=" + std::to_string(signal),
                 start.job + "." + start.step});
 }
@@ -397,8 +337,7 @@ void StepRun::pass_on(int signal) {
 void StepRun::give_back(StepEnd::How how, int number) {
   if (taken_back_) return;
   taken_back_ = StepEnd{.how = how, .number = number, .start = {}};
-  input_.reset();
-  input_ended_ = true;
+  input_.end();
   // Of a controller that does not answer, nothing is to be hoped for.
   push_at_ = Clock::now() + (failure_ ? kShortEndTime : kEndTime);
   if (is_queued()) push();
@@ -421,29 +360,15 @@ void StepRun::push() {
   push_at_ = now + kPushTime;  // srun loses a signal now and then
 }
 
-void StepRun::start_errand(Errand errand, const std::vector<std::string>& words) {
-  Result<Pipe> output = open_pipe(OwnEnd::read);
-  if (!output) {
-    observer_.said(output.error().text);
-    return;
+void StepRun::start_errand(const Errand& errand, const std::vector<std::string>& words) {
+  if (const Status begun = errands_.start(errand, words); !begun) {
+    observer_.said(begun.error().text);
   }
-  const int end = output->write_end.get();
-  const Result<pid_t> child = start_child(words, variables_, {.out = end, .err = end, .kept = {}});
-  if (!child) {
-    observer_.said(child.error().text);
-    return;
-  }
-  errand.pid = *child;
-  errand.output = std::move(output->read_end);
-  errands_.push_back(std::move(errand));
 }
 
-void StepRun::finish(const Errand& errand, int status) {
-  std::string text;
-  while (read_from(errand.output.get(), text) && errno != EAGAIN) errno = 0;
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  const bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  switch (errand.purpose) {
+void StepRun::finish(const ErrandDone& done) {
+  const std::string& text = done.output;
+  switch (done.errand.purpose) {
     case Errand::For::ping:
       if (report_.waits() || !waits() || text.find(" UP") != std::string::npos) return;
       failure_ = slurm_unreachable(text.empty() ? "scontrol ping gets no answer"
@@ -451,13 +376,13 @@ void StepRun::finish(const Errand& errand, int status) {
       give_back(StepEnd::How::exited, 0);
       return;
     case Errand::For::reason:
-      if (!done || !waits() || text.empty() || text == "None" || text == reason_) return;
+      if (!done.well || !waits() || text.empty() || text == "None" || text == reason_) return;
       reason_ = text;
       observer_.waiting(report_.job(), printable(reason_));
       return;
     case Errand::For::signal:
-      if (!done && srun_ != 0) {
-        observer_.said(std::string("could not pass ") + ::strsignal(errand.signal) +
+      if (!done.well && srun_ != 0) {
+        observer_.said(std::string("could not pass ") + ::strsignal(done.errand.signal) +
                        " on to the command, send it again: " + printable(text));
       }
       return;
@@ -469,17 +394,13 @@ void StepRun::ask_reason() {
   between_reasons_ = std::min<std::chrono::nanoseconds>(
       2 * between_reasons_, std::max<std::chrono::nanoseconds>(options_.poll, kMostBetweenReasons));
   if (report_.job().empty()) return;
-  start_errand({.purpose = Errand::For::reason, .output = {}, .until = Clock::now() + kPingTime},
+  start_errand({.purpose = Errand::For::reason, .until = Clock::now() + kPingTime},
                {client_.squeue, "--noheader", "--format=%r", "--jobs=" + report_.job()});
 }
 
 void StepRun::keep_time() {
   const Clock::time_point now = Clock::now();
-  for (Errand& errand : errands_) {
-    if (!errand.until || now < *errand.until) continue;
-    ::kill(errand.pid, SIGKILL);
-    errand.until.reset();
-  }
+  errands_.keep_time(now);
   const bool queued_since = taken_back_ && !kill_at_ && is_queued();
   if (queued_since || (push_at_ && now >= *push_at_)) push();
   if (!waits() || srun_ == 0) return;
@@ -488,7 +409,7 @@ void StepRun::keep_time() {
     return;
   }
   if (!report_.waits() && now >= asked_ + kUsualStart && !std::exchange(pinged_, true)) {
-    start_errand({.purpose = Errand::For::ping, .output = {}, .until = now + kPingTime},
+    start_errand({.purpose = Errand::For::ping, .until = now + kPingTime},
                  {client_.scontrol, "ping"});
   }
   if (!waiting_told_ && options_.request.of_allocation && now >= asked_ + kFirstReason) tell_wait();
