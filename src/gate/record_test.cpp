@@ -154,7 +154,19 @@ TEST(Record, AClaimLastsWithItsProcessWhereItSaysSo) {
 }
 
 TEST(Record, AHugeRecordIsNotRead) {
-  EXPECT_FALSE(parse_waiter(std::string(kMaxRecordBytes + 1, ' '), 0));
+  const std::string text = to_json(ClaimRecord{somebody(), {"GPU-1"}});
+  const std::string most = text + std::string(kMaxRecordBytes - text.size(), ' ');
+  EXPECT_TRUE(parse_claim(most, 0));
+  EXPECT_FALSE(parse_claim(most + " ", 0));
+}
+
+TEST(Record, OneThatIsNestedDeeplyIsNotParsed) {
+  const std::string text = to_json(ClaimRecord{somebody(), {"GPU-1"}});
+  const auto with = [&](const std::string& value) {
+    return parse_claim("{\"more\":" + value + "," + text.substr(1), 0).has_value();
+  };
+  EXPECT_TRUE(with("[[[[[[[1]]]]]]]"));
+  EXPECT_FALSE(with("[[[[[[[[1]]]]]]]]"));
 }
 
 TEST(Record, ALongCommandIsCut) {

@@ -541,11 +541,15 @@ class Waiter {
                       .occupancy = look.occupancy,
                       .claims = look.claims,
                       .records = claims_});
-    if (length_ahead_ < timing::kFarBack || follower() == nullptr) {
+    if (length_ahead_ < timing::kFarBack) {
       report_position();
-    } else if (observer_.wants_position()) {
-      position_due_ = Clock::now() + timing::kTellPositionFarBack;
+    } else {
+      report_position_in(timing::kTellPositionFarBack);
     }
+  }
+
+  void report_position_in(nanoseconds time) {
+    if (!position_due_ && observer_.wants_position()) position_due_ = Clock::now() + time;
   }
 
   void report_position() {
@@ -672,9 +676,7 @@ class Waiter {
     if (leader() != nullptr) return true;
     const bool near = length_ahead_ < timing::kLineCheckSpread;
     const bool due = changed || near || ++checks_ % kChecksPerPosition == 0;
-    if (due && !position_due_ && observer_.wants_position()) {
-      position_due_ = Clock::now() + timing::kTellPosition;
-    }
+    if (due) report_position_in(timing::kTellPosition);
     const Result<bool> watched = follower()->checked_line(post());
     if (!watched) return fail(watched.error());
     if (!*watched) stale_ = true;

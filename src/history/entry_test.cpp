@@ -76,6 +76,8 @@ TEST(HistoryLine, ThatIsNotWholeOrOutOfBoundsIsNone) {
     return parse_line(changed.replace(at, from.size(), to), 7).has_value();
   };
   EXPECT_TRUE(with("\"version\":1", "\"version\":2"));
+  EXPECT_TRUE(with("\"version\":1", "\"version\":1,\"more\":[[[[[[[1]]]]]]]"));
+  EXPECT_FALSE(with("\"version\":1", "\"version\":1,\"more\":[[[[[[[[1]]]]]]]]"));
   EXPECT_FALSE(with("\"version\":1", "\"version\":0"));
   EXPECT_FALSE(with("\"begin_ms\":", "\"begin_ms\":9999999"));
   EXPECT_FALSE(with("\"begin_ms\":", "\"begin_ms\":-"));
