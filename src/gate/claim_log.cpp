@@ -27,19 +27,22 @@ ClaimLog ClaimLog::parse(std::string_view text) {
   const Ends ends = parse_ends(text);
   if (ends.noted == 0) return log;
   log.text_ = text.substr(0, kTextSize);
-  log.grants_ = ends.grants;
-  log.noted_ = ends.noted;
+  log.ends_ = ends;
   return log;
 }
 
-/// What tells how far the log goes; zeros where that cannot be read.
 ClaimLog::Ends ClaimLog::parse_ends(std::string_view text) {
   if (text.size() < kTextSize) return {};
-  const char* end = text.data() + kTextSize;
+  const char* const end = text.data() + kTextSize;
+  const char* const begin = text.data() + kEndsOffset;
+  const char* before = begin;
   Ends ends;
-  const auto first = std::from_chars(text.data() + kEndsOffset + 1, end, ends.grants);
-  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ' ') return {};
-  if (std::from_chars(first.ptr + 1, end, ends.noted).ec != std::errc{}) return {};
+  for (std::uint64_t* const number : {&ends.grants, &ends.noted, &ends.last_claim}) {
+    if (before == end || *before != (before == begin ? '\n' : ' ')) return {};
+    const auto read = std::from_chars(before + 1, end, *number);
+    if (read.ec != std::errc{}) return {};
+    before = read.ptr;
+  }
   return ends;
 }
 
@@ -58,28 +61,30 @@ void ClaimLog::put_hash(std::uint64_t n, std::uint32_t hash) {
 
 void ClaimLog::put_ends() {
   std::array<char, kTextSize - kEndsOffset + 1> ends{};
-  std::snprintf(ends.data(), ends.size(), "\n%020ju %020ju\n", static_cast<std::uintmax_t>(grants_),
-                static_cast<std::uintmax_t>(noted_));
+  std::snprintf(ends.data(), ends.size(), "\n%020ju %020ju %020ju\n",
+                static_cast<std::uintmax_t>(ends_.grants), static_cast<std::uintmax_t>(ends_.noted),
+                static_cast<std::uintmax_t>(ends_.last_claim));
   text_.replace(kEndsOffset, kTextSize - kEndsOffset, ends.data());
 }
 
-void ClaimLog::note(const std::vector<std::string>& uuids, std::uint64_t grants) {
-  if (grants_ + 1 != grants) noted_ += kDevices + 1;  // more than anybody looks back
-  for (const std::string& uuid : uuids) put_hash(noted_++, hash(uuid));
-  grants_ = grants;
+void ClaimLog::note(const std::vector<std::string>& uuids, std::uint64_t grants, Ticket ticket) {
+  if (ends_.grants + 1 != grants) ends_.noted += kDevices + 1;  // more than anybody looks back
+  for (const std::string& uuid : uuids) put_hash(ends_.noted++, hash(uuid));
+  ends_.grants = grants;
+  ends_.last_claim = ticket;
   put_ends();
 }
 
 std::optional<std::size_t> ClaimLog::claims_since(const ClaimMark& mark, std::uint64_t grants,
                                                   std::string_view uuid) const {
   if (grants == mark.grants) return 0;
-  if (grants != grants_) return std::nullopt;
-  const std::uint64_t since = noted_ - mark.noted;
+  if (grants != ends_.grants) return std::nullopt;
+  const std::uint64_t since = ends_.noted - mark.noted;
   if (since > kDevices) return std::nullopt;
   const std::uint32_t wanted = hash(uuid);
   std::size_t count = 0;
   for (std::uint64_t i = 1; i <= since; ++i) {
-    if (hash_at(noted_ - i) == wanted) ++count;
+    if (hash_at(ends_.noted - i) == wanted) ++count;
   }
   return count;
 }

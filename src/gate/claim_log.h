@@ -15,7 +15,8 @@ namespace gpu_gate {
 struct ClaimMark {
   std::uint64_t grants = 0;  // claims made
   std::uint64_t noted = 0;   // devices noted in the log
-  Ticket last_ticket = 0;    // claims made later have higher ones
+  Ticket last_ticket = 0;    // the last one given out, to a claim or a place in line
+  Ticket last_claim = 0;     // claims that are noted later have higher tickets
 };
 
 /// The devices that were claimed last, as the file `mutex` keeps them behind its counters
@@ -26,7 +27,7 @@ class ClaimLog {
  public:
   static constexpr std::size_t kDevices = 256;
   /// Of the text, in bytes.
-  static constexpr std::size_t kTextSize = kDevices * 8 + 1 + 42;
+  static constexpr std::size_t kTextSize = kDevices * 8 + 1 + 63;
 
   ClaimLog();
 
@@ -36,13 +37,20 @@ class ClaimLog {
   /// A fixed width. What tells that the log is complete comes last.
   const std::string& text() const { return text_; }
 
-  /// How many devices were ever noted; the second of such a text, without the rest of it.
-  std::uint64_t noted() const { return noted_; }
-  static std::uint64_t noted_in(std::string_view text) { return parse_ends(text).noted; }
+  /// How far a log goes. It stands in one line, which is as good as read and written at once.
+  struct Ends {
+    std::uint64_t grants = 0;  // the number of the claim noted last
+    std::uint64_t noted = 0;   // how many devices were ever noted
+    Ticket last_claim = 0;     // the ticket of the claim noted last
+  };
+  const Ends& ends() const { return ends_; }
 
-  /// Notes the devices of the claim with this number. If the one before was not noted, by an older
-  /// program or for want of room, everybody is to read anew.
-  void note(const std::vector<std::string>& uuids, std::uint64_t grants);
+  /// The same of such a text, without the rest of it; zeros where that cannot be read.
+  static Ends parse_ends(std::string_view text);
+
+  /// Notes the devices of the claim with this number and ticket. If the one before was not noted,
+  /// by an older program or for want of room, everybody is to read anew.
+  void note(const std::vector<std::string>& uuids, std::uint64_t grants, Ticket ticket);
 
   /// How many claims were made on the device since the mark; nothing where that is not known.
   /// `grants`: the claims made by now. (Of two devices with one hash it counts both.)
@@ -50,18 +58,12 @@ class ClaimLog {
                                           std::string_view uuid) const;
 
  private:
-  struct Ends {
-    std::uint64_t grants = 0;
-    std::uint64_t noted = 0;
-  };
-  static Ends parse_ends(std::string_view text);
   std::uint32_t hash_at(std::uint64_t n) const;
   void put_hash(std::uint64_t n, std::uint32_t hash);
   void put_ends();
 
-  std::string text_;          // with the hash of the n-th device noted at n modulo their number
-  std::uint64_t grants_ = 0;  // the number of the claim noted last
-  std::uint64_t noted_ = 0;
+  std::string text_;  // with the hash of the n-th device noted at n modulo their number
+  Ends ends_;
 };
 
 }  // namespace gpu_gate

@@ -210,7 +210,7 @@ Status MutexGuard::write(const Counters& counters) {
 // Where only one of the two can be written they do not agree, and everybody reads anew.
 Status MutexGuard::write_claim(const Counters& counters, const std::vector<std::string>& devices) {
   ClaimLog noted = log();
-  noted.note(devices, counters.grants);
+  noted.note(devices, counters.grants, counters.last_ticket);
   if (write_at(file_->get(), noted.text(), kCountersSize)) log_ = noted;
   return write(counters);
 }
@@ -261,9 +261,14 @@ ClaimMark Mutex::peek() {
   std::array<char, kCountersSize + ClaimLog::kTextSize> buffer{};
   const std::string_view text = read_at(file_.get(), buffer, 0);
   const Counters counters = parse_counters(text.substr(0, kCountersSize));
+  const ClaimLog::Ends log =
+      ClaimLog::parse_ends(text.substr(std::min(text.size(), kCountersSize)));
+  // A claim may be noted and not counted yet, and then the log tells of itself. Where the last one
+  // could not be noted, its ticket is no higher than this.
   return {.grants = counters.grants,
-          .noted = ClaimLog::noted_in(text.substr(std::min(text.size(), kCountersSize))),
-          .last_ticket = counters.last_ticket};
+          .noted = log.noted,
+          .last_ticket = counters.last_ticket,
+          .last_claim = log.grants < counters.grants ? counters.last_ticket : log.last_claim};
 }
 
 Result<std::optional<MutexGuard>> Mutex::lock(std::optional<Clock::time_point> deadline,

@@ -134,6 +134,19 @@ TEST_F(MutexTest, TellsWhichDevicesWereClaimedSinceALook) {
   EXPECT_EQ(guard.claims_since(mark, "GPU-0"), 0);
 }
 
+TEST_F(MutexTest, ALookThatBeginsBetweenTheLogAndTheCountKnowsTheClaim) {
+  ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
+  const std::string before = read_text(file());
+  ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 18, .grants = 2}, {"GPU-0"}));
+  const std::string after = read_text(file());
+  const std::size_t counters = before.find('\n') + 1;
+  write_text(file(), before.substr(0, counters) + after.substr(counters));
+  const ClaimMark mark = other_.peek();
+  EXPECT_EQ(mark.last_claim, 18U);
+  write_text(file(), after);
+  EXPECT_EQ(box_.lock().claims_since(mark, "GPU-0"), 0);
+}
+
 TEST_F(MutexTest, APlaceInLineIsNoClaim) {
   ASSERT_TRUE(box_.lock().write_claim({.last_ticket = 17, .grants = 1}, {"GPU-0"}));
   const ClaimMark mark = other_.peek();
@@ -161,6 +174,7 @@ TEST_F(MutexTest, WithoutRoomToNoteAClaimItIsCountedAndAllIsReadAnew) {
   const MutexGuard guard = box_.lock();
   EXPECT_EQ(guard.counters().grants, 1U);
   EXPECT_NE(guard.claims_since(mark, "GPU-1"), 0);
+  EXPECT_EQ(other_.peek().last_claim, 18U);
 }
 
 TEST_F(MutexTest, ATicketThatWasNeverGivenOutIsNotCountedOn) {

@@ -285,7 +285,7 @@ class Waiter {
     const auto of_card = guard.claims_since(mark, device.card_uuid);
     if (!of_device || !of_card) return false;
     const auto there = std::count_if(live.begin(), live.end(), [&](const Claim& claim) {
-      return claim.ticket > mark.last_ticket && claim.place == 0 && occupies(claim, device);
+      return claim.ticket > mark.last_claim && claim.place == 0 && occupies(claim, device);
     });
     return *of_device + *of_card == static_cast<std::size_t>(there);
   }
