@@ -469,13 +469,18 @@ class Box:
     def log_calls(self):
         """From here on the simulated driver writes down its calls."""
         if f"log {self.log}" not in self.extra:
+            self.log.touch()  # the folder is root's: another user's gpu-gate could not make it
+            self.log.chmod(0o666)
             self.extra.append(f"log {self.log}")
             self.write()
 
+    def calls(self):
+        """Those calls, each as "PID NAME"."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
     def looks(self, pid=None):
         """How often gpu-gate, or that one, has looked at the cards since calls are written down."""
-        log = self.log.read_text().splitlines() if self.log.exists() else []
-        found = [line for line in log if line.endswith(" nvmlDeviceGetMemoryInfo_v2")]
+        found = [line for line in self.calls() if line.endswith(" nvmlDeviceGetMemoryInfo_v2")]
         return sum(pid is None or line.startswith(f"{pid} ") for line in found) // max(1, len(self.cards))
 
     def wait_for_looks(self, count):

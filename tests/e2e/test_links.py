@@ -45,7 +45,7 @@ def given(box, *options, env=None):
 
 
 def link_calls(box):
-    calls = [line.split() for line in box.log.read_text().splitlines()]
+    calls = [line.split() for line in box.calls()]
     return sum(name in LINK_CALLS for _, name in calls)
 
 
@@ -212,7 +212,7 @@ def test_links_are_asked_for_once_in_a_session(linked):
     pair.kill()
 
     def calls(name):
-        return box.log.read_text().splitlines().count(f"{leader.pid} {name}")
+        return box.calls().count(f"{leader.pid} {name}")
 
     wait_until(lambda: calls("nvmlDeviceGetTopologyCommonAncestor"), "the leader asks for links")
     before = box.looks(leader.pid)
