@@ -985,7 +985,10 @@ def check_what_judges_said(run, said):
             run.figures["calls inside jobs"] += 1
             full = run.disk.was_full(job.started, when)
             too_much = (job.parts[int(words[1])] or 0) > (job.share or max(run.machine.usable[card] for card in job.cards))
-            if words[2] != ("3" if too_much else "0") and not (job.killed or words[2] == "5" and full):
+            absent = run.machine.loss_is_absence and run.was_lost(job.cards, job.started - LOOK_S, when)
+            if words[2] == "3" and absent and not too_much:
+                run.figures["told that a device is not there"] += 1
+            elif words[2] != ("3" if too_much else "0") and not (job.killed or words[2] == "5" and full):
                 run.failures.append(f"a part of it ended with {words[2]} {job.errors!r}: {job}")
         elif what == "busy":
             check_lock(run, what, words[:-1], float(words[-1].removeprefix("@")))
