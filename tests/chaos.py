@@ -1000,8 +1000,9 @@ def check_lock(run, what, words, when):
     """Somebody found the lock of a card taken; was it let go before, or at least soon?"""
     name, card, *names = words
     job, holders = run.jobs[int(name.partition(".")[0])], [run.jobs[int(name.partition(".")[0])] for name in names]
-    if any(holder.unrecorded for holder in holders):
-        # On a full disk a claim does without its record, and then lasts only as long as its descriptors.
+    if any(one.unrecorded for one in [job, *holders]):
+        # On a full disk a claim does without its record, and then lasts only as long as its descriptors: that of who
+        # had the lock, or of who found it taken.
         run.figures["closed without a record, and lost a card"] += 1
         return
     # Inside a job, a part that has ended says so.
