@@ -110,7 +110,7 @@ parts)
     for asked in $PARTS; do
         [ $asked = all ] && share= || share=$asked
         has=${share:-$GPU_GATE_SHARE_MB}
-        { "$GATE" run -q --poll 1 ${share:+--share $share} -- \
+        { "$GATE" run -q --poll 1 --timeout 20 ${share:+--share $share} -- \
               bash -c "$SCRIPT" judge part $number.$part 1 "$has" 0 $length sleep 0
           say part $number $part $? $cards; } &
         part=$((part + 1))
@@ -985,9 +985,12 @@ def check_what_judges_said(run, said):
             run.figures["calls inside jobs"] += 1
             full = run.disk.was_full(job.started, when)
             too_much = (job.parts[int(words[1])] or 0) > (job.share or max(run.machine.usable[card] for card in job.cards))
-            absent = run.machine.loss_is_absence and run.was_lost(job.cards, job.started - LOOK_S, when)
-            if words[2] == "3" and absent and not too_much:
+            lost = run.was_lost(job.cards, job.started - LOOK_S, when)
+            if words[2] == "3" and lost and run.machine.loss_is_absence and not too_much:
                 run.figures["told that a device is not there"] += 1
+            elif words[2] == "124" and lost and too_much:
+                # How much a lost card has is not known when it asks, and then it waits.
+                run.figures["asked a lost card for too much"] += 1
             elif words[2] != ("3" if too_much else "0") and not (job.killed or words[2] == "5" and full):
                 run.failures.append(f"a part of it ended with {words[2]} {job.errors!r}: {job}")
         elif what == "busy":
