@@ -51,6 +51,7 @@ endif()
 harden_linker("-z,?(no)?relro" -Wl,-z,relro)
 harden_linker("-z,?(now|lazy)" -Wl,-z,now)
 
+# The sanitizers' programs stay where they are (CMakeLists.txt).
 if(NOT DEFINED CMAKE_POSITION_INDEPENDENT_CODE AND NOT GPU_GATE_SANITIZE)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 endif()

@@ -338,6 +338,22 @@ TEST_F(WaiterTest, AClaimOnAnotherDeviceDoesNotMakeAReadingUseless) {
   EXPECT_EQ(source_.reads, 1);
 }
 
+TEST_F(WaiterTest, AShareThatIsNotedAndNotCountedYetLeavesTheRestOfItsDevice) {
+  source_.machine = idle_machine(2);
+  request_.criteria.share_mib = 100;
+  const std::string mutex = box_.dir.path() + "/mutex";
+  const NewClaim earlier = box_.claim({"GPU-1"});
+  const std::string before = read_text(mutex);
+  const NewClaim share =
+      box_.claim_record({.owner = this_process({}), .devices = {"GPU-0"}, .share_mib = 100});
+  const std::string after = read_text(mutex);
+  const std::size_t count = before.find('\n') + 1;
+  write_text(mutex, before.substr(0, count) + after.substr(count));
+  source_.on_read = [&] { write_text(mutex, after); };
+  EXPECT_EQ(wait<Granted>().devices.at(0).uuid, "GPU-0");
+  EXPECT_EQ(source_.reads, 1);
+}
+
 TEST_F(WaiterTest, WhoIsServedAsTheFirstTellsThoseBehindForWhomSomethingIsLeft) {
   const NewClaim claim = box_.claim({"GPU-1"});
   source_.machine.devices = {occupied_card(0), card(1)};
